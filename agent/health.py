@@ -1,0 +1,134 @@
+"""Whether the agent is well: the promises of its threads, what systemd is told, and the heartbeat file."""
+
+import os
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import orjson
+
+HEARTBEAT_AGE = 30.0  # seconds; the agent writes every second, a loaded Pi may stall for some
+
+
+class Pulse:
+    """The promises of the agent's threads to show up again in time.
+
+    Before a thread does what may block it promises how long that can take at most. A promise that is overdue is a
+    thread that hangs, and the watchdog is no longer fed: a restart is better than a silent agent.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._due: dict[str, float] = {}
+
+    def promise(self, name: str, within: float) -> None:
+        """`name` will show up again within so many seconds."""
+        due = time.monotonic() + within
+        with self._lock:
+            self._due[name] = due
+
+    def done(self, name: str) -> None:
+        """`name` has ended as it should."""
+        with self._lock:
+            self._due.pop(name, None)
+
+    def overdue(self) -> list[str]:
+        """Who has not shown up in time."""
+        now = time.monotonic()
+        with self._lock:
+            return sorted(name for name, due in self._due.items() if due < now)
+
+
+class Systemd:
+    """Tells systemd how the service is doing (sd_notify); does nothing where systemd did not ask for it."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        address = environment.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+
+    def notify(self, *assignments: str) -> None:
+        """Send assignments such as READY=1. One datagram, never blocking: systemd reads when it can."""
+        if not self._address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as sock:
+            try:
+                sock.sendto("\n".join(assignments).encode(), self._address)
+            except OSError:  # a full queue or a vanished systemd must not stop the agent
+                return
+
+
+class Heartbeat:
+    """A small file that says that the agent lives and what ails it, for `usage-agent health`.
+
+    It lies in the runtime directory that systemd or the session gives, else in the directory for temporary files. Times
+    in it are of the boot clock, which a change of date does not touch and which all processes share.
+    """
+
+    def __init__(self, host: str, environment: Mapping[str, str]) -> None:
+        self._name = f"usage-agent-{host.replace('/', '_')}.heartbeat"
+        self._directories = _runtime_directories(environment)
+
+    def write(self, troubles: list[str]) -> None:
+        """Say that the agent lives, and its troubles. Where no directory can be written to, nobody can ask either."""
+        document = orjson.dumps({"pid": os.getpid(), "time": _boot_clock(), "troubles": troubles})
+        while self._directories:
+            try:
+                _replace(self._directories[0] / self._name, document)
+            except OSError:
+                del self._directories[0]
+            else:
+                return
+
+    def remove(self) -> None:
+        """The agent has ended as it was asked to."""
+        if self._directories:
+            (self._directories[0] / self._name).unlink(missing_ok=True)
+
+    def read(self) -> list[str]:
+        """What ails the agent; empty when it is well."""
+        for directory in self._directories:
+            try:
+                document = orjson.loads((directory / self._name).read_bytes())
+                age, troubles = _boot_clock() - document["time"], document["troubles"]
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            if not 0 <= age <= HEARTBEAT_AGE:
+                return [f"the agent has shown no sign of life for {age:.0f} s; is it still running?"]
+            return [str(trouble) for trouble in troubles]
+        return [f"no running agent found: no {self._name} in {', '.join(map(str, self._directories))}"]
+
+
+def process_figures() -> dict[str, float]:
+    """The agent's own process: rss (bytes), cpu_seconds, threads, fds."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    times = os.times()
+    return {
+        "rss": pages * os.sysconf("SC_PAGE_SIZE"),
+        "cpu_seconds": round(times.user + times.system, 3),
+        "threads": threading.active_count(),
+        "fds": len(os.listdir("/proc/self/fd")),  # noqa: PTH208
+    }
+
+
+def _runtime_directories(environment: Mapping[str, str]) -> list[Path]:
+    given = (environment.get("RUNTIME_DIRECTORY"), "/run/usage-agent", environment.get("XDG_RUNTIME_DIR"))
+    candidates = [Path(directory.partition(":")[0]) for directory in given if directory]
+    return [directory for directory in candidates if directory.is_dir()] + [Path(tempfile.gettempdir())]
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a whole file or none, following nobody's symbolic link: the directory may be everybody's."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(descriptor, content)
+    finally:
+        os.close(descriptor)
+    new.replace(path)
+
+
+def _boot_clock() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,0 +1,68 @@
+"""Topics and messages: the only place where a topic is spelled.
+
+    <base>/<host>/status               retained   the agent
+    <base>/<host>/agent                           the agent's own counters
+    <base>/<host>/<container>/status   retained   a container's usage stream
+    <base>/<host>/<container>/usage               one usage
+
+Pure: payload dictionaries in, bytes out.
+"""
+
+from dataclasses import dataclass
+
+import orjson
+
+from agent.names import safe
+from agent.payloads import AgentCounters, AgentStatus, ContainerStatus, Usage
+
+STATUS_QOS = 1  # a lost status would be believed until the next one
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What the broker is given: a topic, the bytes, whether it keeps them for later subscribers, and the QoS."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    qos: int
+
+
+class Messages:
+    """Everything the agent says, addressed. `qos` is that of usages; statuses always go with 1."""
+
+    def __init__(self, base: str, host: str, qos: int) -> None:
+        self._root = f"{base}/{safe(host)}"
+        self._qos = qos
+        self.own_topics = f"{self._root}/#"
+
+    def usage(self, level: str, payload: Usage) -> Message:
+        """One usage of the container at this level."""
+        return Message(f"{self._root}/{level}/usage", orjson.dumps(payload), retain=False, qos=self._qos)
+
+    def container_status(self, level: str, payload: ContainerStatus) -> Message:
+        """How the usage stream of the container at this level stands."""
+        return self._status(f"{self._root}/{level}/status", orjson.dumps(payload))
+
+    def container_cleared(self, level: str) -> Message:
+        """Take the retained status at this level away: an empty retained payload (MQTT 3.1.1, 3.3.1.3)."""
+        return self._status(f"{self._root}/{level}/status", b"")
+
+    def agent_status(self, payload: AgentStatus) -> Message:
+        """The agent itself; also its will."""
+        return self._status(f"{self._root}/status", orjson.dumps(payload))
+
+    def agent_counters(self, payload: AgentCounters) -> Message:
+        """What the agent did so far."""
+        return Message(f"{self._root}/agent", orjson.dumps(payload), retain=False, qos=STATUS_QOS)
+
+    def level(self, topic: str) -> str | None:
+        """The container's level(s) in one of our own status topics; None for every other topic."""
+        prefix, suffix = f"{self._root}/", "/status"
+        if not topic.startswith(prefix) or not topic.endswith(suffix):
+            return None
+        return topic[len(prefix) : -len(suffix)] or None
+
+    @staticmethod
+    def _status(topic: str, payload: bytes) -> Message:
+        return Message(topic, payload, retain=True, qos=STATUS_QOS)
