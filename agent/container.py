@@ -1,0 +1,145 @@
+"""What an engine says of a container, and whether the agent is to look after it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from agent.times import format_time, parse_time
+
+ENABLE = "usage-agent.enable"  # the label that outranks the configuration
+
+_WORDS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container as the engine described it at one instant.
+
+    Names and labels are the engine's, however hostile: they are made safe where a topic is spelled. `created` is in ns
+    since the epoch; other times are RFC 3339 in UTC. None: not known, or not so yet.
+    """
+
+    id: str
+    name: str
+    image: str
+    created: int
+    labels: Mapping[str, str]
+    running: bool
+    state: str
+    started_at: str | None
+    finished_at: str | None
+    exit_code: int | None
+    oom_killed: bool | None
+    health: str | None
+    restart_count: int | None
+
+    @property
+    def short_id(self) -> str:
+        """The first twelve digits of the id, as `docker ps` shows it."""
+        return self.id[:12]
+
+    @property
+    def project(self) -> str | None:
+        """The Compose project, if it belongs to one."""
+        return self.labels.get("com.docker.compose.project") or None
+
+    @property
+    def service(self) -> str | None:
+        """The Compose service, if it belongs to one."""
+        return self.labels.get("com.docker.compose.service") or None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which containers the agent looks after: globs on names, outranked by a container's own label."""
+
+    include: Sequence[str]
+    exclude: Sequence[str]
+
+    def selects(self, name: str, labels: Mapping[str, str]) -> bool:
+        """Say whether a container is looked after. A label that is neither yes nor no is as good as none."""
+        enabled = _WORDS.get(labels.get(ENABLE, "").strip().lower())
+        if enabled is not None:
+            return enabled
+        return any(fnmatchcase(name, glob) for glob in self.include) and not any(
+            fnmatchcase(name, glob) for glob in self.exclude
+        )
+
+
+def from_inspect(document: Mapping[str, Any]) -> Container:
+    """Return the container that an `inspect` document describes, Docker's or Podman's.
+
+    Raises ValueError, which says what is missing, where it has no id, name, time of creation or state.
+    """
+    if not isinstance(document, Mapping):
+        raise ValueError(f"not an inspect document but {type(document).__name__}")  # noqa: TRY004  # one error for rubbish
+    config, state = _part(document, "Config"), _part(document, "State")
+    # Podman says of a paused container that it is not running; Docker says it is both.
+    alive = _flag(state, "Running") or state.get("Paused") is True
+    running = alive and state.get("Restarting") is not True
+    started_at = _moment(state.get("StartedAt"))
+    return Container(
+        id=_text(document, "Id"),
+        name=_text(document, "Name").removeprefix("/"),
+        image=_first_text(config.get("Image"), document.get("ImageName"), document.get("Image")) or "",
+        created=_created(document),
+        labels={key: value for key, value in _part(config, "Labels").items() if isinstance(value, str)},
+        running=running,
+        state=_first_text(state.get("Status")) or ("running" if running else "exited"),
+        started_at=started_at,
+        finished_at=_moment(state.get("FinishedAt")),
+        # Engines write 0 here while a container runs or never ran: that is not an exit code.
+        exit_code=None if running or started_at is None else _whole(state.get("ExitCode")),
+        oom_killed=state["OOMKilled"] if isinstance(state.get("OOMKilled"), bool) else None,
+        health=_health(state),
+        restart_count=_whole(document.get("RestartCount")),
+    )
+
+
+def _part(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = document.get(name)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _text(document: Mapping[str, Any], name: str) -> str:
+    value = document.get(name)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name}: expected text, found {value!r:.60}")
+    return value
+
+
+def _first_text(*values: object) -> str | None:
+    return next((value for value in values if isinstance(value, str) and value), None)
+
+
+def _flag(state: Mapping[str, Any], name: str) -> bool:
+    value = state.get(name)
+    if not isinstance(value, bool):
+        raise ValueError(f"State.{name}: expected true or false, found {value!r:.60}")  # noqa: TRY004
+    return value
+
+
+def _created(document: Mapping[str, Any]) -> int:
+    try:
+        return parse_time(_text(document, "Created"))
+    except ValueError as error:
+        raise ValueError(f"Created: {error}") from error
+
+
+def _moment(value: object) -> str | None:
+    """Normalise a time; the engines' ways of writing "never" (year 1, the epoch, "") and rubbish are None."""
+    try:
+        ns = parse_time(value) if isinstance(value, str) else 0
+    except ValueError:
+        return None
+    return format_time(ns) if ns > 0 else None
+
+
+def _whole(value: object) -> int | None:
+    return value if type(value) is int and -(1 << 63) <= value < 1 << 63 else None
+
+
+def _health(state: Mapping[str, Any]) -> str | None:
+    status = _part(state, "Health").get("Status") or _part(state, "Healthcheck").get("Status")
+    return status if isinstance(status, str) and status not in ("", "none") else None

@@ -1,0 +1,233 @@
+"""The engine's stats document, as Docker on Linux and Windows and Podman write it, to a reading.
+
+Engines agree on little beyond the names: what one leaves out, another writes as null, 0 or 2^64-1. A figure that cannot
+be what it says (text, a fraction, below zero, beyond any counter) is taken for not measured.
+"""
+
+from typing import Any, cast
+
+import orjson
+
+from agent.payloads import BlockIo, Memory, Network, Pids
+from agent.times import format_time, parse_time
+from agent.usage import CpuReading, Reading
+
+__all__ = ["ContainerNotRunning", "NoReading", "format_time", "parse_time", "reading"]
+
+_BEYOND = 1 << 63  # no honest counter gets there, and neither JSON writers nor databases take more
+_UNLIMITED = 1 << 62  # "no limit" is 2^64-1 on cgroup v2, and 2^63 less one page on v1
+_MOST_CPUS = 1 << 16
+
+_NETWORK = (
+    "rx_bytes",
+    "tx_bytes",
+    "rx_packets",
+    "tx_packets",
+    "rx_errors",
+    "tx_errors",
+    "rx_dropped",
+    "tx_dropped",
+)
+_MEASURED_MEMORY = (
+    ("rss", "RSS"),
+    ("cache", "Cache"),
+    ("swap", "Swap"),
+    ("usage", "Usage"),
+    ("max_usage", "Max Usage"),
+)
+
+
+class NoReading(ValueError):  # noqa: N818  # a noun of the domain: most often it is news, not a fault
+    """The engine's document cannot be used; the message says what was wrong with it."""
+
+
+class ContainerNotRunning(NoReading):
+    """The document of a container that does not run: engines answer it with zeros, in a stream for ever."""
+
+
+def reading(raw: bytes, arrived: float) -> Reading:
+    """Return what one stats document says; `arrived` is when it came, in monotonic seconds.
+
+    Raises NoReading, and nothing else, for whatever the bytes may be; its ContainerNotRunning for a stopped
+    container's zeros.
+    """
+    try:
+        document = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise NoReading(f"not JSON: {error}: {raw[:60]!r}") from error
+    if not isinstance(document, dict):
+        raise NoReading(f"not a stats document but {type(document).__name__}")
+    time = _time(document)
+    cpu = _cpu(document)
+    memory = _memory(_part(document, "memory_stats"))
+    pids = _pids(_part(document, "pids_stats"))
+    if cpu.total == 0 and memory is None and not (pids and pids.get("current")):
+        raise ContainerNotRunning("all zero: the container does not run")
+    return Reading(time, arrived, cpu, memory, _network(document), _block_io(document), pids)
+
+
+def _count(value: object) -> int | None:
+    # `type`, not isinstance: true is an int to Python.
+    return value if type(value) is int and 0 <= value < _BEYOND else None
+
+
+def _part(document: dict[str, Any], name: str) -> dict[str, Any]:
+    part = document.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _time(document: dict[str, Any]) -> int:
+    text = document.get("read")
+    if not isinstance(text, str):
+        raise NoReading(f"no time of reading ('read'); keys: {', '.join(sorted(document))[:100]!r}")
+    if text.startswith("0001-01-01T"):
+        raise ContainerNotRunning("no time of reading: the container does not run")
+    try:
+        time = parse_time(text)
+    except ValueError as error:
+        raise NoReading(f"read: {error}") from error
+    if not 0 <= time < _BEYOND:
+        raise NoReading(f"read: not a time a clock can show: {text!r}")
+    return time
+
+
+def _cpu(document: dict[str, Any]) -> CpuReading:
+    cpu = _part(document, "cpu_stats")
+    usage = _part(cpu, "cpu_usage")
+    total = _count(usage.get("total_usage"))
+    if total is None:
+        raise NoReading(f"cpu_stats.cpu_usage.total_usage: not a counter: {usage.get('total_usage')!r:.60}")
+    kernel, user = _count(usage.get("usage_in_kernelmode")), _count(usage.get("usage_in_usermode"))
+    system = _count(cpu.get("system_cpu_usage")) or None
+    processors = _count(document.get("num_procs"))
+    if processors and system is None:
+        return _windows_cpu(total, kernel, user, processors)
+    throttling = _part(cpu, "throttling_data")
+    return CpuReading(
+        total=total,
+        kernel=kernel,
+        user=user,
+        system=system,
+        online=_online(cpu.get("online_cpus"), usage.get("percpu_usage")),
+        throttled_periods=_count(throttling.get("throttled_periods")),
+        throttled_time=_count(throttling.get("throttled_time")),
+    )
+
+
+def _windows_cpu(total: int, kernel: int | None, user: int | None, processors: int) -> CpuReading:
+    """Windows counts in 100 ns, knows no host's CPU time, and its throttling zeros are nobody's measurement."""
+    total *= 100
+    if total >= _BEYOND:
+        raise NoReading(f"cpu_stats.cpu_usage.total_usage: beyond any counter: {total // 100}")
+    kernel = None if kernel is None else _count(kernel * 100)
+    user = None if user is None else _count(user * 100)
+    return CpuReading(total, kernel, user, None, min(processors, _MOST_CPUS), None, None)
+
+
+def _online(online: object, percpu: object) -> int:
+    if type(online) is int and 0 < online <= _MOST_CPUS:
+        return online
+    # Engines before API 1.27 do not say; on cgroup v1 the list has an entry a CPU, as `docker stats` counts them.
+    return min(len(percpu), _MOST_CPUS) if isinstance(percpu, list) and percpu else 1
+
+
+def _memory(stats: dict[str, Any]) -> Memory | None:
+    if "privateworkingset" in stats or "commitbytes" in stats:
+        return _windows_memory(stats)
+    # Where the kernel does not account memory there is none; no living process uses 0 bytes.
+    if not stats.get("usage"):
+        return None
+    details = _part(stats, "stats")
+    found = {
+        "usage": _count(stats.get("usage")),
+        "max_usage": _count(stats.get("max_usage")),
+        "rss": _count(details.get("rss", details.get("anon"))),
+        "cache": _count(details.get("cache", details.get("file"))),
+        "swap": _count(details.get("swap")),
+        "mapped_file": _count(details.get("mapped_file", details.get("file_mapped"))),
+        "limit": _limit(stats.get("limit")),
+    }
+    memory = cast(Memory, {field: value for field, value in found.items() if value is not None})
+    if "usage" in memory:
+        memory["used"] = _used(memory["usage"], details)
+        if "limit" in memory:
+            memory["percent"] = memory["used"] / memory["limit"] * 100
+    return _with_measured(memory)
+
+
+def _used(usage: int, details: dict[str, Any]) -> int:
+    """Leave out the page cache that would be given back first, as `docker stats` does."""
+    for name in ("total_inactive_file", "inactive_file"):  # cgroup v1, with its children; v2
+        inactive = _count(details.get(name))
+        if inactive is not None and inactive < usage:
+            return usage - inactive
+    return usage
+
+
+def _windows_memory(stats: dict[str, Any]) -> Memory | None:
+    memory: Memory = {}
+    if (usage := _count(stats.get("commitbytes"))) is not None:
+        memory["usage"] = usage
+    if (peak := _count(stats.get("commitpeakbytes"))) is not None:
+        memory["max_usage"] = peak
+    if (working := _count(stats.get("privateworkingset"))) is not None:
+        memory["rss"] = memory["used"] = working  # `docker stats` shows the private working set
+    return _with_measured(memory)
+
+
+def _with_measured(memory: Memory) -> Memory | None:
+    measured = [name for field, name in _MEASURED_MEMORY if field in memory]
+    if not measured:
+        return None
+    memory["measured"] = measured
+    return memory
+
+
+def _limit(value: object) -> int | None:
+    return value if type(value) is int and 0 < value < _UNLIMITED else None
+
+
+def _network(document: dict[str, Any]) -> Network | None:
+    interfaces = _part(document, "networks").values()
+    network: dict[str, int] = {}
+    for field in _NETWORK if interfaces else ():
+        total = 0
+        for interface in interfaces:
+            value = interface.get(field) if isinstance(interface, dict) else None
+            if type(value) is not int or value < 0:
+                break  # a sum that lacks an interface would be wrong
+            total += value
+        else:
+            if total < _BEYOND:
+                network[field] = total
+    return cast(Network, network) if network else None
+
+
+def _block_io(document: dict[str, Any]) -> BlockIo | None:
+    totals: dict[str, int | None] = {}
+    entries = _part(document, "blkio_stats").get("io_service_bytes_recursive")
+    for entry in entries if isinstance(entries, list) else ():
+        operation = entry.get("op") if isinstance(entry, dict) else None
+        # Whole words: Podman lists rios and wios, counts of operations, among the bytes.
+        operation = operation.lower() if isinstance(operation, str) else ""
+        if operation in ("read", "write"):
+            total, value = totals.get(operation, 0), _count(entry.get("value"))
+            totals[operation] = None if total is None or value is None else total + value
+    storage = _part(document, "storage_stats")  # Windows
+    read = _count(totals.get("read", storage.get("read_size_bytes")))
+    write = _count(totals.get("write", storage.get("write_size_bytes")))
+    block_io: BlockIo = {}
+    if read is not None:
+        block_io["read_bytes"] = read
+    if write is not None:
+        block_io["write_bytes"] = write
+    return block_io or None
+
+
+def _pids(stats: dict[str, Any]) -> Pids | None:
+    pids: Pids = {}
+    if (current := _count(stats.get("current"))) is not None:
+        pids["current"] = current
+    if (limit := _limit(stats.get("limit"))) is not None:
+        pids["limit"] = limit
+    return pids or None
