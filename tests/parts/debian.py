@@ -1,0 +1,133 @@
+"""A small Debian with systemd and Python as an image, and the agent's wheels to install in it.
+
+Both are made once and kept outside the repository, so that only the first run pays for them.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from parts.dockerd import PrivateEngine
+
+SUITE = "bookworm"
+PYTHON = "3.11"  # of that suite
+PACKAGES = ("ca-certificates", "dbus", "python3", "python3-venv", "systemd", "systemd-sysv")
+DISPENSABLE = (
+    "./var/cache/apt/*",
+    "./var/lib/apt/lists/*",
+    "./usr/share/doc/*",
+    "./usr/share/info/*",
+    "./usr/share/locale/*",
+    "./usr/share/man/*",
+)
+PROJECT = Path(__file__).parents[2]
+PATIENCE = 900  # seconds for what comes over a slow line
+
+
+def missing() -> str | None:
+    """Say what keeps us from making a Debian here, if anything does."""
+    if os.geteuid() != 0:
+        return "a Debian can be put together by root only"
+    return None if _find("debootstrap") else "not installed: debootstrap"
+
+
+def import_debian(engine: PrivateEngine, name: str = "debian") -> None:
+    """Give the engine the Debian as an image."""
+    recipe = " ".join((SUITE, *PACKAGES, *DISPENSABLE))
+    archive = _cached(f"debian-{_key(recipe)}.tar", _make_debian)
+    engine.docker("import", "--change=CMD [\"/sbin/init\"]", str(archive), name, timeout=PATIENCE)
+
+
+def wheelhouse(directory: Path, extras: tuple[str, ...] = ()) -> Path:
+    """Fill a directory with the agent's wheel, built now, and those it needs to be installed and to be built."""
+    needed = sorted(_requirements(extras))
+    wheels = _cached(f"wheels-{_key(' '.join((PYTHON, *needed)))}", lambda new: _download(needed, new))
+    shutil.copytree(wheels, directory)
+    _pip("wheel", "--no-deps", "--no-index", "--find-links", str(wheels), "--wheel-dir", str(directory), str(PROJECT))
+    return directory
+
+
+def _requirements(extras: tuple[str, ...]) -> Iterator[str]:
+    document = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    yield from document["build-system"]["requires"]
+    yield from document["project"]["dependencies"]
+    for extra in extras:
+        yield from document["project"]["optional-dependencies"][extra]
+
+
+def _download(requirements: list[str], directory: Path) -> None:
+    wanted = ("--only-binary=:all:", f"--python-version={PYTHON}", f"--dest={directory}")
+    _pip("download", *wanted, *requirements)
+
+
+def _pip(*arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    subprocess.run(command, check=True, timeout=PATIENCE)
+
+
+def _make_debian(archive: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=archive.parent) as directory:
+        tree = Path(directory) / "tree"
+        debootstrap = _find("debootstrap") or "debootstrap"
+        packages = f"--include={','.join(PACKAGES)}"
+        _quietly([debootstrap, "--variant=minbase", packages, SUITE, str(tree)])
+        try:
+            without = [f"--exclude={pattern}" for pattern in DISPENSABLE]
+            _quietly(["tar", "--create", "--numeric-owner", f"--file={archive}", f"--directory={tree}", *without, "."])
+        finally:
+            # A filesystem that was left mounted in the tree is not ours to empty.
+            subprocess.run(["rm", "-rf", "--one-file-system", str(tree)], check=True)
+
+
+def _quietly(command: list[str]) -> None:
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # debootstrap lives and looks there
+    done = subprocess.run(
+        command,
+        env=os.environ | {"PATH": path, "LC_ALL": "C.UTF-8"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout.decode(errors='replace')[-4000:]}"
+
+
+def _cached(name: str, make: Callable[[Path], None]) -> Path:
+    """Return what `make` made at some time; two test runs at once make it only once."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "/var/cache") / "usage-agent-tests"
+    cache.mkdir(parents=True, exist_ok=True)
+    place = cache / name
+    with _locked(cache / f"{name}.lock"):
+        if not place.exists():
+            new = cache / f"{name}.new"  # what an interrupted run left there is made again
+            if new.is_dir():
+                shutil.rmtree(new)
+            make(new)
+            new.rename(place)
+    return place
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _key(recipe: str) -> str:
+    """Tell recipes, and machines of different kinds that share a cache, apart."""
+    return hashlib.sha256(f"{platform.machine()} {recipe}".encode()).hexdigest()[:12]
+
+
+def _find(program: str) -> str | None:
+    return shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")

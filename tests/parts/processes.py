@@ -1,0 +1,143 @@
+"""Programs that tests start, freeze, kill and end."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+STARTING = 30.0
+"""Seconds for a program to come up: an engine takes 3 s alone, and ten times that beside a busy neighbour."""
+
+
+class NotReady(AssertionError):
+    """A program did not come up; the message ends with what it wrote."""
+
+
+def wait_until(condition: Callable[[], object], timeout: float, what: str) -> None:
+    """Return as soon as `condition` holds; for states of other processes, which nobody announces."""
+    deadline = time.monotonic() + timeout
+    never = threading.Event()
+    while not condition():
+        if time.monotonic() > deadline:
+            raise NotReady(f"after {timeout:g} s: {what}")
+        never.wait(0.02)
+
+
+def bound_to_us(command: Sequence[str], farewell: str = "KILL") -> list[str]:
+    """Return a command that gets the signal `farewell` if the tests die before they could end it."""
+    return ["setpriv", "--pdeathsig", farewell, "--", *command]
+
+
+def alive(pid: int) -> bool:
+    """Say whether a process runs; one that ended and was not yet waited for does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+class Daemon:
+    """A background program in a directory of its own."""
+
+    name = "daemon"
+    farewell = "KILL"
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def command(self) -> list[str]:
+        """Return what to start."""
+        raise NotImplementedError
+
+    def ready(self) -> bool:
+        """Say whether the program answers."""
+        raise NotImplementedError
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The program's environment."""
+        return os.environ
+
+    @property
+    def running(self) -> bool:
+        """Whether the program is there, frozen or not."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running program."""
+        assert self._process is not None, f"{self.name} was not started"
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """Everything the program wrote, over all its starts."""
+        path = self.directory / "log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def start(self) -> None:
+        """Start the program and return when it answers."""
+        assert not self.running, f"{self.name} runs already"
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                bound_to_us(self.command(), self.farewell),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=dict(self.environment),
+                start_new_session=True,  # Ctrl-C in a terminal is for the tests, who then end this one
+            )
+        try:
+            wait_until(lambda: self.ready() or not self.running, STARTING, f"{self.name} does not answer")
+            if not self.running:
+                raise NotReady(f"{self.name} ended at once")
+        except BaseException as error:
+            self.kill()
+            error.add_note(self.log[-4000:])
+            raise
+
+    def signal(self, number: int) -> None:
+        """Send a signal, if there is somebody to get it."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End the program as a crash would."""
+        self._end(signal.SIGKILL, 10)
+
+    def stop(self, timeout: float = 30) -> None:
+        """Ask the program to end, and wait until it has."""
+        self._end(signal.SIGTERM, timeout)
+
+    def restart(self) -> None:
+        """Stop and start again, in the same directory."""
+        self.stop()
+        self.start()
+
+    def freeze(self) -> None:
+        """Stop the program where it stands; its kernel goes on accepting connections for it."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen program go on."""
+        self.signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """End the program, whatever state it is in. Closing twice is fine."""
+        self.thaw()
+        try:
+            self.stop()
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def _end(self, number: int, timeout: float) -> None:
+        if self._process is not None:
+            self.signal(number)
+            self._process.wait(timeout)
+            self._process = None
