@@ -126,10 +126,10 @@ class RunningAgent:
 
     def fds(self) -> int:
         """How many descriptors are open."""
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
 
     def children(self) -> list[int]:
-        """The processes the agent started that still run."""
+        """Return the processes that the agent started and that still run."""
         pids = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return [int(pid) for pid in pids]
 

@@ -44,7 +44,7 @@ def import_debian(engine: PrivateEngine, name: str = "debian") -> None:
     """Give the engine the Debian as an image."""
     recipe = " ".join((SUITE, *PACKAGES, *DISPENSABLE))
     archive = _cached(f"debian-{_key(recipe)}.tar", _make_debian)
-    engine.docker("import", "--change=CMD [\"/sbin/init\"]", str(archive), name, timeout=PATIENCE)
+    engine.docker("import", '--change=CMD ["/sbin/init"]', str(archive), name, timeout=PATIENCE)
 
 
 def wheelhouse(directory: Path, extras: tuple[str, ...] = ()) -> Path:

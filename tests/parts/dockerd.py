@@ -14,23 +14,7 @@ from pathlib import Path
 
 from parts.processes import Daemon, alive, wait_until
 
-APPLETS = (
-    "sh",
-    "cat",
-    "dd",
-    "echo",
-    "httpd",
-    "kill",
-    "ls",
-    "mkdir",
-    "nc",
-    "rm",
-    "sleep",
-    "stty",
-    "touch",
-    "true",
-    "wget",
-)
+APPLETS = "sh cat dd echo head httpd kill ls mkdir nc rm sleep touch tr true wget".split()
 
 Option = str | int | float | bool | list[str] | Mapping[str, str]
 
@@ -57,7 +41,7 @@ class PrivateEngine(Daemon):
     def __init__(self, directory: Path, *options: str) -> None:
         super().__init__(directory)
         self.options = options
-        # A containerd that the system runs is shared by all engines: the namespace keeps ours apart, and marks our shims.
+        # Engines share a containerd that the system runs: the namespace keeps ours apart, and marks our shims.
         self._namespace = f"usage-agent-{uuid.uuid4().hex[:12]}"
 
     @property

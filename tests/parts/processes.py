@@ -12,7 +12,7 @@ STARTING = 30.0
 """Seconds for a program to come up: an engine takes 3 s alone, and ten times that beside a busy neighbour."""
 
 
-class NotReady(AssertionError):
+class NotReadyError(AssertionError):
     """A program did not come up; the message ends with what it wrote."""
 
 
@@ -22,7 +22,7 @@ def wait_until(condition: Callable[[], object], timeout: float, what: str) -> No
     never = threading.Event()
     while not condition():
         if time.monotonic() > deadline:
-            raise NotReady(f"after {timeout:g} s: {what}")
+            raise NotReadyError(f"after {timeout:g} s: {what}")
         never.wait(0.02)
 
 
@@ -95,8 +95,7 @@ class Daemon:
             )
         try:
             wait_until(lambda: self.ready() or not self.running, STARTING, f"{self.name} does not answer")
-            if not self.running:
-                raise NotReady(f"{self.name} ended at once")
+            assert self.running, f"{self.name} ended at once"
         except BaseException as error:
             self.kill()
             error.add_note(self.log[-4000:])

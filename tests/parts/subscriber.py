@@ -53,7 +53,10 @@ class Subscriber:
         self._client.connect(place.hostname or "127.0.0.1", place.port or 1883)
         self._client.loop_start()
         with self._news:
-            assert self._news.wait_for(lambda: self._ready, 20), f"{url} did not grant {', '.join(self._filters)}"
+            granted = self._news.wait_for(lambda: self._ready, 20)
+        if not granted:
+            self.close()
+            raise AssertionError(f"{url} did not grant {', '.join(self._filters)}")
 
     def wait_for(
         self, predicate: Callable[[Received], bool], timeout: float = 20, count: int = 1, after: float = 0
@@ -62,11 +65,11 @@ class Subscriber:
         deadline = time.monotonic() + timeout
         with self._news:
             while len(matching := [m for m in self.messages if m.arrived >= after and predicate(m)]) < count:
-                if not self._news.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
+                left = deadline - time.monotonic()
+                if left <= 0:
                     came = "\n".join(f"  {message}" for message in self.messages[-40:])
-                    raise AssertionError(
-                        f"{len(matching)} of {count} messages came in {timeout:g} s; all that came:\n{came}"
-                    )
+                    raise AssertionError(f"{len(matching)} of {count} came in {timeout:g} s; all that came:\n{came}")
+                self._news.wait(left)
             return matching
 
     def on(self, topic: str, timeout: float = 20, count: int = 1, after: float = 0) -> list[Received]:
@@ -94,7 +97,7 @@ class Subscriber:
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         with self._news:
             self.messages.append(
-                Received(message.topic, message.payload, message.retain, message.qos, time.monotonic())
+                Received(message.topic, bytes(message.payload), message.retain, message.qos, time.monotonic())
             )
             self._news.notify_all()
 
