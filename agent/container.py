@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from agent.answers import Event
 from agent.times import format_time, parse_time
 
 ENABLE = "usage-agent.enable"  # the label that outranks the configuration
@@ -94,6 +95,28 @@ def from_inspect(document: Mapping[str, Any]) -> Container:
         oom_killed=state["OOMKilled"] if isinstance(state.get("OOMKilled"), bool) else None,
         health=_health(state),
         restart_count=_whole(document.get("RestartCount")),
+    )
+
+
+def from_event(happened: Event) -> Container:
+    """Return the container that an event of its start speaks of, for one that was gone before it could be inspected.
+
+    The attributes of an event are the container's labels, and its name and image among them.
+    """
+    return Container(
+        id=happened.id,
+        name=happened.name or happened.id[:12],
+        image=happened.attributes.get("image", ""),
+        created=happened.time,
+        labels=happened.attributes,
+        running=True,
+        state="running",
+        started_at=format_time(happened.time),
+        finished_at=None,
+        exit_code=None,
+        oom_killed=None,
+        health=None,
+        restart_count=None,
     )
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import orjson
 
+from agent.payloads import ProcessFigures
+
 HEARTBEAT_AGE = 30.0  # seconds; the agent writes every second, a loaded Pi may stall for some
 
 
@@ -101,7 +103,7 @@ class Heartbeat:
         return [f"no running agent found: no {self._name} in {', '.join(map(str, self._directories))}"]
 
 
-def process_figures() -> dict[str, float]:
+def process_figures() -> ProcessFigures:
     """The agent's own process: rss (bytes), cpu_seconds, threads, fds."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     times = os.times()

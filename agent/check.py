@@ -1,0 +1,86 @@
+"""`usage-agent check`: tries everything the agent needs, one line for each, with the remedy for what does not work."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+
+from agent.address import EMBEDDED
+from agent.broker import BrokerError, probe
+from agent.cancel import Cancel
+from agent.container import Container, Selection, from_inspect
+from agent.documents import NoReading
+from agent.engine import Engine, EngineError
+from agent.escape import escape
+from agent.settings import Config
+from agent.sources import Source, choose
+from agent.usage import Reading
+
+ENGINE, BROKER = 3, 4  # exit codes; the configuration's is 2
+FASTEST = 1.0  # seconds: engines take a reading of a container about once a second
+
+
+def check(config: Config) -> int:
+    """Print what works and what does not; the exit code of the first thing that does not."""
+    _line("ok", "configuration", f"{config.agent.host}, every {config.agent.interval:g} s")
+    if config.agent.interval < FASTEST:
+        _line("note", "configuration", f"agent.interval: usages come every {FASTEST:g} s, as often as the engine reads")
+    codes = (_check_engine(config), _check_broker(config))
+    return next((code for code in codes if code), 0)
+
+
+def _check_engine(config: Config) -> int:
+    engine = Engine(config.engine)
+    try:
+        info = engine.connect()
+        source = choose(config.engine.source, config.agent.interval, engine)
+        cgroup = f", cgroup v{info['cgroup']}" if "cgroup" in info else ""
+        _line("ok", "engine", f"{config.engine.url}: version {info['version']}, API {info['api']}{cgroup}")
+        _check_readings(config, engine, source)
+    except EngineError as error:
+        _line("FAIL", "engine", str(error))
+        return ENGINE
+    return 0
+
+
+def _check_readings(config: Config, engine: Engine, source: Source) -> None:
+    selection = Selection(config.engine.include, config.engine.exclude)
+    running = [row for row in engine.containers() if row.get("State") in ("running", "paused")]
+    containers = [from_inspect(engine.inspect(str(row["Id"]))) for row in running]
+    selected = [container for container in containers if selection.selects(container.name, container.labels)]
+    _line("ok", "containers", f"{len(running)} running, {len(selected)} of them selected; source {source.name}")
+    with ThreadPoolExecutor(16) as pool:  # older engines take a second for each
+        first = partial(_first, source, config.agent.interval)
+        for container, reading in [(container, pool.submit(first, container)) for container in selected]:
+            _line(*_judge(container, reading))
+
+
+def _first(source: Source, interval: float, container: Container) -> Reading:
+    return next(source.readings(container.id, interval, Cancel()))
+
+
+def _judge(container: Container, future: "Future[Reading]") -> tuple[str, str, str]:
+    try:
+        reading = future.result()
+    except (EngineError, NoReading) as error:
+        return "warn", container.name, f"no reading: {error}"
+    parts = {"memory": reading.memory, "network": reading.network, "block I/O": reading.block_io, "pids": reading.pids}
+    measured = ", ".join(["CPU", *(name for name, part in parts.items() if part)])
+    if not reading.memory:
+        remedy = "memory is not measured: boot the host with cgroup_enable=memory cgroup_memory=1"
+        return "warn", container.name, f"{measured}; {remedy}"
+    return "ok", container.name, measured
+
+
+def _check_broker(config: Config) -> int:
+    if any(address.scheme == EMBEDDED for address in config.broker.addresses):
+        _line("ok", "broker", "embedded: started and ended together with the agent")
+        return 0
+    try:
+        _line("ok", "broker", probe(config.broker))
+    except BrokerError as error:
+        _line("FAIL", "broker", str(error))
+        return BROKER
+    return 0
+
+
+def _line(verdict: str, what: str, text: str) -> None:
+    print(f"{verdict:<5} {escape(what):<14} {escape(text)}", flush=True)

@@ -1,0 +1,77 @@
+"""The commands and their exit codes: 0 well, 1 anything else, 2 configuration, and for `check` 3 engine, 4 broker."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+
+from agent import __version__, log
+from agent.check import check
+from agent.config import load
+from agent.health import Heartbeat
+from agent.payloads import schema
+from agent.service import Service
+from agent.settings import Config, ConfigError
+
+COMMANDS = {
+    "run": "run the agent, in the foreground",
+    "check": "try configuration, engine and broker, and say what works",
+    "schema": "print the JSON Schema of the payloads",
+    "health": "tell whether the running agent is well",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    options = _parser().parse_args(arguments)
+    if options.command == "schema":
+        print(orjson.dumps(schema(), option=orjson.OPT_INDENT_2).decode())
+        return 0
+    try:
+        config = load(options.config, os.environ)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    match options.command:
+        case "check":
+            return check(config)
+        case "health":
+            return _health(config)
+        case _:
+            return _run(config, options)
+
+
+def _run(config: Config, options: argparse.Namespace) -> int:
+    log.setup(config.agent.log_level, config.agent.log_format)
+    return Service(config, once=options.once, dry_run=options.dry_run).run()
+
+
+def _health(config: Config) -> int:
+    troubles = Heartbeat(config.agent.host, os.environ).read()
+    print("\n".join(troubles) or "well")
+    return 1 if troubles else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="usage-agent",
+        description="Publishes what every container uses to MQTT: one JSON message per container and interval.",
+    )
+    parser.add_argument("--version", action="version", version=f"usage-agent {__version__}")
+    _add_config(parser, None)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, text in COMMANDS.items():
+        # The default is the parser's above: one of a command's own would overwrite what stood before the command.
+        _add_config(commands.add_parser(name, help=text, description=text), argparse.SUPPRESS)
+    run = commands.choices["run"]
+    run.add_argument("--once", action="store_true", help="publish one usage of every container, then end")
+    run.add_argument("--dry-run", action="store_true", help="print what would be published; needs no broker")
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser, default: object) -> None:
+    text = "configuration file (default: ./config.toml, then /etc/usage-agent/config.toml, else the defaults)"
+    parser.add_argument("--config", type=Path, metavar="PATH", default=default, help=text)

@@ -1,0 +1,89 @@
+"""Follows the engine: connects, subscribes to its events, lists its containers, and notices when it is away or back.
+
+The only thread that waits for the engine as such. It never asks about one container, so nothing that happens to a
+container can keep it from hearing of the others.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+from agent.cancel import Cancel
+from agent.collector import MARGIN
+from agent.engine import Engine, EngineError
+from agent.health import Pulse
+from agent.payloads import EngineInfo
+from agent.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+PROBE = 1.0  # seconds between two looks at an engine that is away: one connect() to its socket
+RELIST = 60.0  # seconds between two lists; an event can be lost (the engine keeps 256 of them), a list cannot
+
+
+class Follower:
+    """The events thread. `connected` is called whenever the engine has answered, before its containers are looked at."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        supervisor: Supervisor,
+        pulse: Pulse,
+        timeout: float,
+        connected: Callable[[EngineInfo], None],
+    ) -> None:
+        self._engine = engine
+        self._supervisor = supervisor
+        self._pulse = pulse
+        self._within = 8 * timeout + MARGIN  # connecting is up to three calls and subscribing one, of two timeouts each
+        self._connected = connected
+        self._cancel = Cancel()
+        self._since: int | None = None
+        self._next_list = 0.0
+        self.trouble: str | None = "the engine has not answered yet"
+
+    def run(self) -> None:
+        """Follow until stop()."""
+        while not self._cancel.is_set():
+            self._pulse.promise("events", self._within)
+            try:
+                self._follow()
+            except EngineError as error:
+                self._lost(error)
+                self._cancel.wait(PROBE)
+        self._pulse.done("events")
+
+    def stop(self) -> None:
+        """End; returns at once."""
+        self._cancel.set()
+
+    def _follow(self) -> None:
+        info = self._engine.connect()
+        subscribed = False
+        for event in self._engine.events(self._since, self._cancel):
+            self._pulse.promise("events", self._within)
+            if not subscribed:
+                self._found(info)
+            if not subscribed or time.monotonic() >= self._next_list:
+                self._supervisor.listed(self._engine.containers(), every=not subscribed)
+                self._next_list = time.monotonic() + RELIST
+            subscribed = True
+            if event is None:
+                self._supervisor.engine_answers()
+            else:
+                self._since = event.time
+                self._supervisor.happened(event)
+
+    def _found(self, info: EngineInfo) -> None:
+        if self._next_list:
+            log.info("the engine is back")
+        self.trouble = None
+        self._connected(info)
+
+    def _lost(self, error: EngineError) -> None:
+        if self._cancel.is_set():
+            return
+        self._engine.count_retry()
+        if self.trouble != str(error):
+            log.warning("%s; looking for it every %.0f s", error, PROBE)
+        self.trouble = str(error)

@@ -1,0 +1,219 @@
+"""The wiring: every part is made here, started from the sink up and stopped from the source down.
+
+Docker Engine ─ events ──► Follower ──► Supervisor ──► one Collector per container ─ usages ─┐
+                                            │ statuses                                       ▼
+                                            └──────────────────────────────────────────► Outbox
+                                                                                             │
+MQTT broker ◄─ messages ─────────────────────────────────────────────────────── Publisher ◄──┘
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+
+from agent import __version__
+from agent.address import EMBEDDED
+from agent.cancel import Cancel
+from agent.collector import MARGIN, Collecting
+from agent.container import Selection
+from agent.embedded import EmbeddedBroker
+from agent.engine import Engine
+from agent.follower import Follower
+from agent.forgetting import Forgetting
+from agent.ghosts import Ghosts
+from agent.health import Heartbeat, Pulse, Systemd, process_figures
+from agent.kernel import core_mhz
+from agent.lives import Lives
+from agent.messages import Message, Messages
+from agent.names import Names
+from agent.outbox import Outbox
+from agent.payloads import AgentCounters, AgentStatus, EngineInfo
+from agent.printer import Printer
+from agent.publisher import Publisher
+from agent.settings import Config
+from agent.signals import ending_signals
+from agent.sources import choose
+from agent.supervisor import Supervisor
+from agent.times import format_time
+
+log = logging.getLogger(__name__)
+
+TICK = 1.0  # seconds between two looks at how the threads are doing
+
+
+class Service:
+    """The running agent. `once`: one usage of every container, then the end. `dry_run`: printed, not published."""
+
+    def __init__(self, config: Config, once: bool = False, dry_run: bool = False) -> None:
+        self._config = config
+        self._once = once
+        self._started = time.time_ns()
+        self._status: AgentStatus = {
+            "status": "running",
+            "time": format_time(self._started),
+            "version": __version__,
+            "started_at": format_time(self._started),
+            "interval": config.agent.interval,
+        }
+        self._ending = Cancel()
+        self._defect = False
+        self._pulse = Pulse()
+        self._systemd = Systemd(os.environ)
+        self._heartbeat = Heartbeat(config.agent.host, os.environ)
+        self._ready = False
+
+        topics = config.topics
+        self._messages = Messages(topics.base, config.agent.host, config.broker.qos)
+        self._outbox = Outbox(config.outbox.capacity, config.outbox.on_full)
+        self._engine = Engine(config.engine)
+        forgetting = Forgetting(topics.forget_removed)
+        selection = Selection(config.engine.include, config.engine.exclude)
+        self._lives = Lives(Names(topics.container), selection, forgetting, self._outbox, self._messages)
+        self._supervisor = Supervisor(self._lives, Ghosts(self._lives, forgetting, self._messages))
+        self._follower = Follower(
+            self._engine, self._supervisor, self._pulse, config.engine.timeout, self._engine_answered
+        )
+        self._embedded = EmbeddedBroker() if _embedded(config) and not dry_run else None
+        self._publisher: Publisher | Printer = Printer(self._outbox) if dry_run else self._make_publisher()
+
+    def run(self) -> int:
+        """Run until a signal or, with `once`, until all is published. Returns the exit code: 0, or 1 if it failed."""
+        with ExitStack() as stack:
+            stack.enter_context(ending_signals(self._ending))
+            if self._embedded:
+                stack.enter_context(self._embedded)
+            self._outbox.announce(self._messages.agent_status(self._status))
+            publisher = self._spawn("publisher", self._publisher.run)
+            self._spawn("events", self._follower.run)
+            log.info("usage-agent %s: %s every %g s", __version__, self._config.agent.host, self._config.agent.interval)
+            complete = self._watch_over()
+            return self._end(publisher) if complete else self._end(publisher) or 1
+
+    def _watch_over(self) -> bool:
+        """Look after the threads every second until the end; with `once`, whether every container had its turn."""
+        begun = time.monotonic()
+        patience = 2 * self._config.engine.timeout + MARGIN
+        next_counters = begun + self._config.agent.interval
+        while not self._ending.wait(0.1 if self._once else TICK):
+            now = time.monotonic()
+            self._lives.forget(now)
+            self._report()
+            if now >= next_counters:
+                next_counters = max(next_counters + self._config.agent.interval, now)
+                self._outbox.announce(self._messages.agent_counters(self._counters(now - begun)))
+            if self._once and self._supervisor.complete:
+                return True
+            if self._once and now > begun + patience:
+                log.error("not every container had a usage within %.0f s", patience)
+                return False
+        return not self._once
+
+    def _report(self) -> None:
+        """Say how things are, to systemd and in the heartbeat file. The watchdog is fed only while all threads move."""
+        overdue = self._pulse.overdue()
+        troubles = [f"{name} hangs" for name in overdue]
+        troubles += [trouble for trouble in (self._follower.trouble, self._publisher.trouble) if trouble]
+        self._heartbeat.write(troubles)
+        if not overdue:
+            self._systemd.notify("WATCHDOG=1")
+        if not self._ready and not troubles and (self._outbox.counters()["sent"] or not self._supervisor.collectors):
+            self._ready = True
+            self._systemd.notify("READY=1")
+
+    def _end(self, publisher: threading.Thread) -> int:
+        """Stop from the source down, within the deadline. What has not left by then stays unsent."""
+        deadline = time.monotonic() + self._config.shutdown.timeout
+        log.info("ending within %g s", self._config.shutdown.timeout)
+        self._systemd.notify("STOPPING=1")
+        self._follower.stop()  # first what brings new work, then what does it, then what carries it away
+        self._supervisor.stop()
+        if self._publisher.connected:  # usages before the goodbyes, but the goodbyes must have time to leave
+            self._outbox.wait_idle((deadline - time.monotonic()) / 2)
+        self._supervisor.farewell()
+        self._outbox.close()
+        self._outbox.announce(self._messages.agent_status(self._stopped("exit")))
+        self._publisher.stop(deadline)
+        publisher.join(max(deadline - time.monotonic(), 0) + 1)
+        self._heartbeat.remove()
+        return self._summary()
+
+    def _summary(self) -> int:
+        counters = self._outbox.counters()
+        log.info("ended: %(added)d usages, %(sent)d sent, %(dropped)d dropped, %(waiting)d unsent", counters)
+        unsent = self._once and counters["sent"] < counters["added"]
+        return 1 if self._defect or unsent else 0
+
+    def _make_publisher(self) -> Publisher:
+        return Publisher(
+            self._config.broker,
+            self._config.agent.host,
+            self._outbox,
+            will=self._will,
+            retained_filter=self._messages.own_topics,
+            on_retained=self._supervisor.retained,
+            backoff=self._config.backoff,
+            pulse=self._pulse,
+        )
+
+    def _engine_answered(self, info: EngineInfo) -> None:
+        config = self._config
+        source = choose(config.engine.source, config.agent.interval, self._engine)
+        self._supervisor.start(
+            Collecting(
+                engine=self._engine,
+                source=source,
+                interval=config.agent.interval,
+                timeout=config.engine.timeout,
+                backoff=config.backoff,
+                core_mhz=core_mhz() if self._engine.local else None,
+                pulse=self._pulse,
+                limit=1 if self._once else None,
+            )
+        )
+        log.info("engine %s, API %s, cgroup v%s; source %s", *_words(info), source.name)
+        self._status = {**self._status, "time": format_time(time.time_ns()), "engine": info, "source": source.name}
+        self._outbox.announce(self._messages.agent_status(self._status))
+
+    def _will(self) -> Message:
+        return self._messages.agent_status(self._stopped("connection lost"))
+
+    def _stopped(self, reason: str) -> AgentStatus:
+        return {**self._status, "status": "stopped", "reason": reason, "time": format_time(time.time_ns())}  # type: ignore[typeddict-item]
+
+    def _counters(self, uptime: float) -> AgentCounters:
+        return {
+            "time": format_time(time.time_ns()),
+            "uptime": round(uptime, 3),
+            "containers": len(self._supervisor.collectors),
+            "outbox": self._outbox.counters(),
+            "engine": self._engine.counters(),
+            "broker": self._publisher.counters(),
+            "process": process_figures(),
+        }
+
+    def _spawn(self, name: str, run: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=partial(self._guard, run), name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _guard(self, run: Callable[[], None]) -> None:
+        try:
+            run()
+        except BrokenPipeError:  # --dry-run into a program that has read enough
+            self._ending.set()
+        except Exception:  # the edge of the thread: without it nothing works, so the agent ends, and says why
+            log.exception("the agent ends by a defect of its own")
+            self._defect = True
+            self._ending.set()
+
+
+def _embedded(config: Config) -> bool:
+    return any(address.scheme == EMBEDDED for address in config.broker.addresses)
+
+
+def _words(info: EngineInfo) -> tuple[str, str, str]:
+    return info["version"], info["api"], info.get("cgroup", " unknown")

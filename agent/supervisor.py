@@ -1,0 +1,210 @@
+"""Exactly one collector per running container, through everything that can happen to a container.
+
+    event, or a line of the list ──► one queue per container ──► a worker: inspect, settle ──► Life: status, collector
+
+What an event says is believed for its instant (it ran, it died with this exit code); what holds now is asked for.
+Asking happens on the workers, one at a time for each container: a slow answer about one container delays nobody else.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from agent.collector import Collecting, Collector
+from agent.container import Container, from_event, from_inspect
+from agent.engine import EngineError, Event, NoSuchContainer
+from agent.ghosts import Ghosts
+from agent.life import Life, Reason
+from agent.lives import Lives
+from agent.times import format_time, parse_time
+from agent.workers import Workers
+
+log = logging.getLogger(__name__)
+
+BEGIN = frozenset({"create", "start"})
+END = frozenset({"destroy", "remove"})  # Docker's word and Podman's
+LOOK = BEGIN | END | {"die", "died", "pause", "unpause", "rename", "health_status", "oom", "update"}
+
+
+class Supervisor:
+    """Starts and stops the collectors, and says what became of each container."""
+
+    def __init__(self, lives: Lives, ghosts: Ghosts) -> None:
+        self._lives = lives
+        self._ghosts = ghosts
+        self._workers = Workers(8)
+        self._looking = 0  # containers with something in their queue
+        self._collecting: Collecting | None = None
+        self._listed = False
+
+    def start(self, collecting: Collecting) -> None:
+        """Begin, or go on with another engine or source: collectors that start from now on use it."""
+        if self._collecting is None:
+            self._workers.start()
+        self._collecting = collecting
+
+    def stop(self) -> None:
+        """Stop looking, then collecting. Returns at once; nothing is published afterwards."""
+        self._workers.stop()
+        with self._lives.lock:
+            for collector in self.collectors:
+                collector.stop()
+
+    def farewell(self) -> None:
+        """Leave a `stopped` behind for every container that runs on without the agent."""
+        with self._lives.lock:
+            for life in self._lives.all():
+                if life.runs:
+                    life.stopped("agent exit")
+
+    def happened(self, event: Event) -> None:
+        """Take in an event. Of a container that was not known yet only its beginning counts."""
+        if event.action in LOOK and (event.action in BEGIN or self._lives.get(event.id)):
+            self._queue(event.id, event)
+
+    def listed(self, rows: Iterable[Mapping[str, Any]], every: bool) -> None:
+        """Take in the engine's list: look at the containers that are not as we know them, or at `every` one."""
+        states = {str(row.get("Id")): row.get("State") for row in rows}
+        with self._lives.lock:
+            for life in self._lives.all():
+                state = states.pop(life.id, None)
+                if every or state is None or (state in ("running", "paused")) != life.runs:
+                    self._queue(life.id, None)
+            for container_id in states:
+                self._queue(container_id, None)
+            self._listed = True
+        self._workers.put(self._settle_ghosts)
+
+    def retained(self, retained: dict[str, bytes]) -> None:
+        """Take in what the broker had retained of an earlier run."""
+        self._ghosts.remember(retained)
+        self._workers.put(self._settle_ghosts)
+
+    def look(self, container_id: str) -> None:
+        """Have a container looked at: its readings have stopped, and it may have."""
+        if self._lives.get(container_id):
+            self._queue(container_id, None)
+
+    def engine_answers(self) -> None:
+        """The engine was seen to be there: collectors that wait because it was not need not wait any longer."""
+        for collector in self.collectors:
+            collector.engine_answers()
+
+    @property
+    def collectors(self) -> list[Collector]:
+        """The collectors there are now."""
+        return [life.collector for life in self._lives.all() if life.collector]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all containers are known, and every collector that ends by itself has ended."""
+        return self._listed and self._workers.idle and all(collector.finished for collector in self.collectors)
+
+    def _queue(self, container_id: str, event: Event | None) -> None:
+        with self._lives.lock:
+            life = self._lives.enter(container_id)
+            life.events.append(event)
+            if not life.busy:
+                life.busy = True
+                self._looking += 1
+                self._workers.put(partial(self._work_off, life))
+
+    def _work_off(self, life: Life) -> None:
+        """Settle what has happened to one container, in order. Never two workers for one container."""
+        more = True
+        while more:
+            self._settle(life, life.events.popleft())
+            with self._lives.lock:
+                more = life.busy = bool(life.events)
+        with self._lives.lock:
+            self._looking -= 1
+        self._settle_ghosts()
+
+    def _settle_ghosts(self) -> None:
+        with self._lives.lock:
+            complete = self._listed and not self._looking
+        if complete:
+            self._ghosts.settle()
+
+    def _settle(self, life: Life, event: Event | None) -> None:
+        """Make what is said of a container, and whether it has a collector, follow what it does."""
+        found, exists = self._inspect(life)
+        action = event.action if event else ""
+        with self._lives.lock:
+            before = life.container
+            if found is None and before is None and event and action == "start":
+                found = from_event(event)  # it came and went: all there is to know is what the event said
+            if found and not self._lives.describe(life, found):
+                self._end(life, "excluded")
+                self._lives.silence(life)
+            elif event and action in ("die", "died"):
+                self._died(life, before, event, found)
+            elif found and life.runs and not _same_run(life, found):
+                # Its `die` was missed; and where it runs again, so was how it ended.
+                self._end(life, "exited", _ended(before, None, None) if found.running else found)
+            if not exists and (event is None or action in END):
+                self._end(life, "removed")
+                self._lives.leave(life)
+            elif life.level is not None:
+                self._go_on(life, found, action)
+
+    def _inspect(self, life: Life) -> tuple[Container | None, bool]:
+        """What the engine says of it now, and False only if it says that there is no such container."""
+        assert self._collecting  # noqa: S101  # workers start with it
+        try:
+            return from_inspect(self._collecting.engine.inspect(life.id)), True
+        except NoSuchContainer:
+            return None, False
+        except (EngineError, ValueError) as error:
+            log.debug("%s could not be looked at: %s", life.name, error)
+            return None, True
+
+    def _go_on(self, life: Life, found: Container | None, action: str) -> None:
+        if found and found.running and life.collector is None:
+            self._begin(life, found)
+        elif action == "start" and not life.runs and life.container:
+            # It ran, and has ended already: its `die` is on the way and finds a `running` to end.
+            life.running(replace(life.container, running=True, state="running", exit_code=None, finished_at=None))
+        else:
+            life.refresh()
+
+    def _begin(self, life: Life, container: Container) -> None:
+        assert self._collecting  # noqa: S101  # workers start with it
+        life.running(container)
+        look = partial(self.look, life.id)
+        life.collector = Collector(life.name, life.id, self._collecting, life.publish, look)
+        life.collector.start()
+
+    def _died(self, life: Life, before: Container | None, event: Event, found: Container | None) -> None:
+        if not life.runs or _ns(life.told and life.told.get("started_at")) > event.time:
+            return  # told already, or an old event that was sent once more
+        if found and not found.running and _ns(found.finished_at) >= _ns(found.started_at):
+            self._end(life, "exited", found)
+        else:
+            code = event.attributes.get("exitCode", "")
+            self._end(life, "exited", _ended(before, int(code) if code.isdecimal() else None, format_time(event.time)))
+
+    def _end(self, life: Life, reason: Reason, container: Container | None = None) -> None:
+        if life.collector:
+            life.collector.stop()
+            life.collector = None
+        if life.told and (life.runs or reason == "removed"):
+            life.stopped(reason, container)
+
+
+def _ended(before: Container | None, exit_code: int | None, finished_at: str | None) -> Container | None:
+    """How a run ended that the engine does not describe any more, because the container runs again or is gone."""
+    if before is None:
+        return None
+    ended = replace(before, running=False, state="exited", health=None)
+    return replace(ended, exit_code=exit_code, finished_at=finished_at)
+
+
+def _same_run(life: Life, found: Container) -> bool:
+    return found.running and (life.told is None or life.told.get("started_at") == found.started_at)
+
+
+def _ns(time: str | None) -> int:
+    return parse_time(time) if time else 0
