@@ -1,0 +1,159 @@
+"""What the engine's answers mean, and the errors there are when they mean nothing. Pure: bytes in, values out."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+OLDEST = (1, 24)  # the first API with everything that is read here; docker-py begins there too
+NEWEST = (1, 52)  # the newest that was tested: a newer engine is asked to speak this one
+LARGEST = 4 << 20  # bytes of a document; the largest inspect seen had 60 kB
+
+
+class EngineError(Exception):
+    """The engine did not give what was asked for; the message explains itself."""
+
+
+class EngineUnreachable(EngineError):  # noqa: N818 - says what the engine is
+    """Refused, timed out or broken off. It says nothing about the container that was asked for."""
+
+
+class EngineRefused(EngineError):  # noqa: N818 - says what the engine did
+    """The engine answered with an HTTP error, whose code is `status`."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class NoSuchContainer(EngineRefused):
+    """The engine does not know the container."""
+
+
+class EngineRubbish(EngineError):  # noqa: N818 - says what the answer was
+    """The answer cannot be understood."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something happened to a container; `time` in ns since the epoch, by the engine's clock.
+
+    `action` is the bare word ("health_status") and `detail` what the engine wrote after its colon ("healthy").
+    `attributes` are the container's labels together with what belongs to the action ("exitCode").
+    """
+
+    time: int
+    action: str
+    detail: str
+    id: str
+    name: str
+    attributes: Mapping[str, str]
+
+
+class _Actor(msgspec.Struct):
+    id: str = msgspec.field(name="ID")
+    attributes: dict[str, str] | None = msgspec.field(name="Attributes", default=None)
+
+
+class _Event(msgspec.Struct):
+    """What all versions agree on: `status`, `id` and `from` are gone since API 1.52."""
+
+    type: str = msgspec.field(name="Type")
+    action: str = msgspec.field(name="Action")
+    actor: _Actor = msgspec.field(name="Actor")
+    time: int = msgspec.field(name="timeNano")
+
+
+class VersionDocument(msgspec.Struct):
+    """The answer to /version, as far as it matters."""
+
+    version: str = msgspec.field(name="Version")
+    api: str = msgspec.field(name="ApiVersion")
+    oldest: str = msgspec.field(name="MinAPIVersion", default="")
+
+
+class InfoDocument(msgspec.Struct):
+    """The answer to /info, as far as it matters; `cgroup` is "1" or "2"."""
+
+    cgroup: str = msgspec.field(name="CgroupVersion", default="")
+
+
+class _ErrorDocument(msgspec.Struct):
+    message: str = ""
+
+
+def decode(raw: bytes, kind: type[T]) -> T:
+    """Return the JSON document as a `kind`; raise EngineRubbish for anything else, saying what was wrong."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise EngineRubbish(f"the engine's answer cannot be understood: {error}: {raw[:60]!r}") from error
+
+
+def parse_event(line: bytes) -> Event | None:
+    """Return what one line of /events says, None if it is about something else than a container.
+
+    Raises msgspec.ValidationError for a document of another shape, EngineRubbish for what is no document.
+    """
+    document = decode(line, dict[str, object])
+    if document.get("Type") != "container":
+        return None
+    found = msgspec.convert(document, _Event)
+    action, _, detail = found.action.partition(":")
+    attributes = found.actor.attributes or {}
+    return Event(found.time, action.strip(), detail.strip(), found.actor.id, attributes.get("name", ""), attributes)
+
+
+def refusal(path: str, status: int, reason: str, body: bytes) -> EngineRefused:
+    """Return the error for an answer with an HTTP status other than 200."""
+    try:
+        message = decode(body, _ErrorDocument).message
+    except EngineRubbish:  # a proxy on the way may answer with a web page
+        message = ""
+    text = f"the engine refused {path}: {status} {reason}: {message or body[:200].decode(errors='replace')}"
+    # A proxy's 404, or one for a path that the engine does not know, is no word on the container.
+    unknown = status == 404 and "/containers/" in path and "container" in message.lower()
+    return NoSuchContainer(status, text) if unknown else EngineRefused(status, text)
+
+
+def agree(engine: VersionDocument) -> tuple[int, int]:
+    """Return the API version to speak: the newest that both know. Raises EngineError where there is none."""
+    newest = _version(engine.api)
+    if newest < OLDEST:
+        raise EngineError(f"engine {engine.version} speaks API {engine.api} at most; 1.24 (Docker 1.12) is needed")
+    if engine.oldest and _version(engine.oldest) > NEWEST:
+        raise EngineError(
+            f"engine {engine.version} speaks API {engine.oldest} at least; usage-agent knows 1.52 at most"
+        )
+    return min(newest, NEWEST)
+
+
+def _version(text: str) -> tuple[int, int]:
+    major, _, minor = text.partition(".")
+    if not (major.isdecimal() and minor.isdecimal()):
+        raise EngineRubbish(f"not an API version: {text[:60]!r}")
+    return int(major), int(minor)
+
+
+def lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Split at newlines, wherever the chunks begin and end; empty lines are left out.
+
+    Raises EngineRubbish for a line that does not end, EngineUnreachable when the chunks end within one: engines close
+    every document with a newline, so that one was torn off.
+    """
+    begun = bytearray()
+    for chunk in chunks:
+        *ended, rest = chunk.split(b"\n")
+        for line in ended:
+            begun += line
+            if begun.strip():
+                yield bytes(begun)
+            begun.clear()
+        begun += rest
+        if len(begun) > LARGEST:
+            raise EngineRubbish(f"the engine sent a line of more than {LARGEST} bytes: {bytes(begun[:60])!r}")
+    if begun.strip():
+        raise EngineUnreachable(f"the engine ended in the middle of a document: {bytes(begun[-60:])!r}")

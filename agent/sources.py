@@ -1,0 +1,100 @@
+"""Where readings come from: pushed by the engine (Stream), or asked for (Poll). One kind of reading either way.
+
+A stream costs the engine one collection a second for each container, however few of them are used; a poll costs one an
+interval. From about two seconds up the poll is the cheaper.
+"""
+
+import time
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from typing import Protocol
+
+from agent import documents
+from agent.cancel import Cancel, Cancelled
+from agent.engine import Engine, EngineRubbish
+from agent.sampling import due_times, every
+from agent.usage import Reading
+
+POLL_FROM = 2.0  # seconds
+ENOUGH = 3  # bad documents in a row: one may happen, so many are the engine's way
+
+
+class Source(Protocol):
+    """Gives readings of any container."""
+
+    name: str
+
+    def readings(self, container_id: str, interval: float, cancel: Cancel) -> Iterator[Reading]:
+        """Yield two readings as soon as may be, then one per `interval` seconds on a steady grid, until `cancel`.
+
+        It ends as well where the engine ends it. Raises EngineError, and ContainerNotRunning. Close it after use.
+        """
+        ...
+
+
+class Stream:
+    """Readings from a stream, which comes about once a second: an interval below that gives one a second."""
+
+    name = "stream"
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def readings(self, container_id: str, interval: float, cancel: Cancel) -> Iterator[Reading]:
+        """Yield readings as a Source does; documents that are not picked are never decoded."""
+        with closing(self._engine.stats_stream(container_id, cancel)) as stream:
+            arrivals = ((time.monotonic(), raw) for raw in stream)
+            yield from _decoded(self._engine, every(interval, arrivals))
+
+
+class Poll:
+    """Readings asked for one by one; engines before 25 take up to a second to answer."""
+
+    name = "poll"
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def readings(self, container_id: str, interval: float, cancel: Cancel) -> Iterator[Reading]:
+        """Yield readings as a Source does."""
+        with closing(self._polls(container_id, interval, cancel)) as polls:
+            yield from _decoded(self._engine, polls)
+
+    def _polls(self, container_id: str, interval: float, cancel: Cancel) -> Generator[tuple[float, bytes], None, None]:
+        for due in due_times(time.monotonic(), interval):
+            if due + interval <= time.monotonic():
+                continue  # its turn is over: made up for, it would come as a burst with the one after it
+            while (early := due - time.monotonic()) > 0 and not cancel.is_set():
+                cancel.wait(early)  # a nudge ends the wait only, it is about errors: the grid stays
+            if cancel.is_set():
+                return
+            try:
+                raw = self._engine.stats_once(container_id, cancel)
+            except Cancelled:
+                return
+            yield time.monotonic(), raw
+
+
+def choose(source: str, interval: float, engine: Engine) -> Source:
+    """Return the source of that name; for "auto" the cheaper one, as the connected engine allows."""
+    if source == "auto":
+        source = "poll" if interval >= POLL_FROM and engine.one_shot else "stream"
+    return Poll(engine) if source == "poll" else Stream(engine)
+
+
+def _decoded(engine: Engine, arrivals: Iterable[tuple[float, bytes]]) -> Iterator[Reading]:
+    """Yield what the documents say. One that says nothing costs one usage; raises EngineRubbish when they go on so."""
+    bad = 0
+    for arrived, raw in arrivals:
+        try:
+            reading = documents.reading(raw, arrived)
+        except documents.ContainerNotRunning:
+            raise
+        except documents.NoReading as error:
+            engine.count_error()
+            bad += 1
+            if bad == ENOUGH:
+                raise EngineRubbish(f"{bad} stats documents in a row are of no use: {error}") from error
+        else:
+            bad = 0
+            yield reading
