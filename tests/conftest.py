@@ -13,6 +13,7 @@ import pytest
 from parts import dockerd, mosquitto, systemd
 from parts.agent import RUN, RunningAgent
 from parts.dockerd import PrivateEngine
+from parts.fake_engine import FakeEngine
 from parts.mosquitto import Mosquitto
 from parts.subscriber import Subscriber
 
@@ -158,6 +159,17 @@ def subscribe() -> Iterator[Callable[..., Subscriber]]:
 
     yield make
     _close(made)
+
+
+@pytest.fixture
+def fake_engine(short_path: Path) -> Iterator[FakeEngine]:
+    """Give an engine that answers from recorded documents, and misbehaves when told to."""
+    fake = FakeEngine(short_path / "fake.sock")
+    try:
+        fake.start()
+        yield fake
+    finally:
+        fake.close()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from parts.processes import Daemon, alive, wait_until
 
-APPLETS = "sh cat dd echo head httpd kill ls mkdir nc rm sleep touch tr true wget".split()
+APPLETS = "sh cat dd echo head httpd kill ls mkdir nc rm sleep touch tr true wget"
 
 Option = str | int | float | bool | list[str] | Mapping[str, str]
 
@@ -175,7 +175,7 @@ def _busybox_tar() -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         tar.add(_busybox(), "bin/busybox")
-        for applet in APPLETS:
+        for applet in APPLETS.split():
             link = tarfile.TarInfo(f"bin/{applet}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
