@@ -4,6 +4,7 @@ Engines agree on little beyond the names: what one leaves out, another writes as
 be what it says (text, a fraction, below zero, beyond any counter) is taken for not measured.
 """
 
+from collections.abc import Collection
 from typing import Any, cast
 
 import orjson
@@ -18,16 +19,7 @@ _BEYOND = 1 << 63  # no honest counter gets there, and neither JSON writers nor 
 _UNLIMITED = 1 << 62  # "no limit" is 2^64-1 on cgroup v2, and 2^63 less one page on v1
 _MOST_CPUS = 1 << 16
 
-_NETWORK = (
-    "rx_bytes",
-    "tx_bytes",
-    "rx_packets",
-    "tx_packets",
-    "rx_errors",
-    "tx_errors",
-    "rx_dropped",
-    "tx_dropped",
-)
+_NETWORK = tuple("rx_bytes tx_bytes rx_packets tx_packets rx_errors tx_errors rx_dropped tx_dropped".split())  # noqa: SIM905
 _MEASURED_MEMORY = (
     ("rss", "RSS"),
     ("cache", "Cache"),
@@ -37,7 +29,7 @@ _MEASURED_MEMORY = (
 )
 
 
-class NoReading(ValueError):  # noqa: N818  # a noun of the domain: most often it is news, not a fault
+class NoReading(ValueError):  # a noun of the domain: most often it is news, not a fault
     """The engine's document cannot be used; the message says what was wrong with it."""
 
 
@@ -59,7 +51,7 @@ def reading(raw: bytes, arrived: float) -> Reading:
         raise NoReading(f"not a stats document but {type(document).__name__}")
     time = _time(document)
     cpu = _cpu(document)
-    memory = _memory(_part(document, "memory_stats"))
+    memory = _memory(_part(document, "memory_stats"), _podman(document))
     pids = _pids(_part(document, "pids_stats"))
     if cpu.total == 0 and memory is None and not (pids and pids.get("current")):
         raise ContainerNotRunning("all zero: the container does not run")
@@ -69,6 +61,10 @@ def reading(raw: bytes, arrived: float) -> Reading:
 def _count(value: object) -> int | None:
     # `type`, not isinstance: true is an int to Python.
     return value if type(value) is int and 0 <= value < _BEYOND else None
+
+
+def _podman(document: dict[str, Any]) -> bool:
+    return "cpu" in _part(document, "cpu_stats")  # a percentage that only Podman adds
 
 
 def _part(document: dict[str, Any], name: str) -> dict[str, Any]:
@@ -102,7 +98,8 @@ def _cpu(document: dict[str, Any]) -> CpuReading:
     processors = _count(document.get("num_procs"))
     if processors and system is None:
         return _windows_cpu(total, kernel, user, processors)
-    throttling = _part(cpu, "throttling_data")
+    # Podman does not look: its zeros stand for nothing, however often the container was throttled.
+    throttling = {} if _podman(document) else _part(cpu, "throttling_data")
     return CpuReading(
         total=total,
         kernel=kernel,
@@ -131,7 +128,7 @@ def _online(online: object, percpu: object) -> int:
     return min(len(percpu), _MOST_CPUS) if isinstance(percpu, list) and percpu else 1
 
 
-def _memory(stats: dict[str, Any]) -> Memory | None:
+def _memory(stats: dict[str, Any], podman: bool) -> Memory | None:
     if "privateworkingset" in stats or "commitbytes" in stats:
         return _windows_memory(stats)
     # Where the kernel does not account memory there is none; no living process uses 0 bytes.
@@ -140,7 +137,10 @@ def _memory(stats: dict[str, Any]) -> Memory | None:
     details = _part(stats, "stats")
     found = {
         "usage": _count(stats.get("usage")),
-        "max_usage": _count(stats.get("max_usage")),
+        # Podman up to 4.2 gives the limit for the peak.
+        "max_usage": None
+        if podman and stats.get("max_usage") == stats.get("limit")
+        else _count(stats.get("max_usage")),
         "rss": _count(details.get("rss", details.get("anon"))),
         "cache": _count(details.get("cache", details.get("file"))),
         "swap": _count(details.get("swap")),
@@ -188,19 +188,28 @@ def _limit(value: object) -> int | None:
 
 
 def _network(document: dict[str, Any]) -> Network | None:
-    interfaces = _part(document, "networks").values()
+    interfaces = _part(document, "networks")
+    # Podman 4 makes up one interface, also where the container has none or the host's: only its bytes are measured.
+    made_up = interfaces.keys() == {"network"} and _podman(document)
     network: dict[str, int] = {}
-    for field in _NETWORK if interfaces else ():
-        total = 0
-        for interface in interfaces:
-            value = interface.get(field) if isinstance(interface, dict) else None
-            if type(value) is not int or value < 0:
-                break  # a sum that lacks an interface would be wrong
-            total += value
-        else:
-            if total < _BEYOND:
-                network[field] = total
+    for field in _NETWORK[:2] if made_up else _NETWORK:
+        total = _sum(interfaces.values(), field)
+        if total is not None:
+            network[field] = total
+    if made_up and not any(network.values()):
+        return None
     return cast(Network, network) if network else None
+
+
+def _sum(interfaces: Collection[object], field: str) -> int | None:
+    """Add up a field over all interfaces; a sum that lacks one of them would be wrong, and is None."""
+    total = 0
+    for interface in interfaces:
+        value = interface.get(field) if isinstance(interface, dict) else None
+        if type(value) is not int or value < 0:
+            return None
+        total += value
+    return total if interfaces and total < _BEYOND else None
 
 
 def _block_io(document: dict[str, Any]) -> BlockIo | None:
