@@ -23,6 +23,7 @@ _HOST_AND_PORT = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?::(?P<port>\d{0,
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PLAIN = re.compile(r"([^:/#]*|\[[0-9A-Fa-f:.]*\])(:[0-9]*)?([/#][^:]*)?")
 _NAME = re.compile(r"[\w.-]+")
+_UNFIT_PATH = re.compile(r"[\x00-\x1f\x7f]")
 _UNFIT = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]")
 
 
@@ -168,9 +169,10 @@ def _host(host: str) -> str:
 
 
 def _socket(authority: str, path: str) -> str:
-    if authority or len(path) < 2:
+    socket = unquote(path)
+    if authority or len(path) < 2 or _UNFIT_PATH.search(socket):
         raise ValueError("allowed is unix:///path/of/the/socket")
-    return unquote(path)
+    return socket
 
 
 def _bracketed(host: str) -> str:

@@ -49,7 +49,9 @@ class EngineSettings(Struct, frozen=True, kw_only=True):
     url: Annotated[
         Text, Meta(description="unix://, tcp:// or ssh:// (empty: $DOCKER_HOST, else unix:///var/run/docker.sock).")
     ] = msgspec.field(default_factory=lambda: LOCAL_SOCKET)
-    tls_ca: Annotated[Text | None, Meta(description="For tcp://: file with the certificate to trust.")] = None
+    tls_ca: Annotated[
+        Text | None, Meta(description="For tcp://: file with the certificates to trust (empty: no TLS).")
+    ] = None
     tls_cert: Annotated[Text | None, Meta(description="For tcp://: file with the agent's own certificate.")] = None
     tls_key: Annotated[Text | None, Meta(description="For tcp://: file with the key of tls_cert.")] = None
     source: Annotated[
@@ -63,9 +65,11 @@ class EngineSettings(Struct, frozen=True, kw_only=True):
     ] = 10.0
     include: Annotated[
         tuple[Text, ...],
-        Meta(description="Globs on container names; the label usage-agent.enable=true/false outranks them."),
+        Meta(description="Globs on container names; the label usage-agent.enable=true or false outranks both lists."),
     ] = ("*",)
-    exclude: Annotated[tuple[Text, ...], Meta(description="Globs on container names that are left out.")] = ()
+    exclude: Annotated[
+        tuple[Text, ...], Meta(description="Globs on the names of containers that are left out, even if included.")
+    ] = ()
 
 
 class BackoffSettings(Struct, frozen=True, kw_only=True):
@@ -83,17 +87,24 @@ class BackoffSettings(Struct, frozen=True, kw_only=True):
 
 
 class BrokerSettings(Struct, frozen=True, kw_only=True):
-    """The MQTT broker. `addresses` are the parsed `url`, credentials included; `url` itself is kept without them."""
+    """The MQTT broker.
+
+    `addresses` are the parsed `url`, credentials included; `url` itself is kept without them, fit to be shown.
+    """
 
     url: Annotated[
         tuple[LongText, ...],
-        Meta(description="mqtt://, mqtts://, ws://, wss://, unix://, a list of them, tried in turn, or embedded."),
+        Meta(
+            description="mqtt://, mqtts://, ws://, wss://, unix://, a list of them, tried in turn, or embedded (an extra)."
+        ),
     ] = ("mqtt://127.0.0.1:1883",)
-    username: Annotated[LongText | None, Meta(description="Who to be at the broker.")] = None
-    password: Annotated[Secret | None, Meta(description="The password; better in a file of its own.")] = None
+    username: Annotated[LongText | None, Meta(description="Name to log in with (empty: none).")] = None
+    password: Annotated[
+        Secret | None, Meta(description="Password to log in with (empty: none); better kept in password_file.")
+    ] = None
     password_file: Annotated[
         Text | None,
-        Meta(description="File with the password, read at each connect (systemd credential, Docker secret)."),
+        Meta(description="File with the password, read at each connect: a systemd credential, a Docker secret."),
     ] = None
     client_id: Annotated[LongText | None, Meta(description="MQTT client identifier (empty: usage-agent-<host>).")] = (
         None
@@ -104,15 +115,20 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
     ] = "auto"
     keepalive: Annotated[int, Meta(ge=1, le=65535, description="Seconds between signs of life (1 to 65535).")] = 30
     qos: Annotated[
-        Literal[0, 1, 2], Meta(description="Quality of service of usage messages (0, 1, 2); statuses always have 1.")
+        Literal[0, 1, 2],
+        Meta(description="Quality of service of usage messages (0, 1 or 2); status messages always have 1."),
     ] = 1
     tls_ca: Annotated[
         Text | None,
         Meta(description="For mqtts://, wss://: file with the certificates to trust (empty: the system's)."),
     ] = None
-    tls_cert: Annotated[Text | None, Meta(description="File with the agent's own certificate.")] = None
-    tls_key: Annotated[Text | None, Meta(description="File with the key of tls_cert.")] = None
-    tls_insecure: Annotated[bool, Meta(description="true: any certificate, of anybody, will do.")] = False
+    tls_cert: Annotated[
+        Text | None, Meta(description="For mqtts://, wss://: file with the agent's own certificate.")
+    ] = None
+    tls_key: Annotated[Text | None, Meta(description="For mqtts://, wss://: file with the key of tls_cert.")] = None
+    tls_insecure: Annotated[
+        bool, Meta(description="Whether any certificate is accepted, whoever it belongs to (true, false).")
+    ] = False
     addresses: tuple[Address, ...] = ()
 
     def __post_init__(self) -> None:
@@ -143,7 +159,12 @@ class OutboxSettings(Struct, frozen=True, kw_only=True):
     """The outbox."""
 
     capacity: Annotated[
-        int, Meta(ge=1, le=10_000_000, description="Usage messages that may wait for the broker (1 to 10000000).")
+        int,
+        Meta(
+            ge=1,
+            le=10_000_000,
+            description="Usage messages that may wait for the broker, in flight or not (1 to 10000000).",
+        ),
     ] = 1000
     on_full: Annotated[
         Literal["drop_newest", "drop_oldest"],
