@@ -33,13 +33,6 @@ PROJECT = Path(__file__).parents[2]
 PATIENCE = 900  # seconds for what comes over a slow line
 
 
-def missing() -> str | None:
-    """Say what keeps us from making a Debian here, if anything does."""
-    if os.geteuid() != 0:
-        return "a Debian can be put together by root only"
-    return None if _find("debootstrap") else "not installed: debootstrap"
-
-
 def import_debian(engine: PrivateEngine, name: str = "debian") -> None:
     """Give the engine the Debian as an image."""
     recipe = " ".join((SUITE, *PACKAGES, *DISPENSABLE))

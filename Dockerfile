@@ -1,0 +1,41 @@
+# The agent as an image. Build and run it:
+#
+#     docker build -t usage-agent .
+#     docker run -d --name usage-agent --restart unless-stopped --read-only --cap-drop ALL \
+#         --hostname "$(hostname)" \
+#         -v /var/run/docker.sock:/var/run/docker.sock --group-add "$(stat -c %g /var/run/docker.sock)" \
+#         -e USAGE_AGENT_BROKER__URL=mqtt://broker.example \
+#         usage-agent
+#
+# The agent is not root; the group is what opens the engine's socket to it. The host name is this host's level in the
+# topics. A configuration goes to /etc/usage-agent/config.toml, a password to a secret that broker.password_file names.
+
+ARG PYTHON_IMAGE=python:3.13-slim
+
+FROM ${PYTHON_IMAGE} AS build
+# Such as EXTRAS=embedded or EXTRAS=embedded,ssh.
+ARG EXTRAS=
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY agent agent
+# pip stays outside of what is carried over; it compiles what it installs, for who must not write later.
+RUN python3 -m venv /build \
+    && python3 -m venv --without-pip /opt/usage-agent \
+    && /build/bin/pip --python /opt/usage-agent/bin/python install --no-cache-dir ".${EXTRAS:+[$EXTRAS]}"
+
+FROM ${PYTHON_IMAGE}
+LABEL org.opencontainers.image.title="usage-agent" \
+      org.opencontainers.image.description="Publishes what every container uses to MQTT" \
+      org.opencontainers.image.licenses="MPL-2.0"
+COPY --from=build /opt/usage-agent /opt/usage-agent
+ENV PATH=/opt/usage-agent/bin:$PATH
+# Python's own images come without compiled modules, and every start and health check would compile its imports anew:
+# import everything once, while it can still be written down.
+RUN ["python3", "-c", "import agent.cli"]
+# The heartbeat goes to memory, the one place that can be written to even with --read-only.
+ENV PYTHONDONTWRITEBYTECODE=1 TMPDIR=/dev/shm
+USER 10001:10001
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 CMD ["usage-agent", "health"]
+ENTRYPOINT ["usage-agent"]
+CMD ["run"]

@@ -1,0 +1,111 @@
+"""The image: what it is made of, and that it runs with as little as can be."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from parts import debian
+from parts.dockerd import PrivateEngine
+from parts.mosquitto import Mosquitto
+from parts.processes import wait_until
+from parts.subscriber import Subscriber, retained
+
+pytestmark = [pytest.mark.image, pytest.mark.timeout(600)]
+
+STATUS = "containers/box/status"
+LARGEST = 40e6  # bytes that we add to Python's image
+PATIENCE = 60.0
+# Python's own image, as near as a test can come without a registry: wheels lie there, compiled modules do not.
+PYTHON = """\
+FROM debian
+RUN find /usr/lib/python3* -name '*.pyc' -delete
+COPY wheels /wheels
+ENV PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels
+"""
+UNCOMPILED = """\
+import sys, pathlib, agent.cli
+specs = [module.__spec__ for module in sys.modules.values() if module.__spec__]
+print(*(spec.name for spec in specs if spec.cached and not pathlib.Path(spec.cached).exists()))
+"""
+
+
+@pytest.fixture(scope="module")
+def image(engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Build the image as its Dockerfile says, on a Debian of our own, and return its name."""
+    directory = tmp_path_factory.mktemp("python")
+    debian.import_debian(engine)
+    debian.wheelhouse(directory / "wheels")
+    (directory / "Dockerfile").write_text(PYTHON)
+    build = ("build", "--quiet", "--network=none")
+    engine.docker(*build, "--tag=python", str(directory), timeout=300)
+    engine.docker(*build, "--build-arg=PYTHON_IMAGE=python", "--tag=usage-agent", str(debian.PROJECT), timeout=300)
+    return "usage-agent"
+
+
+def test_settings(engine: PrivateEngine, image: str) -> None:
+    """Not root, by number; signals reach the agent itself; it says how to ask whether it is well, and what it is."""
+    config = _inspect(engine, image)["Config"]
+    assert all(part.isdecimal() and int(part) > 0 for part in config["User"].split(":"))
+    assert config["Entrypoint"] == ["usage-agent"]
+    assert config["Cmd"] == ["run"]
+    assert config["StopSignal"] == "SIGTERM"
+    assert config["Healthcheck"]["Test"] == ["CMD", "usage-agent", "health"]
+    assert config["Labels"]["org.opencontainers.image.licenses"] == "MPL-2.0"
+
+
+def test_nothing_of_the_build_is_left(engine: PrivateEngine, image: str) -> None:
+    """The image has neither pip nor sources nor the wheels' builder, and adds little to Python's own."""
+    size: int = _inspect(engine, image)["Size"] - _inspect(engine, "python")["Size"]
+    assert 0 < size < LARGEST
+    look = ("run", "--rm", "--network=none", "--entrypoint=sh", image, "-c")
+    modules = engine.docker(*look, "ls /opt/usage-agent/lib/python3*/site-packages; ls -d /src /build 2>&1")
+    assert "docker" in modules
+    assert not [name for name in ("pip", "hatchling", "setuptools", "pytest") if name in modules.split()]
+    assert modules.count("No such file") == 2
+
+
+def test_it_can_be_run_without_writing(engine: PrivateEngine, image: str) -> None:
+    """Everything it imports was compiled when it was built: no start pays for it again."""
+    command = ("run", "--rm", "--network=none", "--read-only", "--entrypoint=python3", image)
+    uncompiled = engine.docker(*command, "-c", UNCOMPILED)
+    assert uncompiled == ""
+
+
+def test_life(
+    engine: PrivateEngine,
+    image: str,
+    own_broker: Callable[..., Mosquitto],
+    subscribe: Callable[..., Subscriber],
+) -> None:
+    """Read-only, without root or capabilities: it publishes, is healthy, and ends with `stopped` retained."""
+    broker = own_broker()
+    container = engine.run(
+        image=image,
+        stop_signal="TERM",
+        network="host",
+        read_only=True,
+        cap_drop="ALL",
+        security_opt="no-new-privileges",
+        volume=[f"{engine.socket}:/var/run/docker.sock"],
+        group_add=engine.socket.stat().st_gid,
+        health_interval="1s",
+        env={
+            "USAGE_AGENT_AGENT__HOST": "box",
+            "USAGE_AGENT_AGENT__INTERVAL": "1",
+            "USAGE_AGENT_BROKER__URL": broker.url,
+        },
+    )
+    usage = subscribe(broker.url, "containers/box/+/usage").wait_for(lambda _: True, PATIENCE)[0]
+    assert usage.json["container"]["id"] == container
+    wait_until(lambda: _inspect(engine, container)["State"]["Health"]["Status"] == "healthy", PATIENCE, "not healthy")
+    engine.docker("stop", container)
+    assert _inspect(engine, container)["State"]["ExitCode"] == 0
+    statuses = {topic: json.loads(payload) for topic, payload in retained(broker.url).items()}
+    assert statuses.pop(STATUS)["reason"] == "exit"
+    assert {status["reason"] for status in statuses.values()} == {"agent exit"}
+
+
+def _inspect(engine: PrivateEngine, name: str) -> dict[str, Any]:
+    document: list[dict[str, Any]] = json.loads(engine.docker("inspect", name))
+    return document[0]

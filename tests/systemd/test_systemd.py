@@ -1,0 +1,229 @@
+"""The unit, run by a real systemd: when it counts as started, what it survives, how it ends, what it may do."""
+
+import contextlib
+import json
+import re
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from machine import UNIT, Machine, install
+from parts.dockerd import PrivateEngine
+from parts.mosquitto import Mosquitto, free_port
+from parts.subscriber import Subscriber, retained
+
+pytestmark = [pytest.mark.systemd, pytest.mark.timeout(600)]
+
+EXPOSURE = 2.0
+AGENT = "/opt/usage-agent/bin/usage-agent"
+STATUS = "containers/box/status"
+WARNING, INFO = 4, 6
+CONFIG = """
+[agent]
+host = "box"
+interval = 1
+[backoff]
+base = 0.5
+cap = 1
+[broker]
+url = "mqtt://127.0.0.1:{port}"
+"""
+CONNACK = b"\x20\x03\x00\x00\x00"  # of MQTT 5: welcome, no properties
+
+Boot = Callable[..., Machine]
+MakeBroker = Callable[..., Mosquitto]
+Subscribe = Callable[..., Subscriber]
+
+
+@pytest.fixture(scope="module")
+def installed(engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory) -> PrivateEngine:
+    """Give the engine with the image of a machine that has the agent installed."""
+    install(engine, tmp_path_factory.mktemp("installed"))
+    return engine
+
+
+@pytest.fixture
+def boot(installed: PrivateEngine, short_path: Path) -> Boot:
+    """Give a maker of machines: `boot(port, 'username = "box"', password="secret", WatchdogSec=5)`."""
+
+    def make(port: int, login: str = "", password: str | None = None, **settings: object) -> Machine:
+        machine = Machine(installed, short_path / "machine")
+        machine.write("config/config.toml", CONFIG.format(port=port) + login)
+        if password is not None:
+            machine.write("credstore/usage-agent.broker-password", f"{password}\n")
+        settings = {"RestartSec": "100ms"} | settings
+        machine.write("drop-ins/test.conf", "[Service]\n" + "".join(f"{key}={settings[key]}\n" for key in settings))
+        machine.boot()
+        return machine
+
+    return make
+
+
+def test_verify_finds_nothing_to_say(boot: Boot) -> None:
+    """`systemd-analyze verify` is silent about the unit where it is installed."""
+    machine = boot(free_port())
+    assert machine.shell(f"systemd-analyze verify /etc/systemd/system/{UNIT}") == ""
+
+
+def test_exposure(boot: Boot) -> None:
+    """`systemd-analyze security` rates the running unit's exposure at most 2.0."""
+    machine = boot(free_port())
+    rating = machine.shell(f"systemd-analyze security --no-pager {UNIT} | tail -n 1")
+    found = re.search(r"exposure level for usage-agent.service: ([0-9.]+)", rating)
+    assert found, rating
+    assert float(found[1]) <= EXPOSURE
+
+
+def test_it_starts_when_the_broker_comes(boot: Boot, own_broker: MakeBroker) -> None:
+    """Without a broker the unit goes on starting, without holding up the boot; it is active when it publishes."""
+    port = free_port()
+    machine = boot(port)  # which returns when multi-user.target is reached
+    machine.wait(lambda: _said(machine, WARNING), "the agent misses the broker")
+    assert machine.show("ActiveState") == "activating"
+    assert machine.show("NRestarts") == "0"
+    broker = own_broker(port=port)
+    machine.wait_active()
+    assert json.loads(retained(broker.url)[STATUS])["status"] == "running"
+    assert machine.show("NRestarts") == "0"
+
+
+def test_started_means_acknowledged(boot: Boot) -> None:
+    """A broker that welcomes the agent but acknowledges nothing leaves the unit starting."""
+    with socket.create_server(("127.0.0.1", 0)) as broker:
+        broker.settimeout(60)
+        machine = boot(broker.getsockname()[1])
+        for _ in range(2):  # at the second one the agent had all its time to draw the wrong conclusion from the first
+            with contextlib.closing(broker.accept()[0]) as connection:
+                _take_without_acknowledging(connection)
+            assert machine.show("ActiveState") == "activating"
+
+
+def test_a_killed_agent_is_started_again(boot: Boot, own_broker: MakeBroker, subscribe: Subscribe) -> None:
+    """After SIGKILL the agent is back by itself, and usages flow."""
+    broker = own_broker()
+    machine = boot(broker.port)
+    machine.wait_active()
+    machine.shell(f"systemctl kill --signal=KILL {UNIT}")
+    machine.wait(lambda: machine.show("NRestarts") == "1", "the agent is started again")
+    machine.wait_active()
+    subscribe(broker.url, "containers/box/+/usage").wait_for(lambda _: True)
+
+
+def test_a_hanging_agent_is_started_again(boot: Boot, own_broker: MakeBroker, subscribe: Subscribe) -> None:
+    """An agent that stands still is ended by the watchdog, says where it stood, and is started again."""
+    broker = own_broker()
+    machine = boot(broker.port, WatchdogSec=5)
+    machine.wait_active()
+    machine.shell(f"systemctl kill --kill-whom=main --signal=STOP {UNIT}")
+    machine.wait(lambda: machine.show("NRestarts") == "1", "the watchdog bites")
+    machine.wait_active()
+    said = [str(entry["MESSAGE"]) for entry in machine.journal()]
+    assert any("Watchdog timeout" in line for line in said)
+    assert any("agent/service.py" in line for line in said), "a traceback shows where the agent hung"
+    subscribe(broker.url, "containers/box/+/usage").wait_for(lambda _: True)
+
+
+def test_the_watchdog_is_content_with_a_well_agent(boot: Boot, own_broker: MakeBroker, subscribe: Subscribe) -> None:
+    """An agent that moves feeds the watchdog: it outlives several of its periods."""
+    broker = own_broker()
+    machine = boot(broker.port, WatchdogSec=5)
+    machine.wait_active()
+    subscribe(broker.url, "containers/box/+/usage").wait_for(lambda usage: usage.json["seq"] >= 12, timeout=60)
+    assert machine.show("NRestarts") == "0"
+
+
+def test_stop(boot: Boot, own_broker: MakeBroker, subscribe: Subscribe) -> None:
+    """`systemctl stop` is a clean ending within the unit's limit: `stopped` is retained for the agent and all else."""
+    broker = own_broker()
+    machine = boot(broker.port)
+    machine.wait_active()
+    subscribe(broker.url, "containers/box/+/usage").wait_for(lambda _: True)
+    assert machine.shell(f"{AGENT} health") == "well"
+    machine.shell(f"systemctl stop {UNIT}")
+    assert machine.show("ActiveState") == "inactive"
+    assert machine.show("Result") == "success"
+    reasons = {topic: json.loads(payload)["reason"] for topic, payload in retained(broker.url).items()}
+    assert reasons.pop(STATUS) == "exit"
+    assert set(reasons.values()) == {"agent exit"}
+    assert "no running agent" in machine.shell(f"{AGENT} health || true")
+
+
+def test_priorities(boot: Boot, own_broker: MakeBroker) -> None:
+    """The journal has the agent's lines with the priorities it gave them, without the marks that carry these."""
+    broker = own_broker()
+    machine = boot(broker.port)
+    machine.wait_active()
+    broker.kill()
+    machine.wait(lambda: _said(machine, WARNING), "the agent misses the broker")
+    assert _said(machine, INFO)
+    assert not [line for line in _said(machine, INFO) + _said(machine, WARNING) if line.startswith("<")]
+
+
+def test_password(boot: Boot, own_broker: MakeBroker, short_path: Path) -> None:
+    """The broker's password comes as a credential; nobody but the service may read it."""
+    machine = _boot_with_login(boot, own_broker, short_path, "secret")
+    machine.wait_active()
+    file = f"/run/credentials/{UNIT}/broker-password"
+    assert machine.shell(f"stat --format=%a {file}") == "400"
+    assert "secret" not in machine.shell(f"cat /proc/{machine.show('MainPID')}/environ; systemctl show {UNIT}")
+    assert not [entry for entry in machine.journal() if "secret" in str(entry["MESSAGE"])]
+
+
+def test_wrong_password(boot: Boot, own_broker: MakeBroker, short_path: Path) -> None:
+    """With a wrong one the agent lives on and tries again; systemd does not take it for started."""
+    machine = _boot_with_login(boot, own_broker, short_path, "wrong")
+    machine.wait(lambda: _said(machine, WARNING), "the agent complains")
+    assert machine.show("ActiveState") == "activating"
+    assert machine.show("NRestarts") == "0"
+
+
+def test_nobody(boot: Boot, own_broker: MakeBroker) -> None:
+    """The agent runs as a user made for it, without any capability, and cannot write beside its runtime directory."""
+    broker = own_broker()
+    machine = boot(broker.port)
+    machine.wait_active()
+    status = machine.shell(f"cat /proc/{machine.show('MainPID')}/status")
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert 61184 <= int(fields["Uid"].split()[0]) <= 65519  # where systemd takes dynamic users from
+    assert {int(fields[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
+    assert fields["NoNewPrivs"] == "1"
+    assert fields["Seccomp"] == "2"
+
+
+def test_a_bad_configuration_is_final(boot: Boot) -> None:
+    """A mistake in the configuration is said in the journal, and no restart is tried."""
+    machine = boot(free_port(), "keepalive = 'often'\n")
+    machine.wait(lambda: machine.show("ActiveState") == "failed", "the unit fails")
+    assert machine.show("ExecMainStatus") == "2"
+    assert machine.show("NRestarts") == "0"
+    assert any("broker.keepalive" in str(entry["MESSAGE"]) for entry in machine.journal())
+
+
+def _said(machine: Machine, priority: int) -> list[str]:
+    """Return what the agent itself said with this priority."""
+    said = [entry for entry in machine.journal() if entry.get("SYSLOG_IDENTIFIER") == "usage-agent"]
+    return [str(entry["MESSAGE"]) for entry in said if entry["PRIORITY"] == str(priority)]
+
+
+def _take_without_acknowledging(connection: socket.socket) -> None:
+    """Be a broker that says welcome and then only takes, until the agent's status is there."""
+    connection.settimeout(60)
+    assert connection.recv(4096)[0] >> 4 == 1, "not a CONNECT"
+    connection.sendall(CONNACK)
+    taken = b""
+    while STATUS.encode() not in taken:
+        more = connection.recv(4096)
+        assert more, f"the agent left after {taken!r}"
+        taken += more
+
+
+def _boot_with_login(boot: Boot, own_broker: MakeBroker, directory: Path, password: str) -> Machine:
+    """Boot a machine with this password, and a broker that wants "secret"."""
+    users = directory / "users"
+    users.touch()
+    subprocess.run(["mosquitto_passwd", "-b", str(users), "box", "secret"], check=True)
+    broker = own_broker("allow_anonymous false", f"password_file {users}")
+    file = f"/run/credentials/{UNIT}/broker-password"
+    return boot(broker.port, f'username = "box"\npassword_file = "{file}"\n', password=password)
