@@ -6,6 +6,7 @@ its methods: those hide the response, so that nobody could end a blocked read, a
 """
 
 import importlib.util
+import logging
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import suppress
@@ -19,6 +20,7 @@ import requests
 import urllib3
 from docker.errors import DockerException
 from docker.tls import TLSConfig
+from docker.transport.unixconn import UnixHTTPAdapter, UnixHTTPConnectionPool
 from requests.adapters import HTTPAdapter
 
 from agent import __version__
@@ -57,7 +59,19 @@ T = TypeVar("T")
 
 ONE_SHOT = (1, 41)  # the first API that reads once without waiting for a second reading
 REMEMBERED = 256  # events: as many as the engine itself remembers, so that no older one can come again
-CONNECTIONS = 64  # kept open to a TCP engine; of each that it has to throw away urllib3 warns
+CONNECTIONS = 32  # kept open between calls
+
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns of each that is not kept
+
+
+class _OnePool(UnixHTTPAdapter):
+    """One pool of connections for all paths.
+
+    docker-py keeps a pool for each of the last 25 URLs and closes the others, even one that a thread has just got.
+    """
+
+    def get_connection(self, url: str | bytes, proxies: object = None) -> UnixHTTPConnectionPool:  # noqa: ARG002
+        return super().get_connection("http+docker://localhost")
 
 
 class Engine:
@@ -184,7 +198,12 @@ class Engine:
             raise EngineUnreachable(f"engine.url {settings.url}: {error}") from error
         client.trust_env = False  # HTTP_PROXY is not meant for an engine
         client.headers.update({"User-Agent": f"usage-agent/{__version__}", "Accept-Encoding": "identity"})
-        if not (self.local or ssh):
+        if ssh:
+            # paramiko itself waits an hour for a channel
+            client.get_adapter(client.base_url).ssh_client.get_transport().channel_timeout = settings.timeout  # type: ignore[attr-defined]
+        elif self.local:
+            client.mount(client.base_url, _OnePool(f"http+{settings.url}", max_pool_size=CONNECTIONS))
+        else:
             client.mount(client.base_url, HTTPAdapter(pool_maxsize=CONNECTIONS))
         return client
 
