@@ -82,7 +82,7 @@ def from_inspect(document: Mapping[str, Any]) -> Container:
     started_at = _moment(state.get("StartedAt"))
     return Container(
         id=_text(document, "Id"),
-        name=_text(document, "Name").removeprefix("/"),
+        name=_name(document),
         image=_first_text(config.get("Image"), document.get("ImageName"), document.get("Image")) or "",
         created=_created(document),
         labels={key: value for key, value in _part(config, "Labels").items() if isinstance(value, str)},
@@ -130,6 +130,13 @@ def _text(document: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError(f"{name}: expected text, found {value!r:.60}")
     return value
+
+
+def _name(document: Mapping[str, Any]) -> str:
+    name = _text(document, "Name").removeprefix("/")
+    if not name:
+        raise ValueError("Name: expected more than a slash")
+    return name
 
 
 def _first_text(*values: object) -> str | None:
