@@ -186,7 +186,8 @@ def _take_environment(found: _Found, environment: Mapping[str, str]) -> None:
         if variable in VARIABLES:
             found.take(VARIABLES[variable], environment[variable], variable)
         elif not _FOREIGN.fullmatch(variable):
-            meant = did_you_mean(variable, VARIABLES)
+            names = [name.removeprefix(PREFIX) for name in VARIABLES]
+            meant = did_you_mean(variable.removeprefix(PREFIX), names, PREFIX)
             found.mistakes.append(f"{escape(variable)}: is unknown, allowed is {PREFIX}<TABLE>__<KEY>{meant}")
 
 

@@ -4,6 +4,7 @@ import logging
 import stat
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 MASK = "********"
 LONGEST = 65535  # bytes of a password that MQTT can carry
@@ -25,6 +26,9 @@ class Secret:
 
     def __repr__(self) -> str:
         return MASK
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not written out")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and other._value == self._value

@@ -95,7 +95,7 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
     url: Annotated[
         tuple[LongText, ...],
         Meta(
-            description="mqtt://, mqtts://, ws://, wss://, unix://, a list of them, tried in turn, or embedded (an extra)."
+            description="mqtt://, mqtts://, ws://, wss://, unix://, or a list, tried in turn; or embedded (an extra)."
         ),
     ] = ("mqtt://127.0.0.1:1883",)
     username: Annotated[LongText | None, Meta(description="Name to log in with (empty: none).")] = None
