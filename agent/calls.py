@@ -73,9 +73,11 @@ class Calls:
         The block reads the body, and `cancel` ends that at once. An engine that does not even begin to answer is left
         after the timeout only.
         """
-        with self._lock:
-            self._counters["requests"] += 1
         with self.translated(cancel):
+            if cancel.is_set():
+                raise Cancelled
+            with self._lock:
+                self._counters["requests"] += 1
             if self._session is None:
                 raise EngineUnreachable(f"{self._engine} was not connected to yet")
             limits = (self._timeout, self._timeout)
