@@ -38,9 +38,9 @@ def mistakes(toml: str = "", environment: Mapping[str, str] | None = None) -> li
     return str(error.value).split("\n")
 
 
-def test_without_file_and_environment_the_defaults_hold() -> None:
-    """No configuration is a configuration: the defaults, with what is found out of the machine."""
-    config = load(None, {})
+def test_where_nothing_is_set_the_defaults_hold() -> None:
+    """An empty configuration is the defaults, with what is found out of the machine."""
+    config = loaded()
     assert config.agent.host == socket.gethostname()
     assert config.broker.client_id == f"usage-agent-{config.agent.host}"
     assert config.engine.url == "unix:///var/run/docker.sock"
