@@ -29,8 +29,9 @@ MARKED_BY_FIXTURE = {"engine": "engine", "own_engine": "engine", "broker": "brok
 
 
 def pytest_configure() -> None:
-    """End as after Ctrl-C when we are asked to end, so that everything started is ended."""
+    """End as after Ctrl-C when we are asked to end, so that everything started is ended; find daemons as root does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,22 +1,17 @@
 """A Docker Engine of our own, which tests may kill, freeze and restart."""
 
 import contextlib
-import io
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import tarfile
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
+from parts.docker_cli import DockerCli, busybox
 from parts.processes import Daemon, alive, wait_until
-
-APPLETS = "sh cat dd echo head httpd kill ls mkdir nc rm sleep touch tr true wget"
-
-Option = str | int | float | bool | list[str] | Mapping[str, str]
 
 
 def missing() -> str | None:
@@ -26,10 +21,10 @@ def missing() -> str | None:
     absent = [name for name in ("dockerd", "docker", "busybox", "setpriv") if shutil.which(name) is None]
     if absent:
         return f"not installed: {', '.join(absent)}"
-    return None if b"/ld-" not in _busybox().read_bytes()[:4096] else "busybox is not the static one"
+    return None if b"/ld-" not in busybox().read_bytes()[:4096] else "busybox is not the static one"
 
 
-class PrivateEngine(Daemon):
+class PrivateEngine(Daemon, DockerCli):
     """dockerd with its own socket, data and containerd; ends with its containers.
 
     Without `--bridge` or `--bip` among the options its containers have no network but `none` and `host`.
@@ -89,41 +84,6 @@ class PrivateEngine(Daemon):
         if not self.docker("images", "--quiet", "busybox"):
             self.import_image("busybox")
 
-    def docker(self, *arguments: str, stdin: bytes | None = None, timeout: float = 60) -> str:
-        """Run docker's command line on this engine and return what it printed, without the last newline."""
-        done = subprocess.run(
-            ["docker", *arguments], input=stdin, capture_output=True, env=self.environment, timeout=timeout, check=False
-        )
-        assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr.decode(errors='replace')}"
-        return done.stdout.decode().rstrip("\n")
-
-    def import_image(self, name: str) -> None:
-        """Make an image of one file, Debian's static busybox, and links to it."""
-        changes = ['CMD ["sleep", "2147483647"]', "ENV PATH=/bin"]
-        self.docker("import", *(f"--change={change}" for change in changes), "-", name, stdin=_busybox_tar())
-
-    def run(self, *command: str, name: str | None = None, image: str = "busybox", **options: Option) -> str:
-        """Start a container in the background and return its id.
-
-        Options are those of `docker run`: `memory="64m"`, `label={"a": "b"}`, `volume=["/x:/x"]`, `init=True`.
-        Unless told otherwise it has no network and `docker stop` kills it at once.
-        """
-        options = {"network": "none", "stop_signal": "KILL"} | options
-        named = ["--name", name] if name else []
-        return self.docker("run", "--detach", *named, *_flags(options), image, *command)
-
-    def containers(self) -> set[str]:
-        """Return the ids of all containers, running or not."""
-        return set(self.docker("ps", "--all", "--quiet", "--no-trunc").split())
-
-    def remove(self, *containers: str) -> None:
-        """Remove containers; paused ones are let go first (cgroup v1 does not kill what is frozen)."""
-        paused = set(self.docker("ps", "--quiet", "--no-trunc", "--filter", "status=paused").split())
-        if frozen := paused.intersection(containers):
-            self.docker("unpause", *frozen)
-        if containers:
-            self.docker("rm", "--force", "--volumes", *containers)
-
     def kill(self) -> None:
         """End the engine as a crash would; its containerd goes with it, its containers stay."""
         super().kill()
@@ -163,43 +123,6 @@ class PrivateEngine(Daemon):
         for mount in reversed(mounts):
             if mount.startswith(f"{self.directory}/"):
                 subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
-
-
-def _busybox() -> Path:
-    found = shutil.which("busybox")
-    assert found is not None, "busybox is not installed"
-    return Path(found).resolve()
-
-
-def _busybox_tar() -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        tar.add(_busybox(), "bin/busybox")
-        for applet in APPLETS.split():
-            link = tarfile.TarInfo(f"bin/{applet}")
-            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
-            tar.addfile(link)
-        for directory in ("etc", "tmp", "www"):
-            entry = tarfile.TarInfo(directory)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o777
-            tar.addfile(entry)
-    return packed.getvalue()
-
-
-def _flags(options: Mapping[str, Option]) -> list[str]:
-    flags: list[str] = []
-    for name, value in options.items():
-        flag = f"--{name.replace('_', '-')}"
-        match value:
-            case bool():
-                flags.append(f"{flag}={str(value).lower()}")
-            case Mapping():
-                flags += [f"{flag}={key}={setting}" for key, setting in value.items()]
-            case list():
-                flags += [f"{flag}={item}" for item in value]
-            case _:
-                flags.append(f"{flag}={value}")
-    return flags
 
 
 def _processes() -> list[tuple[int, str]]:
