@@ -199,6 +199,12 @@ def test_small_differences_are_no_reason_to_doubt() -> None:
     assert elapsed(at(0), at(3600, host=3300, arrived=3300)) == 3600 * SECOND
 
 
+def test_one_witness_against_it_is_no_reason_to_doubt() -> None:
+    """The engine's clock is believed as long as one of the others is near it."""
+    assert elapsed(at(0), at(10, host=11.9, arrived=12.5)) == 10 * SECOND
+    assert elapsed(at(0), at(10, host=12.5, arrived=11.9)) == 10 * SECOND
+
+
 def test_two_witnesses_are_not_enough_to_doubt() -> None:
     """Windows has no host CPU time: nobody can tell a set clock from late documents, and the engine's is taken."""
     old, new = at(0, system=None), at(3610, arrived=10, system=None)
