@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.answers import Event
@@ -183,6 +183,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     JSON
     | st.builds(docker, **dict.fromkeys(docker(), JSON))

@@ -371,6 +371,7 @@ def test_parse_time_refuses(text: str) -> None:
         parse_time(text)
 
 
+@settings(deadline=None)
 @given(st.integers(parse_time("0001-01-01T00:00:00Z"), parse_time("9999-12-31T23:59:59.999999999Z")))
 def test_times_survive(ns: int) -> None:
     """What is written is read again as the same nanosecond, and always has nine digits and a Z."""
@@ -463,7 +464,7 @@ def read_or_none(raw: bytes, arrived: float) -> Reading | None:
         return None
 
 
-@settings(max_examples=1000)  # one in fourteen makes a usage
+@settings(max_examples=1000, deadline=None)  # one in fourteen makes a usage
 @given(DOCUMENTS, DOCUMENTS, st.floats(0, 10))
 def test_nothing_impossible_comes_of_any_two_documents(first: Any, second: Any, later: float) -> None:
     """Plausible or not, two documents make a possible usage or none; the only error is NoReading."""
@@ -473,6 +474,7 @@ def test_nothing_impossible_comes_of_any_two_documents(first: Any, second: Any, 
         assert_possible(measurements)
 
 
+@settings(deadline=None)
 @given(DOCUMENTS, st.floats(0, 10))
 def test_nothing_impossible_comes_of_one_document_later(document: Any, later: float) -> None:
     """The same document a second later: there is a usage, and it is a possible one."""
@@ -486,6 +488,7 @@ def test_nothing_impossible_comes_of_one_document_later(document: Any, later: fl
     assert_possible(measurements)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_only_no_reading_comes_of_arbitrary_bytes(raw: bytes) -> None:
     """No bytes whatever make another error than NoReading; bytes that nobody formed make no reading either."""
@@ -493,6 +496,7 @@ def test_only_no_reading_comes_of_arbitrary_bytes(raw: bytes) -> None:
         reading(raw, 0.0)
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_only_no_reading_comes_of_arbitrary_json(value: Any) -> None:
     """Nor does any other JSON."""

@@ -53,8 +53,8 @@ def test_a_case_was_recorded() -> None:
 
 
 @each(CASES)
-def test_expectation_was_checked_by_a_person(case: Path) -> None:
-    """What is expected was not copied from what came out: somebody says how it was checked."""
+def test_expectation_was_checked(case: Path) -> None:
+    """What is expected was not copied from what came out: it says how it was checked."""
     assert len(load(case, "expected.json")["checked"]) > 20
 
 

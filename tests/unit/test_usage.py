@@ -6,7 +6,7 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]  # has no types of its own
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from parts.measurements import VALIDATOR, assert_possible
 
@@ -244,6 +244,7 @@ READINGS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(READINGS, READINGS, st.none() | st.floats())
 def test_nothing_impossible_is_said_of_any_two_readings(old: Reading, new: Reading, core_mhz: float | None) -> None:
     """Never negative, never NaN or infinite, never more than the host has, nothing that was not measured."""
