@@ -1,0 +1,114 @@
+"""What can go wrong with the broker, cut by what can be done about it, and every message with its remedy."""
+
+import socket
+import ssl
+from collections.abc import Sequence
+from typing import Any
+
+from agent.address import Address
+from agent.hearsay import Hearsay
+from agent.lookout import Seen, Sighting
+from agent.refusals import KEEPALIVE_TIMEOUT, connection_remedy, temporary
+
+
+class BrokerError(Exception):
+    """The broker cannot be used; the message names the place and the remedy, and no secret.
+
+    `sightings` is what was seen of the broker, to be told when it is back; empty where waiting for that is no use.
+    """
+
+    def __init__(self, message: str, *sightings: Sighting) -> None:
+        super().__init__(message)
+        self.sightings = sightings
+
+
+class BrokerUnreachable(BrokerError):
+    """The broker is away, frozen or was lost: it will do to try again, best when it is seen to be back."""
+
+
+class BrokerRefused(BrokerError):
+    """The broker said no, or cannot be trusted: somebody has to change something. `code` is its reason, if given."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def ended(address: Address, heard: Hearsay, lasting: bool) -> BrokerError:
+    """Return why there is no connection any more, by what was heard; `lasting`: it had been open for a while."""
+    if heard.connack is None:
+        return _closed(address, heard.complaint)
+    reason, _ = heard.connack
+    if reason.is_failure:
+        return _refusal(address, "refuses the agent", reason)
+    by_broker, reason = heard.goodbye or (False, None)
+    if by_broker:
+        return _refusal(address, "has ended the connection", reason)
+    timed_out = reason is not None and reason.value == KEEPALIVE_TIMEOUT
+    return _lost(address, "no sign of life from it" if timed_out else heard.complaint or "it closed it", lasting)
+
+
+def _refusal(address: Address, what: str, reason: Any) -> BrokerError:
+    message = f"{address} {what}: {reason}; {connection_remedy(reason.value)}"
+    if temporary(reason.value):
+        return BrokerUnreachable(message, Sighting(address, Seen.ANSWERING))
+    return BrokerRefused(message, reason.value)
+
+
+def _closed(address: Address, complaint: str) -> BrokerUnreachable:
+    """Return the error for a connection that was closed before the broker had accepted it."""
+    ask = "if it asks for a certificate, set broker.tls_cert" if address.tls else "is that an MQTT broker?"
+    reason = f" ({complaint})" if complaint else ""
+    message = f"{address} closed the connection instead of answering{reason}; {ask}"
+    return BrokerUnreachable(message, Sighting(address, Seen.CLOSING))
+
+
+def _lost(address: Address, complaint: str, lasting: bool) -> BrokerUnreachable:
+    """Return the error for an established connection that ended without a word of the broker.
+
+    After a lasting one it is worth trying again as soon as anybody answers. One that was lost at once is not: two
+    agents with one client id would throw each other out as fast as they can.
+    """
+    seen = Seen.NOTHING if lasting else Seen.ANSWERING
+    return BrokerUnreachable(f"lost the connection to {address}: {complaint}", Sighting(address, seen))
+
+
+def connecting_failed(address: Address, error: Exception) -> BrokerError:
+    """Return the error for what the system, TLS or the web server raised while connecting."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            remedy = "set broker.tls_ca to the authority that signed it, and broker.url to the name it was made for"
+            return BrokerRefused(f"{address} has a certificate that is not trusted: {error.verify_message}; {remedy}")
+        case ssl.SSLError():
+            reason = (error.reason or str(error)).replace("_", " ").lower()
+            return BrokerRefused(f"{address}: TLS failed: {reason}; does the broker speak TLS at this port?")
+        case PermissionError():
+            return BrokerRefused(f"{address}: permission denied; let the agent's user write to this socket")
+        case UnicodeError():
+            return BrokerRefused(f"{address}: this host name cannot be looked up; check broker.url")
+    seen, text = _unreachable(error)
+    return BrokerUnreachable(f"{address}: {text}", Sighting(address, seen))
+
+
+def _unreachable(error: Exception) -> tuple[Seen, str]:
+    match error:
+        case socket.gaierror():
+            return Seen.NOTHING, f"cannot look the host name up: {error.strerror}; check broker.url and the name server"
+        case TimeoutError():
+            return Seen.SILENT, "no answer; is the broker running, and does a firewall let the agent through?"
+        case ConnectionRefusedError() | FileNotFoundError():
+            return Seen.NOTHING, "nobody listens there; is the broker running?"
+        case BlockingIOError():
+            return Seen.NOTHING, "it accepts no more connections; is the broker frozen?"
+        case ConnectionError():
+            return Seen.CLOSING, f"{error}; is that an MQTT broker, and does the path (of ws, wss) lead to it?"
+    return Seen.NOTHING, f"{getattr(error, 'strerror', None) or error}; check broker.url and the network"
+
+
+def all_failed(errors: Sequence[BrokerError]) -> BrokerError:
+    """Return one error for a round in which no address worked."""
+    if len(errors) == 1:
+        return errors[0]
+    message = " | ".join(map(str, errors))
+    sightings = [sighting for error in errors for sighting in error.sightings]
+    return BrokerUnreachable(message, *sightings) if sightings else BrokerRefused(message)
