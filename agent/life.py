@@ -19,7 +19,8 @@ class Life:
     """A container as its subscribers know it.
 
     `level` is None while nothing may be said of it: it is excluded, or it has to give way to another of its name.
-    `events` and `busy` are the supervisor's: what has happened to the container and was not looked at yet.
+    `events`, `busy` and `moves` are the supervisor's: what has happened to the container and was not settled yet, and
+    how much of that may make it leave its level.
     """
 
     def __init__(self, container_id: str, outbox: Outbox, messages: Messages) -> None:
@@ -31,6 +32,7 @@ class Life:
         self.told: ContainerStatus | None = None
         self.events: deque[Event | None] = deque()
         self.busy = False
+        self.moves = 0
         self._outbox = outbox
         self._messages = messages
         self._seq = 0
@@ -47,13 +49,14 @@ class Life:
 
     def running(self, container: Container) -> None:
         """Say that it runs."""
+        self.container = container
         self._tell(container, "running", None)
 
     def stopped(self, reason: Reason, container: Container | None = None) -> None:
-        """Say that its usage stream has ended. `container` is how it ended, where that is not how it is now."""
-        container = container or self.container
-        if container:
-            self._tell(container, "stopped", reason)
+        """Say that its usage stream has ended; `container` is how, where the engine does not say so itself any more."""
+        self.container = container or self.container
+        if self.container:
+            self._tell(self.container, "stopped", reason)
 
     def refresh(self) -> None:
         """Say again what was said last, with what is known now."""

@@ -14,6 +14,8 @@ from agent.payloads import ContainerStatus
 
 log = logging.getLogger(__name__)
 
+HANDOVER = 1.0  # seconds to wait for a level that is about to become free; settling takes milliseconds
+
 
 class Lives:
     """The containers by id. Whoever decides about one holds `lock`; nothing that is done under it can block."""
@@ -21,7 +23,7 @@ class Lives:
     def __init__(
         self, names: Names, selection: Selection, forgetting: Forgetting, outbox: Outbox, messages: Messages
     ) -> None:
-        self.lock = threading.RLock()
+        self.lock = threading.Condition(threading.RLock())
         self._names = names
         self._selection = selection
         self._forgetting = forgetting
@@ -53,12 +55,21 @@ class Lives:
     def describe(self, life: Life, container: Container) -> bool:
         """Take in what the engine says of a container now; whether it is one to look after."""
         with self.lock:
+            # Compose removes or renames one container and gives its name to another at once. Each is settled on its
+            # own, so the new one may be first: it waits for the level rather than speak at another for a moment.
+            self.lock.wait_for(lambda: not self._handed_over(container), HANDOVER)
             life.container = container
             life.name = self._names.settled(container)
             selected = self._selection.selects(life.name, container.labels)
             if selected:
                 self._relevel(self._names.claim(container))
             return selected
+
+    def moved(self, life: Life) -> None:
+        """A rename or removal of this container was settled."""
+        with self.lock:
+            life.moves -= 1
+            self.lock.notify_all()
 
     def silence(self, life: Life) -> None:
         """The container is not looked after any more; its level is free for others."""
@@ -86,6 +97,11 @@ class Lives:
                 if self.owner(level) is None:
                     log.info("forgetting %s: its container was removed or has another name now", level)
                     self._outbox.announce(self._messages.container_cleared(level))
+
+    def _handed_over(self, container: Container) -> bool:
+        """Whether another container still has this one's level, but is about to leave it."""
+        rivals = map(self._lives.get, self._names.rivals(container))
+        return any(rival.moves for rival in rivals if rival)
 
     def _relevel(self, levels: dict[str, str | None]) -> None:
         lives = [life for life in map(self._lives.get, levels) if life and life.level != levels[life.id]]

@@ -57,6 +57,11 @@ class Names:
         del self._groups[plain][container_id]
         return self._levels(plain)
 
+    def rivals(self, container: Container) -> set[str]:
+        """The ids of the others that want the level which this container wants."""
+        plain = render(self._template, container, self.settled(container))
+        return set(self._groups.get(plain, ())) - {container.id}
+
     def settled(self, container: Container) -> str:
         """The name without Compose's interlude prefix, where it is one: the short id of a container we know."""
         match = _INTERLUDE.fullmatch(container.name)

@@ -7,6 +7,7 @@ Asking happens on the workers, one at a time for each container: a slow answer a
 """
 
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -25,7 +26,8 @@ log = logging.getLogger(__name__)
 
 BEGIN = frozenset({"create", "start"})
 END = frozenset({"destroy", "remove"})  # Docker's word and Podman's
-LOOK = BEGIN | END | {"die", "died", "pause", "unpause", "rename", "health_status", "oom", "update"}
+MOVE = END | {"rename"}
+LOOK = BEGIN | MOVE | {"die", "died", "pause", "unpause", "health_status", "oom", "update"}
 
 
 class Supervisor:
@@ -70,7 +72,9 @@ class Supervisor:
         with self._lives.lock:
             for life in self._lives.all():
                 state = states.pop(life.id, None)
-                if every or state is None or (state in ("running", "paused")) != life.runs:
+                if state is None:
+                    self._queue(life.id, _destroyed(life.id))
+                elif every or (state in ("running", "paused")) != life.runs:
                     self._queue(life.id, None)
             for container_id in states:
                 self._queue(container_id, None)
@@ -106,6 +110,8 @@ class Supervisor:
         with self._lives.lock:
             life = self._lives.enter(container_id)
             life.events.append(event)
+            if event and event.action in MOVE:
+                life.moves += 1
             if not life.busy:
                 life.busy = True
                 self._looking += 1
@@ -115,7 +121,10 @@ class Supervisor:
         """Settle what has happened to one container, in order. Never two workers for one container."""
         more = True
         while more:
-            self._settle(life, life.events.popleft())
+            event = life.events.popleft()
+            self._settle(life, event)
+            if event and event.action in MOVE:
+                self._lives.moved(life)
             with self._lives.lock:
                 more = life.busy = bool(life.events)
         with self._lives.lock:
@@ -133,6 +142,8 @@ class Supervisor:
         found, exists = self._inspect(life)
         action = event.action if event else ""
         with self._lives.lock:
+            if self._lives.get(life.id) is not life:
+                return  # it was found to be gone before this event's turn came
             before = life.container
             if found is None and before is None and event and action == "start":
                 found = from_event(event)  # it came and went: all there is to know is what the event said
@@ -144,7 +155,7 @@ class Supervisor:
             elif found and life.runs and not _same_run(life, found):
                 # Its `die` was missed; and where it runs again, so was how it ended.
                 self._end(life, "exited", _ended(before, None, None) if found.running else found)
-            if not exists and (event is None or action in END):
+            if not exists and action in END:
                 self._end(life, "removed")
                 self._lives.leave(life)
             elif life.level is not None:
@@ -202,9 +213,14 @@ def _ended(before: Container | None, exit_code: int | None, finished_at: str | N
     return replace(ended, exit_code=exit_code, finished_at=finished_at)
 
 
+def _destroyed(container_id: str) -> Event:
+    """What the engine would have told of a container that is not in its list any more."""
+    return Event(time.time_ns(), "destroy", "", container_id, "", {})
+
+
 def _same_run(life: Life, found: Container) -> bool:
     return found.running and (life.told is None or life.told.get("started_at") == found.started_at)
 
 
-def _ns(time: str | None) -> int:
-    return parse_time(time) if time else 0
+def _ns(moment: str | None) -> int:
+    return parse_time(moment) if moment else 0

@@ -1,0 +1,1 @@
+"""The supervisor, between a fake engine and an outbox."""
