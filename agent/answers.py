@@ -17,11 +17,11 @@ class EngineError(Exception):
     """The engine did not give what was asked for; the message explains itself."""
 
 
-class EngineUnreachable(EngineError):  # noqa: N818 - says what the engine is
+class EngineUnreachable(EngineError):
     """Refused, timed out or broken off. It says nothing about the container that was asked for."""
 
 
-class EngineRefused(EngineError):  # noqa: N818 - says what the engine did
+class EngineRefused(EngineError):
     """The engine answered with an HTTP error, whose code is `status`."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -33,7 +33,7 @@ class NoSuchContainer(EngineRefused):
     """The engine does not know the container."""
 
 
-class EngineRubbish(EngineError):  # noqa: N818 - says what the answer was
+class EngineRubbish(EngineError):
     """The answer cannot be understood."""
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 
-class Cancelled(Exception):  # noqa: N818 - it is a way of ending, not an error
+class Cancelled(Exception):
     """The work was called off; nothing went wrong."""
 
 

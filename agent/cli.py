@@ -8,10 +8,11 @@ from pathlib import Path
 
 import orjson
 
-from agent import __version__, log
+from agent import __version__
 from agent.check import check
 from agent.config import load
 from agent.health import Heartbeat
+from agent.log import setup
 from agent.payloads import schema
 from agent.service import Service
 from agent.settings import Config, ConfigError
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(config: Config, options: argparse.Namespace) -> int:
-    log.setup(config.agent.log_level, config.agent.log_format)
+    setup(config.agent.log_level, config.agent.log_format)
     return Service(config, once=options.once, dry_run=options.dry_run).run()
 
 

@@ -22,7 +22,7 @@ RELIST = 60.0  # seconds between two lists; an event can be lost (the engine kee
 
 
 class Follower:
-    """The events thread. `connected` is called whenever the engine has answered, before its containers are looked at."""
+    """The events thread. `connected` is called when the engine has answered, before its containers are looked at."""
 
     def __init__(
         self,

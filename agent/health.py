@@ -117,8 +117,9 @@ def process_figures() -> ProcessFigures:
 
 def _runtime_directories(environment: Mapping[str, str]) -> list[Path]:
     given = (environment.get("RUNTIME_DIRECTORY"), "/run/usage-agent", environment.get("XDG_RUNTIME_DIR"))
+    temporary = Path(environment.get("TMPDIR") or tempfile.gettempdir())
     candidates = [Path(directory.partition(":")[0]) for directory in given if directory]
-    return [directory for directory in candidates if directory.is_dir()] + [Path(tempfile.gettempdir())]
+    return [directory for directory in candidates if directory.is_dir()] + [temporary]
 
 
 def _replace(path: Path, content: bytes) -> None:

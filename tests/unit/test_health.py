@@ -46,7 +46,7 @@ def test_a_systemd_that_does_not_read_stops_nobody(tmp_path: Path) -> None:
 @pytest.fixture
 def heartbeat(tmp_path: Path) -> Heartbeat:
     """Give a heartbeat in a directory of its own."""
-    return Heartbeat("pi/4", {"RUNTIME_DIRECTORY": str(tmp_path)})
+    return Heartbeat("pi/4", {"RUNTIME_DIRECTORY": str(tmp_path), "TMPDIR": str(tmp_path / "absent")})
 
 
 def test_the_heartbeat_tells_what_ails_the_agent(heartbeat: Heartbeat) -> None:
