@@ -35,8 +35,11 @@ def every(interval: float, arrivals: Iterable[tuple[float, T]]) -> Iterator[tupl
             due = begin + (point if begin + point * interval > arrival + slack else point + 1) * interval
 
 
-def due_times(start: float, interval: float) -> Iterator[float]:
-    """Yield when to read: `start`, a second later (or an interval, if that is less), then the grid that this begins."""
-    yield start
-    begin = start + min(TICK, interval)
+def due_times(first: float, interval: float) -> Iterator[float]:
+    """Yield when to ask again, if the first answer came at `first`: half a tick later, then once an interval.
+
+    An engine before version 25 answers at its collector's next tick, as it did the first time. Asked half a tick before
+    a tick it answers at that one, and not now at this one and now at the next.
+    """
+    begin = first + min(TICK, interval) / 2
     yield from (begin + point * interval for point in count())

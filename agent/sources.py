@@ -61,18 +61,22 @@ class Poll:
             yield from _decoded(self._engine, polls)
 
     def _polls(self, container_id: str, interval: float, cancel: Cancel) -> Generator[tuple[float, bytes], None, None]:
-        for due in due_times(time.monotonic(), interval):
-            if due + interval <= time.monotonic():
-                continue  # its turn is over: made up for, it would come as a burst with the one after it
-            while (early := due - time.monotonic()) > 0 and not cancel.is_set():
-                cancel.wait(early)  # a nudge ends the wait only, it is about errors: the grid stays
-            if cancel.is_set():
-                return
-            try:
-                raw = self._engine.stats_once(container_id, cancel)
-            except Cancelled:
-                return
-            yield time.monotonic(), raw
+        try:
+            yield self._ask(container_id, cancel)
+            for due in due_times(time.monotonic(), interval):
+                if due + interval <= time.monotonic():
+                    continue  # its turn is over: made up for, it would come as a burst with the one after it
+                while (early := due - time.monotonic()) > 0 and not cancel.is_set():
+                    cancel.wait(early)  # a nudge ends the wait only, it is about errors: the grid stays
+                if cancel.is_set():
+                    return
+                yield self._ask(container_id, cancel)
+        except Cancelled:
+            return
+
+    def _ask(self, container_id: str, cancel: Cancel) -> tuple[float, bytes]:
+        raw = self._engine.stats_once(container_id, cancel)
+        return time.monotonic(), raw
 
 
 def choose(source: str, interval: float, engine: Engine) -> Source:

@@ -111,17 +111,17 @@ def test_one_for_each_grid_point(interval: float, gaps: list[float]) -> None:
 @pytest.mark.parametrize(
     ("interval", "expected"),
     [
-        (10, [100, 101, 111, 121, 131]),
-        (1, [100, 101, 102, 103, 104]),
-        (0.5, [100, 100.5, 101, 101.5, 102]),
-        (3600, [100, 101, 3701, 7301, 10901]),
+        (10, [100.5, 110.5, 120.5, 130.5]),
+        (1, [100.5, 101.5, 102.5, 103.5]),
+        (0.5, [100.25, 100.75, 101.25, 101.75]),
+        (3600, [100.5, 3700.5, 7300.5, 10900.5]),
     ],
 )
 def test_due_times(interval: float, expected: list[float]) -> None:
-    """At once, again after a second at most, then once an interval from there."""
-    assert list(islice(due_times(100, interval), 5)) == expected
+    """Half a tick after the first answer, so half a tick before the engine's next, then once an interval from there."""
+    assert list(islice(due_times(100, interval), 4)) == expected
 
 
 def test_due_times_do_not_add_up_errors() -> None:
     """The ten thousandth point is where it belongs: points are reckoned, not added to each other."""
-    assert next(islice(due_times(0, 0.7), 10_001, None)) == 0.7 + 10_000 * 0.7
+    assert next(islice(due_times(0, 0.7), 10_000, None)) == 0.35 + 10_000 * 0.7
