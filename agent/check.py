@@ -2,6 +2,7 @@
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 from agent.address import EMBEDDED
 from agent.cancel import Cancel
@@ -19,9 +20,13 @@ ENGINE, BROKER = 3, 4  # exit codes; the configuration's is 2
 FASTEST = 1.0  # seconds: engines take a reading of a container about once a second
 
 
-def check(config: Config) -> int:
-    """Print what works and what does not; the exit code of the first thing that does not."""
-    _line("ok", "configuration", f"{config.agent.host}, every {config.agent.interval:g} s")
+def check(config: Config, path: Path | None) -> int:
+    """Print what works and what does not; the exit code of the first thing that does not.
+
+    `path` is the file that the configuration was read from, if there is one.
+    """
+    where = path or "no file, the defaults and the environment"
+    _line("ok", "configuration", f"{where}: {config.agent.host}, every {config.agent.interval:g} s")
     if config.agent.interval < FASTEST:
         _line("note", "configuration", f"agent.interval: usages come every {FASTEST:g} s, as often as the engine reads")
     codes = (_check_engine(config), _check_broker(config))

@@ -1,4 +1,8 @@
-"""The commands and their exit codes: 0 well, 1 anything else, 2 configuration, and for `check` 3 engine, 4 broker."""
+"""The commands and their exit codes: 0 well, 1 anything else, 2 configuration, and for `check` 3 engine, 4 broker.
+
+What a command needs is imported when it is given: `health` is asked every half minute, for months, and must not load
+the clients of engine and broker each time.
+"""
 
 import argparse
 import os
@@ -9,12 +13,9 @@ from pathlib import Path
 import orjson
 
 from agent import __version__
-from agent.check import check
-from agent.config import load
+from agent.config import DEFAULT_PATHS, find, load
 from agent.health import Heartbeat
 from agent.log import setup
-from agent.payloads import schema
-from agent.service import Service
 from agent.settings import Config, ConfigError
 
 COMMANDS = {
@@ -29,8 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     options = _parser().parse_args(arguments)
     if options.command == "schema":
-        print(orjson.dumps(schema(), option=orjson.OPT_INDENT_2).decode())
-        return 0
+        return _schema()
     try:
         config = load(options.config, os.environ)
     except ConfigError as error:
@@ -38,14 +38,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     match options.command:
         case "check":
-            return check(config)
+            return _check(config, options.config or find(DEFAULT_PATHS))
         case "health":
             return _health(config)
         case _:
             return _run(config, options)
 
 
+def _schema() -> int:
+    from agent.payloads import schema
+
+    print(orjson.dumps(schema(), option=orjson.OPT_INDENT_2).decode())
+    return 0
+
+
+def _check(config: Config, path: Path | None) -> int:
+    from agent.check import check
+
+    return check(config, path)
+
+
 def _run(config: Config, options: argparse.Namespace) -> int:
+    from agent.service import Service
+
     setup(config.agent.log_level, config.agent.log_format)
     return Service(config, once=options.once, dry_run=options.dry_run).run()
 
