@@ -29,6 +29,16 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     options = _parser().parse_args(arguments)
+    try:
+        code = _command(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # what we print into has read enough; nor may the interpreter's last flush complain of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _command(options: argparse.Namespace) -> int:
     if options.command == "schema":
         return _schema()
     try:
