@@ -9,12 +9,19 @@ def core_mhz() -> float | None:
     The highest rate a CPU can run at, as Nomad takes it, else the rate that /proc/cpuinfo shows.
     """
     highest = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/cpuinfo_max_freq")
-    rates = [_number(path.read_text()) / 1000 for path in highest]
-    if not rates:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    rates = [_number(_read(path)) / 1000 for path in highest]
+    if not any(rates):
+        lines = _read(Path("/proc/cpuinfo")).splitlines()
         rates = [_number(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")]
-    rates = [rate for rate in rates if rate > 0]
-    return sum(rates) / len(rates) if rates else None
+    known = [rate for rate in rates if rate > 0]
+    return sum(known) / len(known) if known else None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:  # hidden from us: a sandbox shows hardly anything of /proc
+        return ""
 
 
 def _number(text: str) -> float:

@@ -172,10 +172,10 @@ class BrokerCounters(TypedDict):
 class ProcessFigures(TypedDict):
     """The agent's own process; `rss` in bytes."""
 
-    rss: Count
+    rss: NotRequired[Count]
     cpu_seconds: Number
     threads: Count
-    fds: Count
+    fds: NotRequired[Count]
 
 
 class AgentCounters(TypedDict):

@@ -65,6 +65,7 @@ class Service:
         self._systemd = Systemd(os.environ)
         self._heartbeat = Heartbeat(config.agent.host, os.environ)
         self._ready = False
+        self._next_notice = 0.0
 
         topics = config.topics
         self._messages = Messages(topics.base, config.agent.host, config.broker.qos)
@@ -118,11 +119,15 @@ class Service:
         troubles = [f"{name} hangs" for name in overdue]
         troubles += [trouble for trouble in (self._follower.trouble, self._publisher.trouble) if trouble]
         self._heartbeat.write(troubles)
-        if not overdue:
-            self._systemd.notify("WATCHDOG=1")
-        if not self._ready and not troubles and (self._outbox.counters()["sent"] or not self._supervisor.collectors):
+        counters, collectors = self._outbox.counters(), len(self._supervisor.collectors)
+        if not self._ready and not troubles and (counters["sent"] or not collectors):
             self._ready = True
             self._systemd.notify("READY=1")
+        if not overdue and time.monotonic() >= self._next_notice:
+            self._next_notice = time.monotonic() + self._systemd.interval
+            usages = "{sent} usages sent, {dropped} dropped, {waiting} waiting".format_map(counters)
+            status = "; ".join(troubles) or f"{collectors} containers, {usages}"
+            self._systemd.notify("WATCHDOG=1", f"STATUS={status}")
 
     def _end(self, publisher: threading.Thread) -> int:
         """Stop from the source down, within the deadline. What has not left by then stays unsent."""

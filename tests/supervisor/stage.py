@@ -89,6 +89,15 @@ class Stage:
         """Wait until it was noticed that the engine is away."""
         wait_until(lambda: self.follower.trouble is not None, timeout, "the engine is not missed")
 
+    def wait_for_look(self, container_id: str, timeout: float = 20) -> None:
+        """Wait until a container was looked at, and what was to be said of it was said."""
+
+        def looked_at() -> bool:
+            life = self.lives.get(container_id)
+            return life is not None and life.container is not None and not life.busy
+
+        wait_until(looked_at, timeout, "it is not looked at")
+
     def story(self) -> str:
         """Everything that was said, in short."""
         return ", ".join(f"{said.topic}: {said.word}" for said in list(self.said)) or "nothing"

@@ -237,11 +237,12 @@ def test_selection(
 ) -> None:
     """Include and exclude choose by name; a container's own label outranks both."""
     one = stage(include=("*web",), exclude=("test-*",))
-    fake_engine.run(name, labels=labels)
-    fake_engine.run("last-web")
-    one.expect("running", of="last-web")
-    settled_words = [said.word for said in one.about(name)]
-    assert settled_words == (["running"] if followed else [])
+    looked_at = fake_engine.run(name, labels=labels)
+    if followed:
+        one.expect("running", of=name)
+    else:
+        one.wait_for_look(looked_at.id)
+        assert one.about(name) == []
 
 
 def test_a_rename_may_exclude(stage: Callable[..., Stage], fake_engine: FakeEngine) -> None:

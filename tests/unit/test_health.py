@@ -57,6 +57,16 @@ def test_the_heartbeat_tells_what_ails_the_agent(heartbeat: Heartbeat) -> None:
     assert heartbeat.read() == ["the broker is away"]
 
 
+def test_a_heartbeat_that_says_the_same_is_not_written_all_the_time(heartbeat: Heartbeat, tmp_path: Path) -> None:
+    """The card of a Raspberry Pi is spared; what changes is written at once."""
+    heartbeat.write([])
+    (tmp_path / "usage-agent-pi_4.heartbeat").unlink()
+    heartbeat.write([])
+    assert heartbeat.read() != []
+    heartbeat.write(["the broker is away"])
+    assert heartbeat.read() == ["the broker is away"]
+
+
 def test_no_heartbeat_is_not_well(heartbeat: Heartbeat) -> None:
     """Before the first and after the last heartbeat there is no running agent."""
     assert "no running agent" in heartbeat.read()[0]
