@@ -1,0 +1,61 @@
+"""Asking an engine from a test: the engine as the agent would have it, and a thread that reads."""
+
+import os
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+from agent.config import EngineSettings
+from agent.engine import Engine
+
+T = TypeVar("T")
+
+PATIENT = 20.0
+"""Seconds that a test waits for what should come at once; only a broken one needs them."""
+
+
+def unconnected(url: str, timeout: float = 10.0, tls: tuple[str, str, str] | None = None) -> Engine:
+    """Return an engine that has not been asked anything; `tls` are the files of the CA, our certificate and its key."""
+    ca, cert, key = tls or (None, None, None)
+    return Engine(EngineSettings(url=url, timeout=timeout, tls_ca=ca, tls_cert=cert, tls_key=key))
+
+
+def connected(url: str, timeout: float = 10.0, tls: tuple[str, str, str] | None = None) -> Engine:
+    """Return an engine that has said who it is."""
+    engine = unconnected(url, timeout, tls)
+    engine.connect()
+    return engine
+
+
+def descriptors() -> int:
+    """Count what this process holds open."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the listing itself is a descriptor, each time
+
+
+class Reader(Generic[T]):
+    """Reads in a thread, as a collector does, and hands over."""
+
+    def __init__(self, things: Iterator[T]) -> None:
+        self._things = things
+        self._came: queue.SimpleQueue[T] = queue.SimpleQueue()
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
+        self._thread.start()
+
+    def next(self, timeout: float = PATIENT) -> T:
+        """Return the next thing; raise queue.Empty if none comes."""
+        return self._came.get(timeout=timeout)
+
+    def end(self, timeout: float = PATIENT) -> Exception | None:
+        """Wait until nothing more can come; return what it ended with."""
+        self._thread.join(timeout)
+        assert not self._thread.is_alive(), f"still reading after {timeout} s"
+        return self._error
+
+    def _run(self) -> None:
+        try:
+            for thing in self._things:
+                self._came.put(thing)
+        except Exception as error:
+            self._error = error
