@@ -8,7 +8,7 @@ while it calls them, and an exception there would do harm.
 
 import select
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import paho.mqtt.client as mqtt
@@ -104,7 +104,11 @@ class Connection:
             place = self.address.path if self.address.scheme == "unix" else self.address.host
             self._client.connect(place, self.address.port or 1, self._keepalive)
         except (OSError, ValueError) as error:
-            raise connecting_failed(self.address, error) from error
+            failed: BrokerError | None = connecting_failed(self.address, error)
+        else:
+            failed = None
+        if failed is not None:  # raised only here, without the first error, whose traceback would hold a socket open
+            raise failed
         deadline = time.monotonic() + PATIENCE
         while self._heard.connack is None:
             left = min(deadline, until()) - time.monotonic()
@@ -154,12 +158,15 @@ class Connection:
         return time.monotonic() - self.since >= LASTING
 
     @property
-    def room(self) -> bool:
-        """Whether one more message may be in flight."""
-        return len(self._in_flight) < self.limits.window
+    def in_flight(self) -> Sequence[Delivery]:
+        """What is sent and not yet answered, the oldest first."""
+        return tuple(self._in_flight.values())
 
     def publish(self, delivery: Delivery) -> int:
-        """Send a message; only while there is room. Return 0, or the reason code why this broker will not have it."""
+        """Send a message; return 0, or the reason code why this broker will not have it.
+
+        The caller keeps to `limits.window`.
+        """
         message = self.limits.adapt(delivery.message)
         if packet_size(message, properties=self.protocol == "5") > self.limits.packet:
             return PACKET_TOO_LARGE
@@ -169,11 +176,6 @@ class Connection:
             return TOPIC_INVALID
         self._in_flight[info.mid] = delivery
         return 0
-
-    @property
-    def oldest(self) -> Message | None:
-        """The message that has been in flight for longest."""
-        return next((delivery.message for delivery in self._in_flight.values()), None)
 
     def answers(self) -> Iterator[tuple[Delivery, int]]:
         """Yield what the broker has answered, with the reason code; from 0x80 on it is a refusal.

@@ -42,7 +42,7 @@ class EmbeddedBroker:
     """
 
     def __init__(self, port: int = 1883) -> None:
-        self._port = port
+        self.port = port
         self._directory: TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[str] | None = None
         self._errors: list[str] = []
@@ -84,7 +84,7 @@ class EmbeddedBroker:
         except BaseException:
             self.stop()
             raise
-        _log.info("embedded broker: MQTT 3.1.1 on %s:%d; it keeps nothing when the agent ends", HOST, self._port)
+        _log.info("embedded broker: MQTT 3.1.1 on %s:%d; it keeps nothing when the agent ends", HOST, self.port)
 
     def stop(self) -> None:
         """End it and remove its data. Stopping twice is fine."""
@@ -105,7 +105,7 @@ class EmbeddedBroker:
         return {
             "server_name": "usage-agent",
             "listen": f"{HOST}:-1",  # its own protocol, which nobody asked for, on any free port
-            "mqtt": {"listen": f"{HOST}:{self._port}"},
+            "mqtt": {"listen": f"{HOST}:{self.port}"},
             "jetstream": {"store_dir": directory, "max_memory_store": 32 << 20, "max_file_store": 256 << 20},
         }
 
@@ -113,11 +113,11 @@ class EmbeddedBroker:
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                sock.bind((HOST, self._port))
+                sock.bind((HOST, self.port))
             except OSError as error:
                 raise EmbeddedBrokerError(
-                    f"embedded broker: {HOST}:{self._port}: {error.strerror}; if a broker runs there already, use it: "
-                    f'set broker.url to "mqtt://{HOST}:{self._port}"'
+                    f"embedded broker: {HOST}:{self.port}: {error.strerror}; if a broker runs there already, use it: "
+                    f'set broker.url to "mqtt://{HOST}:{self.port}"'
                 ) from error
 
     def _wait_ready(self, process: subprocess.Popen[str]) -> None:
@@ -134,7 +134,7 @@ class EmbeddedBroker:
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection((HOST, self._port), timeout=1) as sock:
+            with socket.create_connection((HOST, self.port), timeout=1) as sock:
                 sock.sendall(HELLO)
                 welcome = sock.recv(len(WELCOME))
                 sock.sendall(GOODBYE)

@@ -79,18 +79,18 @@ def connecting_failed(address: Address, error: Exception) -> BrokerError:
         case ssl.SSLCertVerificationError():
             remedy = "set broker.tls_ca to the authority that signed it, and broker.url to the name it was made for"
             return BrokerRefused(f"{address} has a certificate that is not trusted: {error.verify_message}; {remedy}")
-        case ssl.SSLError():
+        case ssl.SSLError() if not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
             reason = (error.reason or str(error)).replace("_", " ").lower()
             return BrokerRefused(f"{address}: TLS failed: {reason}; does the broker speak TLS at this port?")
         case PermissionError():
             return BrokerRefused(f"{address}: permission denied; let the agent's user write to this socket")
         case UnicodeError():
             return BrokerRefused(f"{address}: this host name cannot be looked up; check broker.url")
-    seen, text = _unreachable(error)
+    seen, text = _unreachable(address, error)
     return BrokerUnreachable(f"{address}: {text}", Sighting(address, seen))
 
 
-def _unreachable(error: Exception) -> tuple[Seen, str]:
+def _unreachable(address: Address, error: Exception) -> tuple[Seen, str]:
     match error:
         case socket.gaierror():
             return Seen.NOTHING, f"cannot look the host name up: {error.strerror}; check broker.url and the name server"
@@ -100,8 +100,9 @@ def _unreachable(error: Exception) -> tuple[Seen, str]:
             return Seen.NOTHING, "nobody listens there; is the broker running?"
         case BlockingIOError():
             return Seen.NOTHING, "it accepts no more connections; is the broker frozen?"
-        case ConnectionError():
-            return Seen.CLOSING, f"{error}; is that an MQTT broker, and does the path (of ws, wss) lead to it?"
+        case ConnectionError() | ssl.SSLError():
+            asked = "does it speak TLS at this port" if address.tls else "does it speak MQTT at this port and path"
+            return Seen.CLOSING, f"it closed the connection: {error}; {asked}?"
     return Seen.NOTHING, f"{getattr(error, 'strerror', None) or error}; check broker.url and the network"
 
 

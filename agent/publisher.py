@@ -16,7 +16,7 @@ from agent.backoff import Backoff, retrying
 from agent.broker import TURN, Connection
 from agent.cancel import Cancel, Cancelled
 from agent.dialing import Dialer
-from agent.failures import BrokerError
+from agent.failures import BrokerError, BrokerUnreachable
 from agent.health import Pulse
 from agent.inheritance import Inheritance
 from agent.lookout import Lookout
@@ -67,6 +67,8 @@ class Publisher:
         self._poison = Poison()
         self._deadline = float("inf")  # until stop() sets one
         self._last_attempt = False
+        self._good = False  # the broker has accepted something over the connection that is, or was last
+        self._trusting = True
         self._connects = self._disconnects = 0
         self._refusals: dict[str, str] = {}  # by topic, as logged
 
@@ -97,7 +99,7 @@ class Publisher:
 
     def _attempt(self) -> None:
         """Connect, publish until stopped. Raises BrokerError when there is no connection, or none any more."""
-        self._last_attempt = self._stopping
+        self._last_attempt, self._good = self._stopping, False
         if self._last_attempt and time.monotonic() >= self._deadline:
             return
         connection = self._dialer.dial(lambda: self._deadline)
@@ -107,19 +109,18 @@ class Publisher:
         try:
             self._publish(connection)
         except BrokerError:
-            self._poison.died(connection.oldest)
+            self._poison.died(connection.in_flight, young=not connection.lasting)
+            self._outbox.restore()
             raise
         finally:
             self._outbox.on_wake(lambda: None)  # in the waits between connections only stop() wakes
             self.connected = False
             self._disconnects += 1
             connection.hang_up()
-            self._outbox.restore()
 
     def _publish(self, connection: Connection) -> None:
         self._outbox.on_wake(self._wake.set)
         self._inheritance.begin(connection)
-        good = False
         while not self._finished():
             self._pulse.promise("broker", MOVING)
             self._send(connection)
@@ -127,10 +128,12 @@ class Publisher:
             connection.turn(min(TURN, self._deadline - now, self._inheritance.due - now))
             answered = self._hear(connection)
             self._inheritance.go_on(connection)
-            if not good and (answered or connection.lasting):
-                good = True
-                self._backoff.reset()
+            if answered or connection.lasting:
+                self._good = True
                 self.trouble = None
+            if connection.lasting:
+                self._backoff.reset()
+                self._trusting = True
         self._say_goodbye(connection)
 
     def _finished(self) -> bool:
@@ -138,16 +141,20 @@ class Publisher:
 
     def _send(self, connection: Connection) -> None:
         """Fill the window."""
-        while connection.room and (delivery := self._outbox.take()) is not None:
+        while len(connection.in_flight) < self._window(connection) and (delivery := self._outbox.take()) is not None:
             if self._poison.is_poison(delivery.message):
                 self._outbox.refused(delivery)
             elif code := connection.publish(delivery):
                 self._refused(delivery, code)
 
+    def _window(self, connection: Connection) -> int:
+        return min(connection.limits.window, self._poison.window)
+
     def _hear(self, connection: Connection) -> bool:
         """Tell the outbox what the broker has answered; whether it has accepted anything."""
         accepted = False
         for delivery, code in connection.answers():
+            self._poison.answered(delivery)
             if code >= 0x80:
                 self._refused(delivery, code)
             else:
@@ -173,13 +180,19 @@ class Publisher:
 
     def _wait(self, error: BaseException, seconds: float) -> None:
         """Look out for the broker for so long. Tenacity's own wait, which follows, is then cut short."""
-        if str(error) != self.trouble:
-            _log.warning("%s (trying again, in %.0f s at the latest)", error, seconds)
-            self.trouble = str(error)
-        if self._last_attempt:
+        if self._stopping and (self._last_attempt or time.monotonic() >= self._deadline):
             self._cancel.set()
             return
-        sightings = error.sightings if isinstance(error, BrokerError) else ()
-        if not self._stopping:
-            self._lookout.watch(sightings, seconds)
+        at_once = self._good and self._trusting and isinstance(error, BrokerUnreachable)
+        if str(error) != self.trouble:
+            when = "at once" if at_once else f"in {seconds:.0f} s at the latest"
+            _log.warning("%s (trying again, %s)", error, when)
+            self.trouble = str(error)
+        if at_once:
+            # The broker may have been restarted. But only once: two agents with one client id, who throw each other
+            # out, must not do so as fast as they can.
+            self._trusting = False
+            self._backoff.reset()
+        elif not self._stopping:
+            self._lookout.watch(error.sightings if isinstance(error, BrokerError) else (), seconds)
         self._cancel.nudge()

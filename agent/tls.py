@@ -9,6 +9,17 @@ class TlsFileError(Exception):
     """A certificate or key cannot be used; the message names its key in the configuration, the file and the reason."""
 
 
+class _Socket(ssl.SSLSocket):
+    """Closes itself when the handshake fails, since nobody else has a hold on it then."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 def context(settings: BrokerSettings) -> ssl.SSLContext:
     """Read the files and return what a connection is made with. Raises TlsFileError.
 
@@ -19,6 +30,7 @@ def context(settings: BrokerSettings) -> ssl.SSLContext:
         made = ssl.create_default_context(cafile=settings.tls_ca)
     except (OSError, ValueError) as error:  # SSLError is an OSError
         raise TlsFileError(f"broker.tls_ca: {settings.tls_ca}: {_reason(error)}") from error
+    made.sslsocket_class = _Socket
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     if settings.tls_cert:
         try:
