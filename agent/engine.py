@@ -20,7 +20,6 @@ import requests
 import urllib3
 from docker.errors import DockerException
 from docker.tls import TLSConfig
-from docker.transport.unixconn import UnixHTTPAdapter, UnixHTTPConnectionPool
 from requests.adapters import HTTPAdapter
 
 from agent import __version__
@@ -44,6 +43,7 @@ from agent.calls import Calls
 from agent.cancel import Cancel, Cancelled
 from agent.config import EngineSettings
 from agent.payloads import EngineCounters, EngineInfo
+from agent.unix import UnixAdapter
 
 __all__ = [
     "Engine",
@@ -62,16 +62,6 @@ REMEMBERED = 256  # events: as many as the engine itself remembers, so that no o
 CONNECTIONS = 32  # kept open between calls
 
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns of each that is not kept
-
-
-class _OnePool(UnixHTTPAdapter):
-    """One pool of connections for all paths.
-
-    docker-py keeps a pool for each of the last 25 URLs and closes the others, even one that a thread has just got.
-    """
-
-    def get_connection(self, url: str | bytes, proxies: object = None) -> UnixHTTPConnectionPool:  # noqa: ARG002
-        return super().get_connection("http+docker://localhost")
 
 
 class Engine:
@@ -194,7 +184,7 @@ class Engine:
         try:
             # The version only keeps the constructor from asking for one: connect() agrees on it, again and again.
             client = docker.APIClient(settings.url, f"{NEWEST[0]}.{NEWEST[1]}", tls=self._tls())
-        except DockerException as error:
+        except (DockerException, ValueError) as error:
             raise EngineUnreachable(f"engine.url {settings.url}: {error}") from error
         client.trust_env = False  # HTTP_PROXY is not meant for an engine
         client.headers.update({"User-Agent": f"usage-agent/{__version__}", "Accept-Encoding": "identity"})
@@ -202,7 +192,7 @@ class Engine:
             # paramiko itself waits an hour for a channel
             client.get_adapter(client.base_url).ssh_client.get_transport().channel_timeout = settings.timeout  # type: ignore[attr-defined]
         elif self.local:
-            client.mount(client.base_url, _OnePool(f"http+{settings.url}", max_pool_size=CONNECTIONS))
+            client.mount(client.base_url, UnixAdapter(settings.url.removeprefix("unix://"), CONNECTIONS))
         else:
             client.mount(client.base_url, HTTPAdapter(pool_maxsize=CONNECTIONS))
         return client

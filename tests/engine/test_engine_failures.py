@@ -15,7 +15,7 @@ from parts.fake_http import Answer, json_answer
 from agent.cancel import Cancel, Cancelled
 from agent.engine import Engine, EngineError, EngineRefused, EngineRubbish, EngineUnreachable, NoSuchContainer
 
-SHORT = 0.5  # seconds the engine is given in tests where it lets them pass
+SHORT = 1.0  # seconds the engine is given in tests where it lets them pass
 ANY = r"/.*"
 EVERY_CALL: dict[str, Callable[[Engine], object]] = {
     "inspect": lambda engine: engine.inspect("c0ffee"),
@@ -32,7 +32,7 @@ each_call = pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL.
 def drip(what: bytes) -> Iterator[bytes]:
     """Send a byte now and then, for ever."""
     never = threading.Event()
-    while not never.wait(SHORT / 10):
+    while not never.wait(SHORT / 20):
         yield what
 
 
@@ -41,7 +41,7 @@ def drip(what: bytes) -> Iterator[bytes]:
     ("answer", "kind", "message"),
     [
         (Answer(hang_up=True), EngineUnreachable, "cannot be reached"),
-        (Answer(silent=True), EngineUnreachable, r"did not answer within 0\.5 s"),
+        (Answer(silent=True), EngineUnreachable, r"did not answer within 1 s"),
         (json_answer({"message": "something is on fire"}, 500), EngineRefused, "500 .*something is on fire"),
         (json_answer({"message": "is restarting"}, 409), EngineRefused, "409 .*is restarting"),
         (Answer(403, b"<html>Forbidden</html>"), EngineRefused, "403 .*<html>Forbidden</html>"),
