@@ -25,8 +25,8 @@ ENV PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels
 """
 UNCOMPILED = """\
 import sys, pathlib, agent.cli
-specs = [module.__spec__ for module in sys.modules.values() if module.__spec__]
-print(*(spec.name for spec in specs if spec.cached and not pathlib.Path(spec.cached).exists()))
+specs = (getattr(module, "__spec__", None) for module in sys.modules.values())
+print(*(spec.name for spec in specs if spec and spec.cached and not pathlib.Path(spec.cached).exists()))
 """
 
 
@@ -59,7 +59,7 @@ def test_nothing_of_the_build_is_left(engine: PrivateEngine, image: str) -> None
     size: int = _inspect(engine, image)["Size"] - _inspect(engine, "python")["Size"]
     assert 0 < size < LARGEST
     look = ("run", "--rm", "--network=none", "--entrypoint=sh", image, "-c")
-    modules = engine.docker(*look, "ls /opt/usage-agent/lib/python3*/site-packages; ls -d /src /build 2>&1")
+    modules = engine.docker(*look, "ls /opt/usage-agent/lib/python3*/site-packages; ls -d /src /build 2>&1 || true")
     assert "docker" in modules
     assert not [name for name in ("pip", "hatchling", "setuptools", "pytest") if name in modules.split()]
     assert modules.count("No such file") == 2

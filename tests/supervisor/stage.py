@@ -26,7 +26,6 @@ from agent.settings import BackoffSettings, EngineSettings
 from agent.sources import Stream
 from agent.supervisor import Supervisor
 
-
 MARKERS = count()
 
 
