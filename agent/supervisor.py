@@ -175,7 +175,7 @@ class Supervisor:
     def _go_on(self, life: Life, found: Container | None, action: str) -> None:
         if found and found.running and life.collector is None:
             self._begin(life, found)
-        elif action == "start" and not life.runs and life.container:
+        elif action == "start" and life.container and not _told(life, life.container):
             # It ran, and has ended already: its `die` is on the way and finds a `running` to end.
             life.running(replace(life.container, running=True, state="running", exit_code=None, finished_at=None))
         else:
@@ -219,7 +219,12 @@ def _destroyed(container_id: str) -> Event:
 
 
 def _same_run(life: Life, found: Container) -> bool:
-    return found.running and (life.told is None or life.told.get("started_at") == found.started_at)
+    return found.running and _told(life, found)
+
+
+def _told(life: Life, container: Container) -> bool:
+    """Whether anything was said of this run of the container yet."""
+    return life.told is not None and life.told.get("started_at") == container.started_at
 
 
 def _ns(moment: str | None) -> int:
