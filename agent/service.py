@@ -120,7 +120,9 @@ class Service:
         troubles += [trouble for trouble in (self._follower.trouble, self._publisher.trouble) if trouble]
         self._heartbeat.write(troubles)
         counters, collectors = self._outbox.counters(), len(self._supervisor.collectors)
-        if not self._ready and not troubles and (counters["sent"] or not collectors):
+        # The publisher has no trouble to tell either while its first attempt lasts.
+        published = counters["sent"] or (not collectors and self._outbox.idle)
+        if not self._ready and not troubles and published:
             self._ready = True
             self._systemd.notify("READY=1")
         if not overdue and time.monotonic() >= self._next_notice:
