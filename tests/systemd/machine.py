@@ -25,6 +25,11 @@ RUN systemctl enable usage-agent.service
 PID_1 = (
     "sh",
     "-c",
+    # systemd mounts every controller of cgroup v1 that the kernel has. One that the host has left alone would thereby
+    # be a hierarchy of which containerd knows no place, and as long as it is there no new container has statistics.
+    'while read -r name rest; do for at in "$name/cgroup.procs" cgroup.procs; do '
+    'if [ "$name" = "#subsys_name" ] || [ -e "/sys/fs/cgroup/$at" ]; then echo "$name $rest"; break; fi; done; '
+    "done </proc/cgroups >/run/cgroups; mount --bind /run/cgroups /proc/cgroups && "
     # A machine's mounts are shared: without it no credential arrives where the service looks for it.
     "mount --make-rshared / && exec /sbin/init",
 )
