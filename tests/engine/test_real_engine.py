@@ -1,0 +1,220 @@
+"""A real engine, over every transport: what is asked, what is ended, what is left behind."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from asking import PATIENT, Reader, connected, descriptors, unconnected
+from parts.dockerd import PrivateEngine
+from parts.fake_engine import FakeEngine
+
+from agent.cancel import Cancel, Cancelled
+from agent.engine import CONNECTIONS, Engine, EngineUnreachable, NoSuchContainer
+from agent.sources import Poll
+
+AT_ONCE = 1.0  # seconds
+KEY = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"  # openssl's options for a new key
+Tls = tuple[str, str, str]
+
+
+def test_introduces_itself(engine: PrivateEngine) -> None:
+    """The engine says its version, and one API version is agreed on."""
+    info = unconnected(engine.url).connect()
+    assert info["version"] == engine.docker("version", "--format", "{{.Server.Version}}")
+    assert info["cgroup"] == engine.docker("info", "--format", "{{.CgroupVersion}}")
+    assert tuple(map(int, info["api"].split("."))) >= (1, 24)
+
+
+def test_list_and_inspect(engine: PrivateEngine) -> None:
+    """All containers are listed, stopped ones too, and each can be asked about."""
+    asked = connected(engine.url)
+    asked.ping()
+    running, stopped = engine.run("sleep", "600", name="running"), engine.run("true", name="stopped")
+    engine.docker("wait", stopped)
+    rows = {row["Id"]: row for row in asked.containers()}
+    assert rows[running]["Names"] == ["/running"]
+    assert {rows[running]["State"], rows[stopped]["State"]} == {"running", "exited"}
+    assert asked.inspect(running)["State"]["Running"] is True
+    assert asked.inspect("stopped")["Id"] == stopped
+    with pytest.raises(NoSuchContainer):
+        asked.inspect("no-such-container")
+
+
+# Ending a blocked read
+
+
+def ends_at_once(engine: Engine, container: str) -> None:
+    """Hold for a stream that ticks, one that is silent and an answer that is waited for."""
+    for read in (engine.stats_stream, lambda _, cancel: engine.events(None, cancel)):
+        cancel = Cancel()
+        reader: Reader[object] = Reader(read(container, cancel))
+        reader.next()
+        begun = time.monotonic()
+        cancel.set()
+        assert reader.end() is None
+        assert time.monotonic() - begun < AT_ONCE
+    before = engine.counters()["errors"]
+    cancel = Cancel()
+    cancel.set()
+    with pytest.raises(Cancelled):
+        engine.stats_once(container, cancel)
+    assert engine.counters()["errors"] == before
+
+
+def free_port() -> int:
+    """Return a port nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a CA, a server's certificate and a client's, and a CA that signed none of them."""
+    at = tmp_path_factory.mktemp("tls")
+    for ca in ("ca", "other"):
+        signs = "-addext basicConstraints=critical,CA:TRUE -addext keyUsage=keyCertSign"
+        openssl(at, f"req -x509 -new {KEY} -keyout {ca}.key -out {ca}.pem -days 2 -subj /CN={ca} {signs}")
+    for who, use in (("server", "serverAuth"), ("client", "clientAuth")):
+        (at / f"{who}.ext").write_text(f"subjectAltName=IP:127.0.0.1\nextendedKeyUsage={use}\n")
+        openssl(at, f"req -new {KEY} -keyout {who}.key -out {who}.csr -subj /CN={who}")
+        signed = "-CA ca.pem -CAkey ca.key -CAcreateserial -days 2"
+        openssl(at, f"x509 -req -in {who}.csr {signed} -extfile {who}.ext -out {who}.pem")
+    return at
+
+
+def openssl(at: Path, arguments: str) -> None:
+    """Run openssl in a directory."""
+    subprocess.run(["openssl", *arguments.split()], cwd=at, check=True, capture_output=True)
+
+
+def tls_of(certificates: Path, ca: str = "ca.pem") -> Tls:
+    """Return the client's files."""
+    return str(certificates / ca), str(certificates / "client.pem"), str(certificates / "client.key")
+
+
+def test_ends_over_unix(engine: PrivateEngine) -> None:
+    """A read over a unix socket is ended at once from another thread."""
+    ends_at_once(connected(engine.url), engine.run("sleep", "600"))
+
+
+def test_ends_over_tcp(own_engine: Callable[..., PrivateEngine], monkeypatch: pytest.MonkeyPatch) -> None:
+    """So is one over TCP, which no proxy of the environment gets to see."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    port = free_port()
+    real = own_engine(f"--host=tcp://127.0.0.1:{port}")
+    asked = connected(f"tcp://127.0.0.1:{port}")
+    assert asked.local is False
+    ends_at_once(asked, real.run("sleep", "600"))
+
+
+def test_ends_over_tls(own_engine: Callable[..., PrivateEngine], certificates: Path) -> None:
+    """So is one over TLS, where both sides show a certificate; one that is not trusted is named with the remedy."""
+    at, port = certificates, free_port()
+    url = f"tcp://127.0.0.1:{port}"
+    files = [f"--tlscacert={at}/ca.pem", f"--tlscert={at}/server.pem", f"--tlskey={at}/server.key"]
+    real = own_engine("--tlsverify", *files, f"--host={url}")
+    ends_at_once(connected(url, tls=tls_of(at)), real.run("sleep", "600"))
+    with pytest.raises(EngineUnreachable, match=r"certificate verify failed.*engine\.tls_ca"):
+        connected(url, tls=tls_of(at, "other.pem"))
+    with pytest.raises(EngineUnreachable, match=r"engine\.tls_ca, tls_cert and tls_key"):
+        connected(url, tls=(str(at / "ca.pem"), "", ""))
+
+
+# An engine that does not answer
+
+
+def test_frozen_engine(own_engine: Callable[..., PrivateEngine]) -> None:
+    """Whatever was asked of an engine that is frozen fails within its timeout, and works again when it is thawed."""
+    real = own_engine()
+    container = real.run("sleep", "600")
+    asked = connected(real.url, timeout=1)
+    stream = Reader(asked.stats_stream(container, Cancel()))
+    events = Reader(asked.events(None, Cancel()))
+    stream.next()
+    events.next()
+    real.freeze()
+    begun = time.monotonic()
+    for call in (lambda: asked.inspect(container), asked.containers, asked.ping, asked.connect):
+        with pytest.raises(EngineUnreachable, match="did not answer within 1 s"):
+            call()
+    assert isinstance(stream.end(), EngineUnreachable)
+    assert isinstance(events.end(), EngineUnreachable)
+    assert time.monotonic() - begun < 4 * 1 + PATIENT / 2
+    real.thaw()
+    assert connected(real.url).inspect(container)["Id"] == container
+
+
+def test_engine_that_comes_back(own_engine: Callable[..., PrivateEngine]) -> None:
+    """A killed engine is unreachable, and is found again when it is back: its old connections are not in the way."""
+    real = own_engine("--live-restore")
+    container = real.run("sleep", "600")
+    asked = connected(real.url)
+    stream = Reader(asked.stats_stream(container, Cancel()))
+    stream.next()
+    real.kill()
+    assert isinstance(stream.end(), EngineUnreachable)
+    with pytest.raises(EngineUnreachable, match="is the engine running there"):
+        asked.inspect(container)
+    real.start()
+    asked.connect()
+    assert asked.inspect(container)["Id"] == container
+    assert len(list(islice(Poll(asked).readings(container, 1.0, Cancel()), 2))) == 2
+
+
+# What is left behind
+
+
+def test_nothing_is_left_open(engine: PrivateEngine) -> None:
+    """Two hundred streams later, left or ended in every way, no descriptor more is open than the idle ones."""
+    container = engine.run("sleep", "600")
+    asked = connected(engine.url)
+
+    def left() -> Iterator[bytes]:
+        with closing(asked.stats_stream(container, Cancel())) as stream:
+            yield next(stream)
+
+    def ended() -> Iterator[bytes]:
+        for raw in asked.stats_stream(container, cancel := Cancel()):
+            yield raw
+            cancel.set()
+
+    def refused() -> Iterator[bytes]:
+        yield next(asked.stats_stream("no-such-container", Cancel()))
+
+    def round_of_streams() -> None:
+        # Side by side, because each waits up to a second for the engine's tick.
+        readers = [Reader(read()) for read in (left, ended) for _ in range(25)]
+        assert all(reader.next() for reader in readers)
+        assert [reader.end() for reader in readers] == [None] * 50
+        assert isinstance(Reader(refused()).end(), NoSuchContainer)
+
+    before = descriptors()
+    for _ in range(4):
+        round_of_streams()
+    assert descriptors() <= before + CONNECTIONS
+
+
+def test_idle_connections_are_few(fake_engine: FakeEngine) -> None:
+    """Calls of many threads at once do not leave a connection each, and nothing is said about those let go."""
+    containers = [fake_engine.run(f"web-{number}") for number in range(60)]
+    fake_engine.one_shot_waits = True
+    asked = connected(fake_engine.url)
+    before = descriptors()
+    readers = [Reader(iter([asked.stats_once(containers[0].id, Cancel())]))]
+    readers += [Reader(once(asked, container.id)) for container in containers]
+    for reader in readers:
+        assert reader.next()
+        assert reader.end() is None
+    assert 0 < descriptors() - before <= 2 * 32, "both ends of a connection are ours here"
+
+
+def once(engine: Engine, container_id: str) -> Iterator[bytes]:
+    """Ask when it is iterated, in the reader's thread."""
+    yield engine.stats_once(container_id, Cancel())
