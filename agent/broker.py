@@ -97,6 +97,7 @@ class Connection:
         Raises BrokerUnreachable, with the sighting of this connection where its answer may still come, and
         BrokerRefused. A turn that is woken looks at `until()` again. Looking the name up may take longer.
         """
+        failed: BrokerError | None = None
         self._client.connect_timeout = max(0.1, min(PATIENCE, until() - time.monotonic()))
         try:
             if self.address.scheme == "unix":
@@ -104,9 +105,7 @@ class Connection:
             place = self.address.path if self.address.scheme == "unix" else self.address.host
             self._client.connect(place, self.address.port or 1, self._keepalive)
         except (OSError, ValueError) as error:
-            failed: BrokerError | None = connecting_failed(self.address, error)
-        else:
-            failed = None
+            failed = connecting_failed(self.address, error)
         if failed is not None:  # raised only here, without the first error, whose traceback would hold a socket open
             raise failed
         deadline = time.monotonic() + PATIENCE
@@ -201,11 +200,8 @@ class Connection:
         self._client.unsubscribe(topics)
 
     def retained(self) -> Iterator[tuple[str, bytes]]:
-        """Yield topic and payload of the retained messages that came in."""
-        while self._heard.messages:
-            message = self._heard.messages.popleft()
-            if message.retain:
-                yield message.topic, bytes(message.payload)
+        """Take topic and payload of the retained messages that came in."""
+        return self._heard.retained()
 
     def disconnect(self, within: float) -> None:
         """Say goodbye, so that the will is not published; then close. At most so many seconds."""

@@ -2,6 +2,7 @@
 
 import logging
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -34,6 +35,17 @@ class Hearsay:
     def complaint(self) -> str:
         """The last error: what the socket said is told nowhere else."""
         return self._complaints.last
+
+    def retained(self) -> Iterator[tuple[str, bytes]]:
+        """Take the messages; yield topic and payload of the retained ones."""
+        while self.messages:
+            message = self.messages.popleft()
+            try:
+                topic = message.topic
+            except UnicodeDecodeError:  # not every broker insists on UTF-8; such a topic is none of ours
+                continue
+            if message.retain:
+                yield topic, bytes(message.payload)
 
     def _on_connect(self, _client: Any, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
         self.packets += 1

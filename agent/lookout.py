@@ -17,7 +17,7 @@ password, session or will comes into play; a TLS or web server says no in its ow
 import select
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import IntEnum
@@ -124,7 +124,7 @@ class _Post:
         """Ask, unless that was less than a second ago or is still unanswered."""
         if time.monotonic() - self._asked >= PACE and not any(probe.open for probe in self.probes):
             self._asked = time.monotonic()
-            self.probes = [_Probe(family, place) for family, place in _places(self.address)]
+            self.probes = list(_probes(self.address))
 
     def news(self) -> bool:
         """Take note of what is seen now; whether it is more than before."""
@@ -195,6 +195,15 @@ class _Probe:
     def _end(self, seen: Seen) -> None:
         self._seen = seen
         self.close()
+
+
+def _probes(address: Address) -> Iterator[_Probe]:
+    """Yield a probe under way to each place of the address."""
+    for family, place in _places(address):
+        try:
+            yield _Probe(family, place)
+        except OSError:  # a host without IPv6 whose /etc/hosts has "::1 localhost", or no file descriptor left
+            continue
 
 
 def _places(address: Address) -> list[tuple[int, Any]]:

@@ -1,6 +1,7 @@
 """A publisher with an outbox and a thread of its own."""
 
 import queue
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -28,6 +29,12 @@ def usage(number: int = 1, size: int = 0, topic: str = USAGE, qos: int = 1) -> M
 def status(payload: str = "running", topic: str = STATUS) -> Message:
     """Return a status."""
     return Message(topic, payload.encode(), retain=True, qos=1)
+
+
+def listening(port: int) -> bool:
+    """Say whether somebody listens at a port of this machine."""
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 class RunningPublisher:

@@ -17,7 +17,7 @@ from agent.failures import BrokerError, BrokerRefused, BrokerUnreachable
 from agent.secret import Secret
 from agent.settings import BrokerSettings
 from broker.conftest import Certificates
-from broker.harness import STATUS, WAIT, RunningPublisher, status, usage
+from broker.harness import STATUS, WAIT, RunningPublisher, listening, status, usage
 from broker.peer import CONNECT, Packet, Peer, connack, obliging
 
 Publish = Callable[..., RunningPublisher]
@@ -46,11 +46,6 @@ def second_listener(own_broker: OwnBroker, *lines: str) -> int:
     own_broker(f"listener {port} 127.0.0.1", *lines)
     wait_until(lambda: listening(port), WAIT, "the second listener")
     return port
-
-
-def listening(port: int) -> bool:
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_plain(broker: Mosquitto) -> None:

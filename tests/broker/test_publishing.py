@@ -61,6 +61,14 @@ def test_inheritance(own_broker: OwnBroker, publish: Publish, subscribe: Subscri
     assert running.inherited.get(timeout=WAIT) == {f"{BASE}/old/status": b"stopped"}
 
 
+def test_inheritance_of_rubbish(peer: Peer, publish: Publish) -> None:
+    """A retained topic that is no UTF-8 is passed over; the others are handed over."""
+    rubbish, good = b"\x31\x06\x00\x02\xff\xfe\x00x", b"\x31\x09\x00\x05a/b/c\x00x"
+    peer.answer = lambda packet: suback_of(packet) + rubbish + good if packet.kind == 8 else obliging(packet)
+    running = publish(peer.url)
+    assert running.inherited.get(timeout=WAIT) == {"a/b/c": b"x"}
+
+
 def test_inheritance_ends(peer: Peer, publish: Publish) -> None:
     """A broker that never ends telling what it retains is listened to for two seconds, and published to meanwhile."""
     flood = b"\x31\x09\x00\x05a/b/c\x00x"
