@@ -20,7 +20,8 @@ class Life:
 
     `level` is None while nothing may be said of it: it is excluded, or it has to give way to another of its name.
     `events`, `busy` and `moves` are the supervisor's: what has happened to the container and was not settled yet, and
-    how much of that may make it leave its level.
+    how much of that may make it leave its level. So are `inherited`, whether it was there when the agent came, and
+    `over`, when the run of it began that had ended by then: no news, although the engine may tell it once more.
     """
 
     def __init__(self, container_id: str, outbox: Outbox, messages: Messages) -> None:
@@ -33,6 +34,8 @@ class Life:
         self.events: deque[Event | None] = deque()
         self.busy = False
         self.moves = 0
+        self.inherited = False
+        self.over: str | None = ""
         self._outbox = outbox
         self._messages = messages
         self._seq = 0

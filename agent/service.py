@@ -22,6 +22,7 @@ from agent.collector import MARGIN, Collecting
 from agent.container import Selection
 from agent.embedded import EmbeddedBroker
 from agent.engine import Engine
+from agent.failures import BrokerError
 from agent.follower import Follower
 from agent.forgetting import Forgetting
 from agent.ghosts import Ghosts
@@ -85,8 +86,12 @@ class Service:
         """Run until a signal or, with `once`, until all is published. Returns the exit code: 0, or 1 if it failed."""
         with ExitStack() as stack:
             stack.enter_context(ending_signals(self._ending))
-            if self._embedded:
-                stack.enter_context(self._embedded)
+            try:
+                if self._embedded:
+                    stack.enter_context(self._embedded)
+            except BrokerError as error:
+                log.error("%s", error)  # noqa: TRY400  # the message says all, with the remedy
+                return 1
             self._outbox.announce(self._messages.agent_status(self._status))
             publisher = self._spawn("publisher", self._publisher.run)
             self._spawn("events", self._follower.run)

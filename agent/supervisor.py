@@ -77,6 +77,7 @@ class Supervisor:
                 elif every or (state in ("running", "paused")) != life.runs:
                     self._queue(life.id, None)
             for container_id in states:
+                self._lives.enter(container_id).inherited = not self._listed
                 self._queue(container_id, None)
             self._listed = True
         self._workers.put(self._settle_ghosts)
@@ -147,6 +148,8 @@ class Supervisor:
             before = life.container
             if found is None and before is None and event and action == "start":
                 found = from_event(event)  # it came and went: all there is to know is what the event said
+            if found and before is None and life.inherited and not found.running:
+                life.over = found.started_at
             if found and not self._lives.describe(life, found):
                 self._end(life, "excluded")
                 self._lives.silence(life)
@@ -223,8 +226,10 @@ def _same_run(life: Life, found: Container) -> bool:
 
 
 def _told(life: Life, container: Container) -> bool:
-    """Whether anything was said of this run of the container yet."""
-    return life.told is not None and life.told.get("started_at") == container.started_at
+    """Whether this run of the container is no news: something was said of it, or it was over before the agent came."""
+    if life.told is None:
+        return life.over == container.started_at
+    return life.told.get("started_at") == container.started_at
 
 
 def _ns(moment: str | None) -> int:

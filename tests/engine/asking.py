@@ -38,14 +38,17 @@ class Reader(Generic[T]):
 
     def __init__(self, things: Iterator[T]) -> None:
         self._things = things
-        self._came: queue.SimpleQueue[T] = queue.SimpleQueue()
+        self._came: queue.SimpleQueue[tuple[T] | None] = queue.SimpleQueue()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
         self._thread.start()
 
     def next(self, timeout: float = PATIENT) -> T:
-        """Return the next thing; raise queue.Empty if none comes."""
-        return self._came.get(timeout=timeout)
+        """Return the next thing; fail with the error that ended the reading if there is none."""
+        came = self._came.get(timeout=timeout)
+        if came is None:
+            raise AssertionError("nothing more to read") from self._error
+        return came[0]
 
     def end(self, timeout: float = PATIENT) -> Exception | None:
         """Wait until nothing more can come; return what it ended with."""
@@ -56,6 +59,7 @@ class Reader(Generic[T]):
     def _run(self) -> None:
         try:
             for thing in self._things:
-                self._came.put(thing)
+                self._came.put((thing,))
         except Exception as error:
             self._error = error
+        self._came.put(None)

@@ -42,6 +42,19 @@ def test_containers_that_run_already(stage: Callable[..., Stage], fake_engine: F
     assert one.about("job") == []
 
 
+def test_an_end_before_the_agent_came_is_no_news(stage: Callable[..., Stage], fake_engine: FakeEngine) -> None:
+    """An engine may tell once more what has happened within the second of the subscription."""
+    job = fake_engine.run("job")
+    begun = fake_engine.event("start", job)
+    fake_engine.die(job, 1)
+    one = stage()
+    settled(one)
+    fake_engine.events.push(begun)
+    fake_engine.events.push(fake_engine.event("die", job, exitCode="1"))
+    settled(one)
+    assert one.about("job") == []
+
+
 def test_a_container_that_outlives_nothing(stage: Callable[..., Stage], fake_engine: FakeEngine) -> None:
     """One that has died before it could be looked at was running all the same, and its end has its exit code."""
     one = stage()

@@ -1,0 +1,166 @@
+"""The engine or the broker is killed, frozen or away: what subscribers see, and that the counters add up."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+from parts.agent import RunningAgent
+from parts.dockerd import PrivateEngine
+from parts.mosquitto import Mosquitto
+from parts.processes import wait_until
+from parts.subscriber import retained
+
+from end_to_end.viewer import ROOT, Viewer
+
+Watch = Callable[..., RunningAgent]
+View = Callable[[Mosquitto], Viewer]
+OwnEngine = Callable[..., PrivateEngine]
+OwnBroker = Callable[..., Mosquitto]
+
+BACK = 20.0  # seconds for usages to flow again: interval + 2 s by the contract, and a busy machine
+
+
+def test_the_broker_is_restarted_and_has_forgotten_everything(
+    engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View
+) -> None:
+    """Every status is there again, usages flow again, and each missing usage was counted as dropped."""
+    broker = own_broker()
+    viewer = view(broker)
+    for name in ("one", "two"):
+        engine.run(name=name)
+    engine.run("true", name="ended")
+    running = watch(engine, broker, outbox={"capacity": 5})
+    for name in ("one", "two"):
+        viewer.usages(name)
+    known = set(retained(broker.url, f"{ROOT}/#"))
+    broker.kill()
+    waiting = view(own_broker())  # somebody to wait with: the outbox of five is full within three seconds
+    with pytest.raises(AssertionError):
+        waiting.counters(timeout=6)
+    running.freeze()  # the viewer must be back first, or it would miss what it is to count
+    subscriptions = broker.log.count("Sending SUBACK")
+    broker.start()
+    wait_until(lambda: broker.log.count("Sending SUBACK") > subscriptions, 20, "the viewer does not come back")
+    back = time.monotonic()
+    running.thaw()
+    for name in ("one", "two"):
+        viewer.usages(name, after=back, timeout=BACK)
+    assert set(retained(broker.url, f"{ROOT}/#")) == known
+    counters = viewer.counters(after=time.monotonic())
+    dropped = counters["outbox"]["dropped"]
+    assert dropped > 0
+    viewer.wait_for(lambda _: viewer.missing("one") + viewer.missing("two") == dropped)
+    assert viewer.statuses("one").count("exited") == 0
+
+
+def test_the_broker_is_frozen(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
+    """A broker that answers nothing for longer than the keepalive allows is missed, and used again when it is back."""
+    broker = own_broker()
+    viewer = view(broker)
+    engine.run(name="web")
+    running = watch(engine, broker, broker={"keepalive": 2})
+    viewer.usages("web", count=2)
+    broker.freeze()
+    running.wait_for_line("lost the connection|does not answer|no answer", timeout=30)
+    back = time.monotonic()
+    broker.thaw()
+    viewer.usages("web", count=3, after=back, timeout=BACK)
+    counters = viewer.counters(after=time.monotonic())
+    assert counters["broker"]["connects"] >= 2
+    assert counters["outbox"]["dropped"] == viewer.missing("web") == 0
+
+
+def test_the_engine_is_killed_and_containers_live_on(
+    own_engine: OwnEngine, own_broker: OwnBroker, watch: Watch, view: View
+) -> None:
+    """No container is called stopped because its daemon crashed; one that ended meanwhile is, with its exit code."""
+    engine, broker = own_engine("--live-restore"), own_broker()
+    viewer = view(broker)
+    engine.run(name="web")
+    engine.run("sh", "-c", "sleep 6; exit 4", name="ends")
+    running = watch(engine, broker)
+    viewer.usages("web")
+    engine.kill()
+    running.wait_for_line("looking for it every")
+    back = time.monotonic()
+    engine.start()
+    viewer.usages("web", after=back, timeout=BACK)
+    assert viewer.status("ends", "exited", timeout=30)["exit_code"] == 4
+    assert viewer.statuses("web") == ["running"]
+    assert viewer.missing("web") == 0
+
+
+def test_the_engine_is_restarted_with_its_containers(
+    own_engine: OwnEngine, own_broker: OwnBroker, watch: Watch, view: View
+) -> None:
+    """Without live-restore a daemon's end is its containers' end, and that is told; new ones are followed again."""
+    engine, broker = own_engine(), own_broker()
+    viewer = view(broker)
+    engine.run(name="web")
+    watch(engine, broker)
+    viewer.usages("web")
+    engine.restart()
+    viewer.status("web", "exited", timeout=30)
+    again = time.monotonic()
+    engine.docker("start", "web")
+    viewer.usages("web", after=again, timeout=BACK)
+
+
+def test_the_engine_is_frozen(own_engine: OwnEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
+    """An engine that hangs stops no container; the figures that come afterwards cover the time in between."""
+    engine, broker = own_engine(), own_broker()
+    viewer = view(broker)
+    engine.run(name="web")
+    running = watch(engine, broker, engine={"timeout": 2})
+    viewer.usages("web", count=2)
+    engine.freeze()
+    running.wait_for_line("did not answer within", timeout=30)
+    back = time.monotonic()
+    engine.thaw()
+    viewer.usages("web", count=2, after=back, timeout=BACK)
+    assert viewer.statuses("web") == ["running"]
+    assert viewer.counters(after=time.monotonic())["engine"]["errors"] > 0
+
+
+@pytest.mark.parametrize("engine_is", ["up", "down", "frozen"])
+@pytest.mark.parametrize("broker_is", ["up", "down", "frozen"])
+def test_the_end_in_time(
+    own_engine: OwnEngine, own_broker: OwnBroker, watch: Watch, view: View, engine_is: str, broker_is: str
+) -> None:
+    """Whatever is broken, SIGTERM ends the agent in time and with 0, and `stopped` is retained if the broker lives."""
+    engine, broker = own_engine("--live-restore"), own_broker()
+    viewer = view(broker)
+    engine.run(name="web")
+    running = watch(engine, broker)
+    viewer.usages("web")
+    for part, state in ((engine, engine_is), (broker, broker_is)):
+        {"up": lambda: None, "down": part.kill, "frozen": part.freeze}[state]()
+    began = time.monotonic()
+    assert running.stop() == 0
+    assert time.monotonic() - began < 2 + 2 + 3  # shutdown.timeout, what the contract adds, a busy machine
+    engine.thaw()
+    if broker_is == "frozen":
+        broker.thaw()
+        viewer.agent("exit", "connection lost")
+    if broker_is == "up":
+        words = {
+            topic: payload for topic, payload in retained(broker.url, f"{ROOT}/#").items() if b'"stopped"' in payload
+        }
+        assert set(words) == {f"{ROOT}/status", f"{ROOT}/web/status"}
+
+
+def test_nothing_is_there_yet(own_engine: OwnEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
+    """An agent that is started first waits for both, and works as soon as they come."""
+    engine, broker = own_engine(), own_broker()
+    engine.run(name="web", restart="always")
+    engine.stop()
+    broker.stop()
+    running = watch(engine, broker)
+    running.wait_for_line("nobody listens there")
+    running.wait_for_line("looking for it every")
+    broker.start()
+    viewer = view(broker)
+    assert "engine" not in viewer.agent("running")
+    engine.start()
+    viewer.usages("web", timeout=30)
+    assert viewer.agent("running")["engine"]["api"]
