@@ -1,0 +1,144 @@
+"""The commands, their exit codes and what they print."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from parts.agent import RunningAgent
+from parts.dockerd import PrivateEngine
+from parts.fake_engine import FakeEngine
+from parts.mosquitto import Mosquitto, free_port
+
+from end_to_end.viewer import ROOT, VALIDATORS, Viewer
+
+Agent = Callable[..., RunningAgent]
+Watch = Callable[..., RunningAgent]
+View = Callable[[Mosquitto], Viewer]
+OwnBroker = Callable[..., Mosquitto]
+
+SECRET = "do-not-tell"  # made to be looked for
+
+
+def test_once(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
+    """One usage of every container, then the same ending as on SIGTERM, and 0."""
+    broker = own_broker()
+    viewer = view(broker)
+    for name in ("one", "two"):
+        engine.run(name=name)
+    assert watch(engine, broker, "run", "--once").wait(30) == 0
+    viewer.agent("exit")
+    for name in ("one", "two"):
+        assert [usage["seq"] for usage in viewer.usages(name)] == [1]
+        assert viewer.statuses(name) == ["running", "agent exit"]
+
+
+def test_dry_run_prints_topics_and_payloads(engine: PrivateEngine, agent: Agent) -> None:
+    """Every line is a topic and a payload, of the same kind that a broker would get."""
+    engine.run(name="web")
+    config = {"agent": {"host": "h", "interval": 1}, "engine": {"url": engine.url}}
+    running = agent(config, "run", "--dry-run", "--once")
+    assert running.wait(30) == 0
+    printed = dict(line.split(" ", 1) for line in running.output)
+    VALIDATORS["Usage"].validate(json.loads(printed[f"{ROOT}/web/usage"]))
+    assert json.loads(printed[f"{ROOT}/web/status"])["reason"] == "agent exit"
+    assert json.loads(printed[f"{ROOT}/status"])["reason"] == "exit"
+
+
+def test_check_of_what_works(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch) -> None:
+    """Every part has its line, and each container says what is measured."""
+    engine.run(name="web")
+    running = watch(engine, own_broker(), "check")
+    assert running.wait(30) == 0
+    for pattern in ("ok +configuration", "ok +engine .*API 1", "ok +web +CPU, memory.*pids", "ok +broker .*MQTT 5"):
+        assert re.search(pattern, "\n".join(running.output)), pattern
+
+
+@pytest.mark.parametrize(
+    ("tables", "code"),
+    [
+        ({"agent": {"interval": 0}}, 2),
+        ({"engine": {"url": "unix:///nowhere"}}, 3),
+        ({"broker": {"url": f"mqtt://user:{SECRET}@127.0.0.1:{free_port()}"}}, 4),
+    ],
+)
+def test_check_of_what_does_not(
+    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, tables: dict[str, Any], code: int
+) -> None:
+    """The exit code says which part it is; no secret is shown."""
+    running = watch(fake_engine, own_broker(), "check", **tables)
+    assert running.wait(30) == code
+    assert SECRET not in running.log + "\n".join(running.output)
+
+
+def test_bad_configuration_is_told_at_once(fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch) -> None:
+    """All mistakes, and exit 2; nothing is started."""
+    running = watch(fake_engine, own_broker(), agent={"intervall": 1}, outbox={"capacity": 0})
+    assert running.wait(30) == 2
+    assert "did you mean agent.interval?" in running.log
+    assert "outbox.capacity is 0" in running.log
+
+
+def test_health(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, agent: Agent, view: View) -> None:
+    """Well while it publishes, not well when the broker is away or no agent runs."""
+    broker = own_broker()
+    viewer = view(broker)
+    engine.run(name="web")
+    host = {"agent": {"host": "h"}}
+    running = watch(engine, broker)
+    viewer.usages("web", count=2)
+    assert agent(host, "health").wait(30) == 0
+    broker.kill()
+    running.wait_for_line("nobody listens there")
+    viewer.close()
+
+    def unwell() -> bool:
+        asked = agent(host, "health")
+        return asked.wait(30) == 1 and "nobody listens there" in "\n".join(asked.output)
+
+    assert any(unwell() for _ in range(40)), "it looks at itself every second"
+    assert running.stop() == 0
+    assert agent(host, "health").wait(30) == 1
+
+
+def test_schema(agent: Agent) -> None:
+    """What needs neither engine nor broker works without them."""
+    schema = agent({}, "schema")
+    assert schema.wait(30) == 0
+    assert "Usage" in json.loads("\n".join(schema.output))["$defs"]
+
+
+def test_hostile_names(fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
+    """No name reaches another topic, breaks JSON or forges a log line."""
+    broker = own_broker()
+    viewer = view(broker)
+    names = [
+        "a/b",
+        "+",
+        "#",
+        "../../other/status",
+        "x" * 250,
+        "line\nforged",
+        "\u202etxt.exe",
+        'quo"te\\',
+        "\x00\x1b[2J",
+    ]
+    for name in names:
+        fake_engine.run(name)
+    running = watch(fake_engine, broker)
+    viewer.wait_for(lambda m: m.topic.endswith("/usage"), count=len(names), timeout=30)
+    told = {m.json["container"]["name"]: m.topic for m in viewer.messages if m.topic.endswith("/usage")}
+    assert set(told) == set(names)
+    assert all(topic.count("/") == ROOT.count("/") + 2 for topic in told.values())
+    assert all(re.match(r"\d{4}-\d\d-\d\dT", line) for line in running.lines)
+    assert running.stop() == 0
+
+
+def test_the_embedded_broker(engine: PrivateEngine, agent: Agent) -> None:
+    """`broker.url = "embedded"` needs nothing else; if somebody has the port already, that is said."""
+    engine.run(name="web")
+    config = {"agent": {"host": "h", "interval": 1}, "engine": {"url": engine.url}, "broker": {"url": "embedded"}}
+    running = agent(config, "run", "--once")
+    code = running.wait(60)
+    assert (code, "in use" in running.log) in [(0, False), (1, True)]
