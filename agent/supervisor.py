@@ -159,6 +159,8 @@ class Supervisor:
                 # Its `die` was missed; and where it runs again, so was how it ended.
                 self._end(life, "exited", _ended(before, None, None) if found.running else found)
             if not exists and action in END:
+                # `docker rm --force` may tell of the removal before it tells of the end.
+                self._end(life, "exited", _ended(life.container, None, None))
                 self._end(life, "removed")
                 self._lives.leave(life)
             elif life.level is not None:

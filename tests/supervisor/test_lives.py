@@ -146,7 +146,19 @@ def test_a_removal_that_no_event_told(stage: Callable[..., Stage], fake_engine: 
     one.expect("running")
     fake_engine.destroy(web, event=False)
     one.supervisor.listed(one.engine.containers(), every=False)
-    one.expect("running", "removed")
+    one.expect("running", "exited", "removed")
+
+
+def test_a_removal_that_is_told_before_the_end(stage: Callable[..., Stage], fake_engine: FakeEngine) -> None:
+    """An engine may tell of `rm --force` in the wrong order: the end is told first all the same."""
+    one = stage()
+    web = fake_engine.run("web")
+    one.expect("running")
+    fake_engine.destroy(web, event=False)
+    fake_engine.events.push(fake_engine.event("destroy", web))
+    fake_engine.events.push(fake_engine.event("die", web, exitCode="137"))
+    _, exited, _ = one.expect("running", "exited", "removed")
+    assert "exit_code" not in exited.payload
 
 
 def test_an_event_that_is_sent_once_more(stage: Callable[..., Stage], fake_engine: FakeEngine) -> None:
@@ -301,7 +313,7 @@ def test_the_engine_restarts_and_containers_do_not(
     fake_engine.run("comes")
     fake_engine.start()
     assert one.expect("running", "exited", of="ends")[-1].payload["exit_code"] == 4
-    one.expect("running", "removed", of="goes")
+    one.expect("running", "exited", "removed", of="goes")
     one.expect("running", of="comes")
 
 
