@@ -81,9 +81,12 @@ class Calls:
             if self._session is None:
                 raise EngineUnreachable(f"{self._engine} was not connected to yet")
             limits = (self._timeout, self._timeout)
-            response = self._session.get(
-                self._base + path, params=parameters, stream=True, timeout=limits, allow_redirects=False
-            )
+            try:
+                response = self._session.get(
+                    self._base + path, params=parameters, stream=True, timeout=limits, allow_redirects=False
+                )
+            except AttributeError as error:  # docker-py's ssh connection has dropped its socket while urllib3 used it
+                raise EngineUnreachable(f"{self._engine}: the connection was lost") from error
             with closing(response), cancel.interrupting(lambda: self._interrupt(response)):
                 if response.status_code != 200:
                     raise refusal(path, response.status_code, response.reason, self._whole(response))
