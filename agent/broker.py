@@ -15,17 +15,16 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent import tls
-from agent.address import Address
-from agent.failures import BrokerError, BrokerRefused, BrokerUnreachable, connecting_failed, ended
-from agent.hearsay import Hearsay
-from agent.limits import Limits, packet_size
-from agent.lookout import Seen, Sighting
+from agent.config import Address, BrokerSettings, ConfigError, read_password
 from agent.messages import Message
+from agent.mqtt import tls
+from agent.mqtt.failures import BrokerError, BrokerRefused, BrokerUnreachable, connecting_failed, ended
+from agent.mqtt.hearsay import Hearsay
+from agent.mqtt.limits import Limits, packet_size
+from agent.mqtt.lookout import Seen, Sighting
+from agent.mqtt.refusals import PACKET_TOO_LARGE, TOPIC_INVALID
+from agent.mqtt.sockets import knock, tune
 from agent.outbox import Delivery
-from agent.refusals import PACKET_TOO_LARGE, TOPIC_INVALID
-from agent.settings import BrokerSettings, ConfigError, read_password
-from agent.sockets import knock, tune
 from agent.wake import Wake
 
 TURN = 1.0  # seconds; paho's loop_misc, which keeps the keepalive, is to be called that often

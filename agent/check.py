@@ -4,15 +4,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from agent.address import EMBEDDED
 from agent.cancel import Cancel
-from agent.container import Container, Selection, from_inspect
+from agent.config import EMBEDDED, Config
+from agent.containers.container import Container, Selection, from_inspect
 from agent.dialing import probe
 from agent.documents import NoReading
 from agent.engine import Engine, EngineError
 from agent.escape import escape
-from agent.failures import BrokerError
-from agent.settings import Config
+from agent.mqtt.failures import BrokerError
 from agent.sources import Source, choose
 from agent.usage import Reading
 

@@ -13,10 +13,9 @@ from pathlib import Path
 import orjson
 
 from agent import __version__
-from agent.config import DEFAULT_PATHS, find, load
+from agent.config import DEFAULT_PATHS, Config, ConfigError, find, load
 from agent.health import Heartbeat
 from agent.log import setup
-from agent.settings import Config, ConfigError
 
 COMMANDS = {
     "run": "run the agent, in the foreground",

@@ -4,16 +4,15 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from agent.address import EMBEDDED, Address
 from agent.broker import PATIENCE, Connection, Protocol
+from agent.config import EMBEDDED, Address, BrokerSettings
 from agent.escape import escape
-from agent.failures import BrokerError, BrokerRefused, BrokerUnreachable, all_failed
 from agent.health import Pulse
-from agent.limits import Limits
-from agent.lookout import Seen
 from agent.messages import Message
-from agent.refusals import QOS_UNSUPPORTED, RETAIN_UNSUPPORTED, UNSUPPORTED_PROTOCOL
-from agent.settings import BrokerSettings
+from agent.mqtt.failures import BrokerError, BrokerRefused, BrokerUnreachable, all_failed
+from agent.mqtt.limits import Limits
+from agent.mqtt.lookout import Seen
+from agent.mqtt.refusals import QOS_UNSUPPORTED, RETAIN_UNSUPPORTED, UNSUPPORTED_PROTOCOL
 from agent.wake import Wake
 
 VERSION_TOPIC = "$SYS/broker/version"

@@ -17,7 +17,7 @@ from typing import Self
 
 import orjson
 
-from agent.failures import BrokerError
+from agent.mqtt.failures import BrokerError
 
 HOST = "127.0.0.1"
 STARTING = 20.0  # seconds until it answers; it takes 0.1, and a busy Raspberry Pi may take many times that

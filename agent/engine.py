@@ -23,7 +23,9 @@ from docker.tls import TLSConfig
 from requests.adapters import HTTPAdapter
 
 from agent import __version__
-from agent.answers import (
+from agent.cancel import Cancel, Cancelled
+from agent.config import EngineSettings
+from agent.docker_api.answers import (
     NEWEST,
     OLDEST,
     EngineError,
@@ -39,11 +41,9 @@ from agent.answers import (
     lines,
     parse_event,
 )
-from agent.calls import Calls
-from agent.cancel import Cancel, Cancelled
-from agent.config import EngineSettings
+from agent.docker_api.calls import Calls
+from agent.docker_api.unix import UnixAdapter
 from agent.payloads import EngineCounters, EngineInfo
-from agent.unix import UnixAdapter
 
 __all__ = [
     "Engine",

@@ -95,7 +95,8 @@ def _formatter(format: str) -> logging.Formatter:  # noqa: A002 - likewise
 
 
 def _name(record: logging.LogRecord) -> str:
-    return record.name.removeprefix("agent.")
+    own = record.name.startswith("agent.")
+    return record.name.rpartition(".")[2] if own else record.name  # of ours the module: its package tells people nothing
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from agent.names import safe
+from agent.containers.names import safe
 from agent.payloads import AgentCounters, AgentStatus, ContainerStatus, Usage
 
 STATUS_QOS = 1  # a lost status would be believed until the next one

@@ -4,8 +4,8 @@ import logging
 import time
 from collections.abc import Sequence
 
-from agent.limits import WINDOW
 from agent.messages import Message
+from agent.mqtt.limits import WINDOW
 from agent.outbox import Delivery
 
 TIMES = 2

@@ -15,17 +15,17 @@ from collections.abc import Callable
 from agent.backoff import Backoff, retrying
 from agent.broker import TURN, Connection
 from agent.cancel import Cancel, Cancelled
+from agent.config import BackoffSettings, BrokerSettings
 from agent.dialing import Dialer
-from agent.failures import BrokerError, BrokerUnreachable
 from agent.health import Pulse
 from agent.inheritance import Inheritance
-from agent.lookout import Lookout
 from agent.messages import Message
+from agent.mqtt.failures import BrokerError, BrokerUnreachable
+from agent.mqtt.lookout import Lookout
+from agent.mqtt.refusals import message_refusal
 from agent.outbox import Delivery, Outbox
 from agent.payloads import BrokerCounters
 from agent.poison import Poison
-from agent.refusals import message_refusal
-from agent.settings import BackoffSettings, BrokerSettings
 from agent.wake import Wake
 
 MOVING = 30.0  # seconds; a turn takes one, unless the thread is stuck

@@ -16,26 +16,25 @@ from contextlib import ExitStack
 from functools import partial
 
 from agent import __version__
-from agent.address import EMBEDDED
 from agent.cancel import Cancel
 from agent.collector import MARGIN, Collecting
-from agent.container import Selection
+from agent.config import EMBEDDED, Config
+from agent.containers.container import Selection
+from agent.containers.forgetting import Forgetting
+from agent.containers.ghosts import Ghosts
+from agent.containers.lives import Lives
+from agent.containers.names import Names
 from agent.embedded import EmbeddedBroker
 from agent.engine import Engine
-from agent.failures import BrokerError
 from agent.follower import Follower
-from agent.forgetting import Forgetting
-from agent.ghosts import Ghosts
 from agent.health import Heartbeat, Pulse, Systemd, process_figures
 from agent.kernel import core_mhz
-from agent.lives import Lives
 from agent.messages import Message, Messages
-from agent.names import Names
+from agent.mqtt.failures import BrokerError
 from agent.outbox import Outbox
 from agent.payloads import AgentCounters, AgentStatus, EngineInfo
 from agent.printer import Printer
 from agent.publisher import Publisher
-from agent.settings import Config
 from agent.signals import ending_signals
 from agent.sources import choose
 from agent.supervisor import Supervisor

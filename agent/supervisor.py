@@ -14,11 +14,11 @@ from functools import partial
 from typing import Any
 
 from agent.collector import Collecting, Collector
-from agent.container import Container, from_event, from_inspect
+from agent.containers.container import Container, from_event, from_inspect
+from agent.containers.ghosts import Ghosts
+from agent.containers.life import Life, Reason
+from agent.containers.lives import Lives
 from agent.engine import EngineError, Event, NoSuchContainer
-from agent.ghosts import Ghosts
-from agent.life import Life, Reason
-from agent.lives import Lives
 from agent.times import format_time, parse_time
 from agent.workers import Workers
 

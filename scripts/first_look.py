@@ -20,11 +20,10 @@ from types import FrameType
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from agent import tls
-from agent.address import EMBEDDED, Address, parse_broker
-from agent.config import load
+from agent.config import EMBEDDED, Address, BrokerSettings, Config, ConfigError, load, read_password
+from agent.config.address import parse_broker
 from agent.engine import Engine, EngineError
-from agent.settings import BrokerSettings, Config, ConfigError, read_password
+from agent.mqtt import tls
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 

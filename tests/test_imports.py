@@ -11,8 +11,12 @@ import pytest
 import agent
 
 PACKAGE = Path(agent.__file__).parent
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
-PURE = ["usage", "documents", "container", "sampling", "names", "messages", "payloads"]
+PATHS = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+MODULES = list(PATHS)
+PURE = ["usage", "documents", "containers.container", "sampling", "containers.names", "messages", "payloads"]
 CLOCKS_AND_RIMS = {"threading", "time", "socket", "select", "logging", "subprocess", "random", "os"}
 ONLY_IN = {"docker": {"engine"}, "paho": {"broker"}}
 TOP = {"service": {"cli"}, "cli": {"__main__"}}  # who may import the wiring, and who the commands
@@ -21,7 +25,7 @@ TOP = {"service": {"cli"}, "cli": {"__main__"}}  # who may import the wiring, an
 @cache
 def imports(module: str) -> frozenset[str]:
     """Return everything that a module imports, in whole names: `agent.usage`, `paho.mqtt.client`, `time`."""
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    tree = ast.parse(PATHS[module].read_text())
     return frozenset(name for node in ast.walk(tree) for name in _names(node))
 
 
@@ -29,10 +33,10 @@ def _names(node: ast.AST) -> Iterator[str]:
     match node:
         case ast.Import(names=names):
             yield from (alias.name for alias in names)
-        case ast.ImportFrom(module="agent", names=names):
-            yield from (f"agent.{alias.name}" for alias in names if alias.name in MODULES)
-        case ast.ImportFrom(module=str(name)):
-            yield name
+        case ast.ImportFrom(module=str(package), names=names):
+            inside = [f"{package}.{alias.name}" for alias in names]
+            modules = [name for name in inside if name.removeprefix("agent.") in MODULES]
+            yield from modules or [package]
 
 
 def foreign(module: str) -> set[str]:

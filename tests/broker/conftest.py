@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.settings import BackoffSettings
+from agent.config import BackoffSettings
 from broker.harness import RunningPublisher
 from broker.peer import Peer
 

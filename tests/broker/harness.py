@@ -9,11 +9,11 @@ from typing import Any
 
 from parts.processes import wait_until
 
+from agent.config import BackoffSettings, BrokerSettings
 from agent.health import Pulse
 from agent.messages import Message
 from agent.outbox import Outbox
 from agent.publisher import Publisher
-from agent.settings import BackoffSettings, BrokerSettings
 
 BASE = "containers/host"
 STATUS = f"{BASE}/status"

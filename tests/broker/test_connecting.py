@@ -11,11 +11,10 @@ from parts.mosquitto import Mosquitto, free_port
 from parts.processes import wait_until
 from parts.subscriber import Subscriber, retained
 
+from agent.config import BrokerSettings, Secret
 from agent.dialing import probe
 from agent.embedded import EmbeddedBroker
-from agent.failures import BrokerError, BrokerRefused, BrokerUnreachable
-from agent.secret import Secret
-from agent.settings import BrokerSettings
+from agent.mqtt.failures import BrokerError, BrokerRefused, BrokerUnreachable
 from broker.conftest import Certificates
 from broker.harness import STATUS, WAIT, RunningPublisher, listening, status, usage
 from broker.peer import CONNECT, Packet, Peer, connack, obliging

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.answers import (
+from agent.docker_api.answers import (
     LARGEST,
     EngineError,
     EngineRefused,

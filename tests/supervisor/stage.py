@@ -11,18 +11,18 @@ from parts.fake_engine import FakeEngine
 from parts.processes import wait_until
 
 from agent.collector import Collecting
-from agent.container import Selection
+from agent.config import BackoffSettings, EngineSettings
+from agent.containers.container import Selection
+from agent.containers.forgetting import Forgetting
+from agent.containers.ghosts import Ghosts
+from agent.containers.lives import Lives
+from agent.containers.names import Names
 from agent.engine import Engine
 from agent.follower import Follower
-from agent.forgetting import Forgetting
-from agent.ghosts import Ghosts
 from agent.health import Pulse
-from agent.lives import Lives
 from agent.messages import Messages
-from agent.names import Names
 from agent.outbox import Outbox
 from agent.payloads import EngineInfo
-from agent.settings import BackoffSettings, EngineSettings
 from agent.sources import Stream
 from agent.supervisor import Supervisor
 

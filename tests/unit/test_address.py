@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.address import Address, masked, parse_broker, parse_engine
-from agent.secret import Secret
+from agent.config import Address, Secret
+from agent.config.address import masked, parse_broker, parse_engine
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config import ConfigError, load
+from agent.config.keys import KEYS
 from agent.escape import escape
-from agent.keys import KEYS
 
 SECRET = "Zq9-hunter2-Xw7"
 

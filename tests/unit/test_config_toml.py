@@ -7,9 +7,8 @@ from pathlib import Path
 import msgspec
 from msgspec import inspect
 
-from agent.config import load
-from agent.keys import KEYS
-from agent.settings import Config
+from agent.config import Config, load
+from agent.config.keys import KEYS
 
 SHIPPED = Path(__file__).parents[2] / "config.toml"
 

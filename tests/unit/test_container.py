@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.answers import Event
-from agent.container import Container, Selection, from_event, from_inspect
+from agent.containers.container import Container, Selection, from_event, from_inspect
+from agent.docker_api.answers import Event
 
 ID = "81d2320c84d67601651d9e734201dea74e33f9825b4c3ec101eeff454f518ca3"
 

@@ -1,6 +1,6 @@
 """When a removed container's retained status is cleared."""
 
-from agent.forgetting import Forgetting
+from agent.containers.forgetting import Forgetting
 
 
 def test_a_removed_container_is_forgotten_once_and_in_time() -> None:

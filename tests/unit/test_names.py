@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.container import Container
-from agent.names import Names, safe
+from agent.containers.container import Container
+from agent.containers.names import Names, safe
 
 OLD, NEW = "a" * 64, "b" * 64
 

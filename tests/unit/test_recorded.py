@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from parts.measurements import assert_possible
 
-from agent.container import Container, from_inspect
+from agent.containers.container import Container, from_inspect
 from agent.documents import ContainerNotRunning, reading
 from agent.usage import Reading, measure
 

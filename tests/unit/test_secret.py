@@ -84,5 +84,5 @@ def test_a_password_file_open_to_all_is_warned_of_once(
     with caplog.at_level(logging.WARNING):
         read_password(BrokerSettings(password_file=str(file)))
         read_password(BrokerSettings(password_file=str(file)))
-    [record] = [record for record in caplog.records if record.name == "agent.secret"]
+    [record] = [record for record in caplog.records if record.name == "agent.config.secret"]
     assert record.getMessage() == f"{file} holds a password that every user can read (mode 0644): chmod 600 it"

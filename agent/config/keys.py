@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from agent.address import EMBEDDED
-from agent.settings import Config
+from agent.config.address import EMBEDDED
+from agent.config.settings import Config
 
 PREFIX = "USAGE_AGENT_"
 

@@ -5,10 +5,10 @@ import ssl
 from collections.abc import Sequence
 from typing import Any
 
-from agent.address import Address
-from agent.hearsay import Hearsay
-from agent.lookout import Seen, Sighting
-from agent.refusals import KEEPALIVE_TIMEOUT, connection_remedy, temporary
+from agent.config import Address
+from agent.mqtt.hearsay import Hearsay
+from agent.mqtt.lookout import Seen, Sighting
+from agent.mqtt.refusals import KEEPALIVE_TIMEOUT, connection_remedy, temporary
 
 
 class BrokerError(Exception):

@@ -12,9 +12,9 @@ from typing import Literal
 import msgspec
 import orjson
 
-from agent.forgetting import Forgetting
-from agent.life import Life
-from agent.lives import Lives
+from agent.containers.forgetting import Forgetting
+from agent.containers.life import Life
+from agent.containers.lives import Lives
 from agent.messages import Messages
 from agent.payloads import ContainerStatus
 from agent.times import format_time, parse_time

@@ -2,7 +2,7 @@
 
 import ssl
 
-from agent.settings import BrokerSettings
+from agent.config import BrokerSettings
 
 
 class TlsFileError(Exception):

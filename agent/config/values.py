@@ -7,10 +7,10 @@ from typing import Any, get_args
 import msgspec
 from msgspec import inspect
 
-from agent.address import EMBEDDED, masked, parse_broker, parse_engine
+from agent.config.address import EMBEDDED, masked, parse_broker, parse_engine
+from agent.config.keys import Key, WrongValueError, bare, did_you_mean
+from agent.config.secret import LONGEST, Secret
 from agent.escape import quote
-from agent.keys import Key, WrongValueError, bare, did_you_mean
-from agent.secret import LONGEST, Secret
 
 PLACEHOLDERS = ("name", "id", "short_id", "project", "service")
 

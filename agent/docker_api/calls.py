@@ -10,8 +10,8 @@ from http.client import HTTPException
 import requests
 import urllib3
 
-from agent.answers import LARGEST, EngineError, EngineRubbish, EngineUnreachable, refusal
 from agent.cancel import Cancel, Cancelled
+from agent.docker_api.answers import LARGEST, EngineError, EngineRubbish, EngineUnreachable, refusal
 from agent.payloads import EngineCounters
 
 CHUNK = 1 << 16

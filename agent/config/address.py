@@ -9,8 +9,8 @@ from difflib import get_close_matches
 from ipaddress import IPv6Address
 from urllib.parse import quote, unquote
 
+from agent.config.secret import MASK, Secret
 from agent.escape import escape
-from agent.secret import MASK, Secret
 
 EMBEDDED = "embedded"
 _BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.address import parse_broker
+from agent.config.address import parse_broker
+from agent.config.secret import read_secret
 from agent.escape import quote
-from agent.secret import read_secret
 
 Contradiction = tuple[tuple[str, ...], str]
 

@@ -4,11 +4,11 @@ import logging
 import threading
 import time
 
-from agent.container import Container, Selection
-from agent.forgetting import Forgetting
-from agent.life import Life
+from agent.containers.container import Container, Selection
+from agent.containers.forgetting import Forgetting
+from agent.containers.life import Life
+from agent.containers.names import Names, safe
 from agent.messages import Messages
-from agent.names import Names, safe
 from agent.outbox import Outbox
 from agent.payloads import ContainerStatus
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from agent.answers import Event
+from agent.docker_api.answers import Event
 from agent.times import format_time, parse_time
 
 ENABLE = "usage-agent.enable"  # the label that outranks the configuration

@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 
-from agent.container import Container
+from agent.containers.container import Container
 
 # What MQTT gives a meaning to or forbids in a topic name, and lone surrogates, which UTF-8 cannot carry.
 _UNSAFE = re.compile("[/+#\x00-\x1f\x7f-\x9f\ud800-\udfff]")

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from agent.address import Address, parse_broker
-from agent.secret import Secret, read_secret, warn_of_readers
+from agent.config.address import Address, parse_broker
+from agent.config.secret import Secret, read_secret, warn_of_readers
 
 LOCAL_SOCKET = "unix:///var/run/docker.sock"
 

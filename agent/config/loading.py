@@ -12,41 +12,14 @@ from typing import Any
 
 import msgspec
 
-from agent.address import Address
-from agent.contradictions import contradictions
-from agent.escape import escape, quote
-from agent.keys import KEYS, PREFIX, WrongValueError, did_you_mean, from_text
-from agent.secret import Secret
-from agent.settings import (
-    AgentSettings,
-    BackoffSettings,
-    BrokerSettings,
+from agent.config.contradictions import contradictions
+from agent.config.keys import KEYS, PREFIX, WrongValueError, did_you_mean, from_text
+from agent.config.settings import (
     Config,
     ConfigError,
-    EngineSettings,
-    OutboxSettings,
-    ShutdownSettings,
-    TopicsSettings,
-    read_password,
 )
-from agent.values import convert, sort
-
-__all__ = [
-    "Address",
-    "AgentSettings",
-    "BackoffSettings",
-    "BrokerSettings",
-    "Config",
-    "ConfigError",
-    "EngineSettings",
-    "OutboxSettings",
-    "Secret",
-    "ShutdownSettings",
-    "TopicsSettings",
-    "find",
-    "load",
-    "read_password",
-]
+from agent.config.values import convert, sort
+from agent.escape import escape, quote
 
 DEFAULT_PATHS = (Path("config.toml"), Path("/etc/usage-agent/config.toml"))
 LARGEST = 1 << 20  # bytes; a device given by mistake must not fill the memory

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Protocol
 
-from agent.address import Address
+from agent.config import Address
 from agent.health import Pulse
 from agent.wake import Wake
 

@@ -5,7 +5,7 @@ from collections import deque
 from typing import Any, Literal
 
 from agent.collector import Collector
-from agent.container import Container
+from agent.containers.container import Container
 from agent.engine import Event
 from agent.messages import Messages
 from agent.outbox import Outbox

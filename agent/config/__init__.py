@@ -1,0 +1,36 @@
+"""The configuration: defined in `settings.py`, filled from `config.toml` and the environment in `loading.py`."""
+
+from agent.config.address import EMBEDDED, Address
+from agent.config.loading import DEFAULT_PATHS, find, load
+from agent.config.secret import Secret
+from agent.config.settings import (
+    AgentSettings,
+    BackoffSettings,
+    BrokerSettings,
+    Config,
+    ConfigError,
+    EngineSettings,
+    OutboxSettings,
+    ShutdownSettings,
+    TopicsSettings,
+    read_password,
+)
+
+__all__ = [
+    "DEFAULT_PATHS",
+    "EMBEDDED",
+    "Address",
+    "AgentSettings",
+    "BackoffSettings",
+    "BrokerSettings",
+    "Config",
+    "ConfigError",
+    "EngineSettings",
+    "OutboxSettings",
+    "Secret",
+    "ShutdownSettings",
+    "TopicsSettings",
+    "find",
+    "load",
+    "read_password",
+]
