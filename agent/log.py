@@ -95,8 +95,8 @@ def _formatter(format: str) -> logging.Formatter:  # noqa: A002 - likewise
 
 
 def _name(record: logging.LogRecord) -> str:
-    own = record.name.startswith("agent.")
-    return record.name.rpartition(".")[2] if own else record.name  # of ours the module: its package tells people nothing
+    # Of our own the module: which package it lies in tells people nothing.
+    return record.name.rpartition(".")[2] if record.name.startswith("agent.") else record.name
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from parts import dockerd, mosquitto, systemd
+from parts import dockerd, mosquitto, sshd, systemd
 from parts.agent import RUN, RunningAgent
 from parts.dockerd import PrivateEngine
 from parts.fake_engine import FakeEngine
@@ -20,6 +20,7 @@ from parts.subscriber import Subscriber
 NEEDS: dict[str, Callable[[], str | None]] = {
     "engine": dockerd.missing,
     "broker": mosquitto.missing,
+    "ssh": sshd.missing,
     "systemd": systemd.missing,
     "image": systemd.missing,
 }

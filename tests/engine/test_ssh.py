@@ -1,11 +1,6 @@
 """An engine over ssh://, through a real sshd on this machine: needs `openssh-server` and the extra `ssh`."""
 
-import getpass
-import os
-import shutil
 import signal
-import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -14,64 +9,15 @@ from pathlib import Path
 import pytest
 from asking import Reader, connected, descriptors, unconnected
 from parts.dockerd import PrivateEngine
-from parts.processes import Daemon
+from parts.sshd import Sshd
 
 from agent.cancel import Cancel
 from agent.engine import Engine, EngineUnreachable
 from agent.sources import Poll
 
-pytest.importorskip("paramiko", reason="the extra `ssh` is not installed")
-SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
-pytestmark = pytest.mark.skipif(SSHD is None, reason="openssh-server is not installed")
+pytestmark = pytest.mark.ssh
 
 AT_ONCE = 1.0  # seconds
-
-
-class Sshd(Daemon):
-    """sshd for the user that runs the tests, whose `docker` finds one engine."""
-
-    name = "sshd"
-
-    def __init__(self, directory: Path, engine_url: str) -> None:
-        super().__init__(directory)
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            self.port: int = server.getsockname()[1]
-        self.home = directory / "home"
-        keys = self.home / ".ssh"
-        keys.mkdir(parents=True)
-        self._key(directory / "host")
-        self._key(keys / "id_ed25519")
-        shutil.copy(keys / "id_ed25519.pub", directory / "authorized")
-        public = " ".join((directory / "host.pub").read_text().split()[:2])
-        (keys / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {public}\n")
-        lines = [f"Port {self.port}", "ListenAddress 127.0.0.1", f"HostKey {directory}/host", "PidFile none"]
-        lines += [f"AuthorizedKeysFile {directory}/authorized", "StrictModes no", "PermitRootLogin yes", "UsePAM no"]
-        lines += [f"SetEnv DOCKER_HOST={engine_url}", "MaxSessions 50"]
-        (directory / "config").write_text("\n".join(lines) + "\n")
-
-    @property
-    def url(self) -> str:
-        """The address of the engine behind it."""
-        return f"ssh://{getpass.getuser()}@127.0.0.1:{self.port}"
-
-    def command(self) -> list[str]:
-        """Return sshd's command line: it insists on its whole path."""
-        return [str(SSHD), "-f", str(self.directory / "config"), "-D", "-e"]
-
-    def ready(self) -> bool:
-        """Say whether somebody listens."""
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def sessions(self, number: int) -> None:
-        """Send a signal to the processes that serve the connections."""
-        found = subprocess.run(["pgrep", "-P", str(self.pid)], capture_output=True, text=True, check=False)
-        for pid in found.stdout.split():
-            os.kill(int(pid), number)
-
-    @staticmethod
-    def _key(path: Path) -> None:
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import shutil
 import socket
 from pathlib import Path
 
-from parts.processes import Daemon
+from parts.processes import Daemon, find
 
 CONFIG = """\
 listener {port} 127.0.0.1
@@ -20,11 +20,6 @@ def missing() -> str | None:
     """Say what keeps us from starting a broker here, if anything does."""
     absent = [name for name in ("mosquitto", "setpriv") if find(name) is None]
     return f"not installed: {', '.join(absent)}" if absent else None
-
-
-def find(program: str) -> str | None:
-    """Find a program that may live where only root's PATH looks."""
-    return shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
 
 
 def free_port() -> int:
