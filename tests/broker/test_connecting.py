@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from parts.certificates import Certificates
 from parts.mosquitto import Mosquitto, free_port
+from parts.peer import CONNECT, Packet, Peer, connack, obliging
 from parts.processes import wait_until
 from parts.subscriber import Subscriber, retained
 
@@ -15,9 +17,7 @@ from agent.config import BrokerSettings, Secret
 from agent.dialing import probe
 from agent.embedded import EmbeddedBroker
 from agent.mqtt.failures import BrokerError, BrokerRefused, BrokerUnreachable
-from broker.conftest import Certificates
 from broker.harness import STATUS, WAIT, RunningPublisher, listening, status, usage
-from broker.peer import CONNECT, Packet, Peer, connack, obliging
 
 Publish = Callable[..., RunningPublisher]
 OwnBroker = Callable[..., Mosquitto]

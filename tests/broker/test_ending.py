@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 from parts.mosquitto import Mosquitto, free_port
+from parts.peer import CONNECT, DISCONNECT, PUBLISH, Peer, obliging
 from parts.subscriber import Subscriber, retained
 
 from broker.harness import BASE, STATUS, USAGE, WAIT, RunningPublisher, status, usage
-from broker.peer import CONNECT, DISCONNECT, PUBLISH, Peer, obliging
 
 Publish = Callable[..., RunningPublisher]
 OwnBroker = Callable[..., Mosquitto]

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from parts.mosquitto import Mosquitto
+from parts.peer import MAXIMUM_QOS, PUBLISH, RECEIVE_MAXIMUM, RETAIN_AVAILABLE, Packet, Peer, connack, obliging
+from parts.peer import puback as puback_of
+from parts.peer import suback as suback_of
 from parts.processes import wait_until
 from parts.subscriber import Subscriber, retained
 
 from broker.harness import BASE, STATUS, USAGE, WAIT, RunningPublisher, status, usage
-from broker.peer import MAXIMUM_QOS, PUBLISH, RECEIVE_MAXIMUM, RETAIN_AVAILABLE, Packet, Peer, connack, obliging
-from broker.peer import puback as puback_of
-from broker.peer import suback as suback_of
 
 Publish = Callable[..., RunningPublisher]
 OwnBroker = Callable[..., Mosquitto]

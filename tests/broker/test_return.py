@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from parts.certificates import Certificates
 from parts.mosquitto import Mosquitto, free_port
+from parts.peer import CONNECT, PUBLISH, Packet, Peer, disconnect, obliging
 from parts.processes import wait_until
 from parts.subscriber import Subscriber, retained
 
-from broker.conftest import Certificates
 from broker.harness import BASE, STATUS, USAGE, WAIT, RunningPublisher, listening, status, usage
-from broker.peer import CONNECT, PUBLISH, Packet, Peer, disconnect, obliging
 
 Publish = Callable[..., RunningPublisher]
 OwnBroker = Callable[..., Mosquitto]

@@ -10,8 +10,7 @@ from parts.agent import RunningAgent
 from parts.dockerd import PrivateEngine
 from parts.fake_engine import FakeEngine
 from parts.mosquitto import Mosquitto, free_port
-
-from end_to_end.viewer import ROOT, VALIDATORS, Viewer
+from parts.viewer import ROOT, VALIDATORS, Viewer
 
 Agent = Callable[..., RunningAgent]
 Watch = Callable[..., RunningAgent]

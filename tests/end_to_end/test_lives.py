@@ -9,8 +9,7 @@ from parts.agent import RunningAgent
 from parts.dockerd import PrivateEngine
 from parts.mosquitto import Mosquitto
 from parts.subscriber import retained
-
-from end_to_end.viewer import ROOT, Viewer
+from parts.viewer import ROOT, Viewer
 
 Watch = Callable[..., RunningAgent]
 View = Callable[[Mosquitto], Viewer]

@@ -3,9 +3,9 @@
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]  # has no types of its own
-from parts.subscriber import Received, Subscriber
 
 from agent.payloads import schema
+from parts.subscriber import Received, Subscriber
 
 HOST = "h"
 ROOT = f"containers/{HOST}"
