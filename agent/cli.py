@@ -6,6 +6,7 @@ the clients of engine and broker each time.
 
 import argparse
 import os
+import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,6 +71,7 @@ def _check(config: Config, path: Path | None) -> int:
 def _run(config: Config, options: argparse.Namespace) -> int:
     from agent.service import Service
 
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would keep the broker's password
     setup(config.agent.log_level, config.agent.log_format)
     return Service(config, once=options.once, dry_run=options.dry_run).run()
 

@@ -1,0 +1,120 @@
+"""The agent works with the least rights that the documents name: at the engine, and at the broker."""
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from parts.agent import RunningAgent
+from parts.dockerd import PrivateEngine
+from parts.mosquitto import Mosquitto
+from parts.socket_proxy import SocketProxy
+from parts.subscriber import Subscriber
+from parts.viewer import HOST, ROOT, Viewer
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+GHOST = json.dumps(
+    {
+        "status": "running",
+        "time": "2026-01-01T00:00:00Z",
+        "container": {"id": "0" * 64, "name": "gone", "image": "busybox"},
+    }
+)
+PASSWORDS = {HOST: "of-this-host", "other": "of-the-other-host", "viewer": "of-who-looks"}
+
+Watch = Callable[..., RunningAgent]
+
+
+@pytest.fixture
+def proxy(engine: PrivateEngine) -> Iterator[SocketProxy]:
+    """Give a proxy before the shared engine that allows what deploy/compose.yaml allows."""
+    [allowed] = re.findall(r"-allowGET=(.*)'", (DEPLOY / "compose.yaml").read_text())
+    made = SocketProxy(engine.socket, allowed)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def guarded(own_broker: Callable[..., Mosquitto], short_path: Path) -> Mosquitto:
+    """Give a broker with a password for each user and the rules of deploy/mosquitto.acl."""
+    file = short_path / "passwords"
+    file.write_text("".join(f"{user}:{password}\n" for user, password in PASSWORDS.items()))
+    subprocess.run(["mosquitto_passwd", "-U", str(file)], check=True)
+    return own_broker("allow_anonymous false", f"password_file {file}", f"acl_file {DEPLOY}/mosquitto.acl")
+
+
+def test_seven_questions_are_enough(
+    engine: PrivateEngine, broker: Mosquitto, proxy: SocketProxy, watch: Watch, view: Callable[..., Viewer]
+) -> None:
+    """Behind a proxy that lets nothing else through, all works, by stream and by poll, and nothing else is tried."""
+    viewer = view(broker)
+    engine.run(name="web")
+    behind: dict[str, object] = {"url": proxy.url}
+    for source in ("stream", "poll"):
+        began = time.monotonic()
+        running = watch(engine, broker, engine={**behind, "source": source})
+        viewer.usages("web", count=2, after=began)
+        assert viewer.agent("running", after=began)["engine"]["cgroup"] in ("1", "2")
+        engine.docker("rm", "--force", engine.run(name=source))
+        viewer.status(source, "removed")
+        assert running.stop() == 0
+    check = watch(engine, broker, "check", engine=behind)
+    assert check.wait() == 0
+    assert proxy.refused == []
+    assert any("/stats?stream=true" in request for request in proxy.passed)
+    assert any("one-shot=true" in request for request in proxy.passed)
+
+
+def test_the_documents_agree(proxy: SocketProxy) -> None:
+    """The questions that SECURITY.md names are those that the proxy's rule lets through, with and without a version."""
+    [line] = [line for line in (DEPLOY.parent / "SECURITY.md").read_text().splitlines() if "/_ping" in line]
+    paths = [path.replace("{id}", "0123456789ab") for path in line.split()]
+    assert len(paths) == 7
+    assert all(proxy.lets("GET", prefix + path) for path in paths for prefix in ("", "/v1.24", "/v1.52"))
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        "POST /containers/create",
+        "GET /containers/web/archive",
+        "GET /containers/web/logs",
+        "GET /images/json",
+        "GET /v1.41/containers/web/export",
+        "GET /v1.41/secrets",
+        "DELETE /v1.41/containers/web",
+    ],
+)
+def test_more_than_that_is_refused(proxy: SocketProxy, request_line: str) -> None:
+    """The documented rule is tight: with it nobody can start, read or remove anything."""
+    assert not proxy.lets(*request_line.split())
+
+
+def test_an_agent_may_speak_for_its_own_host_only(
+    engine: PrivateEngine, guarded: Mosquitto, watch: Watch, subscribe: Callable[..., Subscriber]
+) -> None:
+    """With the documented access rules the agent does all it has to, and its account can do no more."""
+    viewer = subscribe(guarded.url, "containers/#", username="viewer", password=PASSWORDS["viewer"])
+    engine.run(name="web")
+    account = {"username": HOST, "password": PASSWORDS[HOST]}
+    for ghost in (f"{ROOT}/gone/status", "containers/other/web/status"):
+        owner = ghost.split("/")[1]
+        subscribe(guarded.url, username=owner, password=PASSWORDS[owner]).publish(ghost, GHOST, retain=True)
+    running = watch(engine, guarded, broker=account)
+    viewer.on(f"{ROOT}/web/usage", count=2)
+    viewer.wait_for(lambda message: message.topic == f"{ROOT}/gone/status" and b'"removed"' in message.payload)
+    assert running.stop() == 0
+    assert not [line for line in running.lines if "does not" in line]
+
+    thief = subscribe(guarded.url, **account)
+    thief.publish("containers/other/web/status", b"mine now", retain=True)
+    thief.publish("elsewhere", b"mine too", retain=True)
+    thief.publish(f"{ROOT}/web/status", b"{}", retain=True)
+    viewer.wait_for(lambda message: message.topic == f"{ROOT}/web/status" and message.payload == b"{}")
+    said = {message.topic for message in viewer.messages if message.payload.startswith(b"mine")}
+    assert said == set()
+    theirs = subscribe(guarded.url, "containers/other/#", username="other", password=PASSWORDS["other"])
+    assert theirs.on("containers/other/web/status")[0].payload == GHOST.encode()
