@@ -199,8 +199,7 @@ class Supervisor:
         if found and not found.running and _ns(found.finished_at) >= _ns(found.started_at):
             self._end(life, "exited", found)
         else:
-            code = event.attributes.get("exitCode", "")
-            self._end(life, "exited", _ended(before, int(code) if code.isdecimal() else None, format_time(event.time)))
+            self._end(life, "exited", _ended(before, event.exit_code, format_time(event.time)))
 
     def _end(self, life: Life, reason: Reason, container: Container | None = None) -> None:
         if life.collector:

@@ -1,16 +1,23 @@
 """What the engine's answers mean, and the errors there are when they mean nothing. Pure: bytes in, values out."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 T = TypeVar("T")
 
 OLDEST = (1, 24)  # the first API with everything that is read here; docker-py begins there too
 NEWEST = (1, 52)  # the newest that was tested: a newer engine is asked to speak this one
 LARGEST = 4 << 20  # bytes of a document; the largest inspect seen had 60 kB
+SHOWN = 200  # characters of what cannot be understood, in errors: a line of the log is no place for all of it
+
+_ID = re.compile("[0-9a-f]{64}")
+_VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
+_CODE = re.compile("[0-9]{1,10}")
 
 
 class EngineError(Exception):
@@ -52,6 +59,12 @@ class Event:
     name: str
     attributes: Mapping[str, str]
 
+    @property
+    def exit_code(self) -> int | None:
+        """How the container ended, if that is what happened and the engine says it."""
+        code = self.attributes.get("exitCode", "")
+        return int(code) if _CODE.fullmatch(code) else None
+
 
 class _Actor(msgspec.Struct):
     id: str = msgspec.field(name="ID")
@@ -64,13 +77,13 @@ class _Event(msgspec.Struct):
     type: str = msgspec.field(name="Type")
     action: str = msgspec.field(name="Action")
     actor: _Actor = msgspec.field(name="Actor")
-    time: int = msgspec.field(name="timeNano")
+    time: Annotated[int, Meta(ge=0, lt=1 << 62)] = msgspec.field(name="timeNano")  # up to the year 2116
 
 
 class VersionDocument(msgspec.Struct):
     """The answer to /version, as far as it matters."""
 
-    version: str = msgspec.field(name="Version")
+    version: Annotated[str, Meta(max_length=100)] = msgspec.field(name="Version")
     api: str = msgspec.field(name="ApiVersion")
     oldest: str = msgspec.field(name="MinAPIVersion", default="")
 
@@ -78,7 +91,7 @@ class VersionDocument(msgspec.Struct):
 class InfoDocument(msgspec.Struct):
     """The answer to /info, as far as it matters; `cgroup` is "1" or "2"."""
 
-    cgroup: str = msgspec.field(name="CgroupVersion", default="")
+    cgroup: Annotated[str, Meta(max_length=10)] = msgspec.field(name="CgroupVersion", default="")
 
 
 class _ErrorDocument(msgspec.Struct):
@@ -90,7 +103,13 @@ def decode(raw: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise EngineRubbish(f"the engine's answer cannot be understood: {error}: {raw[:60]!r}") from error
+        why = str(error)[:SHOWN]
+        raise EngineRubbish(f"the engine's answer cannot be understood: {why}: {raw[:60]!r}") from error
+
+
+def is_id(value: object) -> bool:
+    """Whether this is a container's id: 64 hexadecimal digits, Docker's as well as Podman's."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 def parse_event(line: bytes) -> Event | None:
@@ -102,6 +121,10 @@ def parse_event(line: bytes) -> Event | None:
     if document.get("Type") != "container":
         return None
     found = msgspec.convert(document, _Event)
+    if not found.actor.id:
+        return None  # of several at once, as `prune`
+    if not is_id(found.actor.id):
+        raise msgspec.ValidationError(f"not a container's id: {found.actor.id[:SHOWN]!r}")
     action, _, detail = found.action.partition(":")
     attributes = found.actor.attributes or {}
     return Event(found.time, action.strip(), detail.strip(), found.actor.id, attributes.get("name", ""), attributes)
@@ -113,7 +136,8 @@ def refusal(path: str, status: int, reason: str, body: bytes) -> EngineRefused:
         message = decode(body, _ErrorDocument).message
     except EngineRubbish:  # a proxy on the way may answer with a web page
         message = ""
-    text = f"the engine refused {path}: {status} {reason}: {message or body[:200].decode(errors='replace')}"
+    words = (message or body[:SHOWN].decode(errors="replace"))[:SHOWN]
+    text = f"the engine refused {path}: {status} {reason[:SHOWN]}: {words}"
     # A proxy's 404, or one for a path that the engine does not know, is no word on the container.
     unknown = status == 404 and "/containers/" in path and "container" in message.lower()
     return NoSuchContainer(status, text) if unknown else EngineRefused(status, text)
@@ -132,10 +156,10 @@ def agree(engine: VersionDocument) -> tuple[int, int]:
 
 
 def _version(text: str) -> tuple[int, int]:
-    major, _, minor = text.partition(".")
-    if not (major.isdecimal() and minor.isdecimal()):
+    match = _VERSION.fullmatch(text)
+    if match is None:
         raise EngineRubbish(f"not an API version: {text[:60]!r}")
-    return int(major), int(minor)
+    return int(match[1]), int(match[2])
 
 
 def lines(chunks: Iterable[bytes]) -> Iterator[bytes]:

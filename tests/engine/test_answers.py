@@ -26,6 +26,7 @@ from agent.docker_api.answers import (
     refusal,
 )
 
+ID = "c0ffee" + "0" * 58
 DOCUMENTS = st.lists(st.binary(max_size=40).map(lambda raw: raw.replace(b"\n", b"")), max_size=8)
 
 
@@ -85,7 +86,7 @@ def test_any_bytes_are_understood_or_rubbish(raw: bytes) -> None:
 
 
 def described(action: str, **more: Any) -> bytes:
-    actor = {"ID": "c0ffee", "Attributes": {"name": "web", "image": "nginx", "exitCode": "137"}}
+    actor = {"ID": ID, "Attributes": {"name": "web", "image": "nginx", "exitCode": "137"}}
     return json.dumps(
         {"Type": "container", "Action": action, "Actor": actor, "timeNano": 1_700_000_000_123_456_789} | more
     ).encode()
@@ -94,7 +95,7 @@ def described(action: str, **more: Any) -> bytes:
 @pytest.mark.parametrize(
     "more",
     [
-        {"status": "die", "id": "c0ffee", "from": "nginx", "time": 1_700_000_000, "scope": "local"},  # up to API 1.51
+        {"status": "die", "id": ID, "from": "nginx", "time": 1_700_000_000, "scope": "local"},  # up to API 1.51
         {"time": 1_700_000_000, "scope": "local"},  # API 1.52
     ],
 )
@@ -105,7 +106,7 @@ def test_event_of_every_version(more: dict[str, Any]) -> None:
         time=1_700_000_000_123_456_789,
         action="die",
         detail="",
-        id="c0ffee",
+        id=ID,
         name="web",
         attributes={"name": "web", "image": "nginx", "exitCode": "137"},
     )
@@ -133,14 +134,39 @@ def test_events_of_other_things() -> None:
     assert parse_event(b"{}") is None
 
 
+def test_event_of_no_container() -> None:
+    """`docker container prune` is an event of type container, and of none in particular."""
+    assert parse_event(described("prune", Actor={"ID": "", "Attributes": {"reclaimed": "0"}})) is None
+
+
+@pytest.mark.parametrize(("written", "code"), [("0", 0), ("137", 137), ("", None), ("-1", None), ("9" * 5000, None)])
+def test_exit_code(written: str, code: int | None) -> None:
+    """What is no exit code is none that is known; more digits than Python reads are no error either."""
+    event = parse_event(described("die", Actor={"ID": ID, "Attributes": {"exitCode": written}}))
+    assert event is not None
+    assert event.exit_code == code
+
+
 def test_event_without_attributes() -> None:
     """An engine that says no more than the id is understood."""
-    event = parse_event(described("die", Actor={"ID": "c0ffee", "Attributes": None}))
+    event = parse_event(described("die", Actor={"ID": ID, "Attributes": None}))
     assert event is not None
     assert (event.name, event.attributes) == ("", {})
 
 
-@pytest.mark.parametrize("more", [{"Action": 5}, {"timeNano": "now"}, {"Actor": None}, {"Actor": {"ID": 1}}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"Action": 5},
+        {"timeNano": "now"},
+        {"timeNano": -1},
+        {"timeNano": 2**62},
+        {"Actor": None},
+        {"Actor": {"ID": 1}},
+        {"Actor": {"ID": "web"}},
+        {"Actor": {"ID": ID.upper()}},
+    ],
+)
 def test_event_of_another_shape(more: dict[str, Any]) -> None:
     """It is told from rubbish: the stream is still good."""
     with pytest.raises(msgspec.ValidationError):
@@ -178,7 +204,7 @@ def test_no_version_in_common(newest: str, oldest: str, message: str) -> None:
         agree(VersionDocument("x", newest, oldest))
 
 
-@pytest.mark.parametrize("version", ["", "one", "1", "1.x", "-1.41", "1.41.2"])
+@pytest.mark.parametrize("version", ["", "one", "1", "1.x", "-1.41", "1.41.2", "1." + "9" * 5000, "\u0661.\u0664"])
 def test_version_that_is_none(version: str) -> None:
     """A version nobody can read is rubbish."""
     with pytest.raises(EngineRubbish, match="not an API version"):
@@ -200,6 +226,8 @@ def test_version_that_is_none(version: str) -> None:
         ("/v1.41/events", 404, b'{"message":"No such container"}', EngineRefused),
         ("/v1.41/containers/web/json", 409, b'{"message":"container web is restarting"}', EngineRefused),
         ("/v1.41/containers/web/json", 500, b"", EngineRefused),
+        ("/v1.41/containers/web/json", 500, b'{"message":"%s"}' % (b"x" * 5000), EngineRefused),
+        ("/v1.41/containers/web/json", 500, b"x" * 5000, EngineRefused),
     ],
 )
 def test_refusals(path: str, status: int, body: bytes, kind: type[EngineRefused]) -> None:
@@ -207,4 +235,5 @@ def test_refusals(path: str, status: int, body: bytes, kind: type[EngineRefused]
     error = refusal(path, status, "Reason", body)
     assert type(error) is kind
     assert error.status == status
+    assert len(str(error)) < 600
     assert f"{status} Reason" in str(error)
