@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import orjson
 
+from agent.escape import shown
 from agent.payloads import BlockIo, Memory, Network, Pids
 from agent.times import format_time, parse_time
 from agent.usage import CpuReading, Reading
@@ -92,7 +93,7 @@ def _cpu(document: dict[str, Any]) -> CpuReading:
     usage = _part(cpu, "cpu_usage")
     total = _count(usage.get("total_usage"))
     if total is None:
-        raise NoReading(f"cpu_stats.cpu_usage.total_usage: not a counter: {usage.get('total_usage')!r:.60}")
+        raise NoReading(f"cpu_stats.cpu_usage.total_usage: not a counter: {shown(usage.get('total_usage'))}")
     kernel, user = _count(usage.get("usage_in_kernelmode")), _count(usage.get("usage_in_usermode"))
     system = _count(cpu.get("system_cpu_usage")) or None
     processors = _count(document.get("num_procs"))

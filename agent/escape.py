@@ -15,3 +15,13 @@ def escape(text: str) -> str:
 def quote(text: str, limit: int = 100) -> str:
     """Return `text` escaped and in quotation marks; what is beyond `limit` characters becomes an ellipsis."""
     return f'"{escape(text)}"' if len(text) <= limit else f'"{escape(text[:limit])}…"'
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """Return what was found where something else was expected: a plain value's beginning, of others only the kind.
+
+    An engine's document may be nested deeper than `repr` can follow.
+    """
+    plain = value is None or isinstance(value, bool | int | float | str)
+    text = escape(repr(value)) if plain else type(value).__name__
+    return text if len(text) <= limit else f"{text[:limit]}…"

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from agent.docker_api.answers import Event
+from agent.escape import shown
 from agent.times import format_time, parse_time
 
 ENABLE = "usage-agent.enable"  # the label that outranks the configuration
@@ -94,7 +95,7 @@ def from_inspect(document: Mapping[str, Any]) -> Container:
         exit_code=None if running or started_at is None else _whole(state.get("ExitCode")),
         oom_killed=state["OOMKilled"] if isinstance(state.get("OOMKilled"), bool) else None,
         health=_health(state),
-        restart_count=_whole(document.get("RestartCount")),
+        restart_count=_whole(document.get("RestartCount"), least=0),
     )
 
 
@@ -128,7 +129,7 @@ def _part(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _text(document: Mapping[str, Any], name: str) -> str:
     value = document.get(name)
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{name}: expected text, found {value!r:.60}")
+        raise ValueError(f"{name}: expected text, found {shown(value)}")
     return value
 
 
@@ -146,7 +147,7 @@ def _first_text(*values: object) -> str | None:
 def _flag(state: Mapping[str, Any], name: str) -> bool:
     value = state.get(name)
     if not isinstance(value, bool):
-        raise ValueError(f"State.{name}: expected true or false, found {value!r:.60}")  # noqa: TRY004
+        raise ValueError(f"State.{name}: expected true or false, found {shown(value)}")  # noqa: TRY004
     return value
 
 
@@ -166,8 +167,8 @@ def _moment(value: object) -> str | None:
     return format_time(ns) if ns > 0 else None
 
 
-def _whole(value: object) -> int | None:
-    return value if type(value) is int and -(1 << 63) <= value < 1 << 63 else None
+def _whole(value: object, least: int = -(1 << 63)) -> int | None:
+    return value if type(value) is int and least <= value < 1 << 63 else None
 
 
 def _health(state: Mapping[str, Any]) -> str | None:

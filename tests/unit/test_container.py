@@ -176,6 +176,21 @@ def test_rubbish_is_refused(wrong: dict[str, Any], named: str) -> None:
         from_inspect(docker(**wrong))
 
 
+def test_what_is_nested_deeper_than_python_can_follow() -> None:
+    """An error shows only the kind of what was found where there should be text."""
+    deep: Any = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(ValueError, match="Id: expected text, found list"):
+        from_inspect(docker(Id=deep))
+
+
+def test_less_than_no_restarts() -> None:
+    """A container cannot have been restarted less than never; an exit code may be anything."""
+    assert from_inspect(docker(RestartCount=-1)).restart_count is None
+    assert in_state(Running=False, ExitCode=-1).exit_code == -1
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),

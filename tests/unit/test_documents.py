@@ -309,6 +309,14 @@ def test_what_is_no_document_is_refused(raw: bytes) -> None:
     assert type(caught.value) is NoReading
 
 
+@pytest.mark.parametrize("depth", [500, 990, 1010, 1023])
+def test_what_is_nested_as_deep_as_json_may_be(depth: int) -> None:
+    """An error shows what was found in place of a number, but not what is nested deeper than Python can follow."""
+    deep = b'{"a":' * depth + b"0" + b"}" * depth
+    with pytest.raises(NoReading, match=r"total_usage: not a counter: dict$|recursion|not JSON"):
+        reading(b'{"read":"2026-11-24T18:41:47Z","cpu_stats":{"cpu_usage":{"total_usage":' + deep + b"}}}", 0.0)
+
+
 def test_the_zeros_of_a_stopped_container() -> None:
     """A stopped container's document has a time of the year 1, or nothing but zeros: it does not run."""
     stopped = linux(cpu_stats={"cpu_usage": {"total_usage": 0}}, memory_stats={}, pids_stats={})
