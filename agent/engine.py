@@ -20,7 +20,6 @@ import requests
 import urllib3
 from docker.errors import DockerException
 from docker.tls import TLSConfig
-from requests.adapters import HTTPAdapter
 
 from agent import __version__
 from agent.cancel import Cancel, Cancelled
@@ -42,7 +41,7 @@ from agent.docker_api.answers import (
     parse_event,
 )
 from agent.docker_api.calls import Calls
-from agent.docker_api.unix import UnixAdapter
+from agent.docker_api.transport import TcpAdapter, UnixAdapter
 from agent.payloads import EngineCounters, EngineInfo
 
 __all__ = [
@@ -194,7 +193,7 @@ class Engine:
         elif self.local:
             client.mount(client.base_url, UnixAdapter(settings.url.removeprefix("unix://"), CONNECTIONS))
         else:
-            client.mount(client.base_url, HTTPAdapter(pool_maxsize=CONNECTIONS))
+            client.mount(client.base_url, TcpAdapter(CONNECTIONS))
         return client
 
     def _tls(self) -> TLSConfig | bool:
@@ -207,6 +206,6 @@ class Engine:
 
 def _date(response: requests.Response) -> int | None:
     """Return the engine's clock, in ns, to the second below: what happens after it cannot be missed."""
-    with suppress(TypeError, ValueError, KeyError):
+    with suppress(TypeError, ValueError, KeyError, OverflowError):
         return int(parsedate_to_datetime(response.headers["Date"]).timestamp()) * 10**9
     return None

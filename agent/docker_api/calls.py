@@ -125,19 +125,32 @@ class Calls:
                 response.raw.shutdown()
 
     def chunks(self, response: requests.Response, *, whole: bool = False) -> Iterator[bytes]:
-        """Yield the body as it comes. Each line of it, or if `whole` all of it, must come within the timeout."""
+        """Yield the body as it comes. Each line of it, or if `whole` all of it, must come within the timeout.
+
+        A blank line is none, so that an answer of nothing but newlines is no silence either, which ends by itself.
+        """
         deadline = None
+        begun = False
+        for chunk in self._pieces(response):
+            now = time.monotonic()
+            before, newline, rest = chunk.rpartition(b"\n")
+            ended = bool(newline) and (begun or bool(before.strip())) and not whole
+            if ended:
+                deadline, begun = None, False
+            elif deadline is not None and now > deadline:
+                raise EngineUnreachable(f"{self._engine} did not end its answer within {self._timeout:g} s")
+            begun = begun or bool(rest.strip())
+            if deadline is None and (rest or not ended):
+                deadline = now + self._timeout
+            yield chunk
+
+    def _pieces(self, response: requests.Response) -> Iterator[bytes]:
         # paramiko's files have no read1(): there a chunk as the engine wrote it is read, which is a document.
         pieces = response.raw.stream(CHUNK) if self._ssh else iter(lambda: response.raw.read1(CHUNK), b"")
-        for chunk in pieces:
-            now = time.monotonic()
-            if deadline is None or (b"\n" in chunk and not whole):
-                deadline = now + self._timeout
-            elif now > deadline:
-                raise EngineUnreachable(f"{self._engine} did not end its answer within {self._timeout:g} s")
-            if chunk.endswith(b"\n") and not whole:
-                deadline = None
-            yield chunk
+        try:
+            yield from pieces
+        except OverflowError as error:  # http.client believes any size of a chunk, even one below zero
+            raise EngineRubbish(f"{self._engine} sent a chunk of an impossible size") from error
 
     def body(self, response: requests.Response) -> bytes:
         """Return the whole body, which is not empty."""

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,9 @@ EVERY_CALL: dict[str, Callable[[Engine], object]] = {
     "ping": lambda engine: engine.ping(),
     "connect": lambda engine: engine.connect(),
 }
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+DOCUMENT = b'{"Id":"c0ffee"}\n'
 each_call = pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL.keys())
 
 
@@ -108,17 +112,73 @@ def test_unknown_container(fake_engine: FakeEngine) -> None:
 
 
 @pytest.mark.parametrize("call", [EVERY_CALL[name] for name in ("inspect", "stats_once", "stats_stream")])
-@pytest.mark.parametrize("chunks", [lambda: drip(b" "), lambda: drip(b"{")], ids=["blanks", "braces"])
-def test_answer_that_drips(
-    fake_engine: FakeEngine, call: Callable[[Engine], object], chunks: Callable[[], Iterator[bytes]]
-) -> None:
+@pytest.mark.parametrize("what", [b" ", b"{", b"\n"], ids=["blanks", "braces", "lines"])
+def test_answer_that_drips(fake_engine: FakeEngine, call: Callable[[Engine], object], what: bytes) -> None:
     """An answer that comes byte by byte keeps nobody for ever, though each byte comes in time."""
     engine = connected(fake_engine.url, SHORT)
-    fake_engine.script(ANY, Answer(chunks=chunks()))
+    fake_engine.script(ANY, Answer(chunks=drip(what)))
     begun = time.monotonic()
     with pytest.raises(EngineUnreachable, match="did not end its answer"):
         call(engine)
     assert time.monotonic() - begun < PATIENT
+
+
+@pytest.mark.parametrize("call", [EVERY_CALL[name] for name in ("inspect", "stats_once", "stats_stream")])
+@pytest.mark.parametrize(
+    ("begun", "what"),
+    [
+        (b"HTTP/1.1 2", b"0"),
+        (OK, b"X"),
+        (OK, b"X-Header: y\r\n"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (OK + CHUNKED, b"1"),
+        (OK + CHUNKED + b"0\r\n", b"X-Trailer: y\r\n"),
+    ],
+    ids=["status line", "header", "headers", "patience", "size of a chunk", "trailers"],
+)
+def test_answer_that_drips_around_its_body(
+    fake_engine: FakeEngine, call: Callable[[Engine], object], begun: bytes, what: bytes
+) -> None:
+    """Nor does one keep anybody whose body never begins, or never ends, for all that comes around it."""
+    engine = connected(fake_engine.url, SHORT)
+    fake_engine.script(ANY, Answer(raw=chain([begun], drip(what))))
+    started = time.monotonic()
+    with pytest.raises(EngineUnreachable, match="did not answer within"):
+        call(engine)
+    assert time.monotonic() - started < PATIENT
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind"),
+    [
+        (b"HTTP/1.0 200 OK\r\n\r\n" + DOCUMENT, None),
+        (OK + b"Content-Length: 5\r\n\r\n" + DOCUMENT, EngineRubbish),
+        (OK + b"Content-Length: 3000000000\r\n\r\n" + DOCUMENT, EngineUnreachable),
+        (OK + b"Content-Length: many\r\n\r\n" + DOCUMENT, None),
+        (OK + b"Content-Length: 5, 6\r\n\r\n" + DOCUMENT, EngineUnreachable),
+        (OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n\x1f\x8b", EngineRubbish),
+        (OK + CHUNKED + b"%x\r\n%s\r\n0\r\n\r\n" % (len(DOCUMENT), DOCUMENT), None),
+        (OK + CHUNKED + b"ff\r\n" + DOCUMENT, EngineUnreachable),
+        (OK + CHUNKED + b"5\r\n" + DOCUMENT, EngineUnreachable),
+        (OK + CHUNKED + b"many\r\n" + DOCUMENT, EngineUnreachable),
+        (OK + CHUNKED + b"-9223372036854775809\r\n" + DOCUMENT, EngineRubbish),
+        (b"HTTP/1.1 200 OK\r\nDate: Tue, 24 Nov 99999999999 18:41:47 GMT\r\n\r\n" + DOCUMENT, None),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", EngineUnreachable),
+        (DOCUMENT, EngineUnreachable),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", EngineRefused),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", EngineRefused),
+    ],
+)
+def test_http_of_all_kinds(fake_engine: FakeEngine, raw: bytes, kind: type[EngineError] | None) -> None:
+    """However an answer is framed, or claims to be: it is the document, or one of the errors."""
+    engine = connected(fake_engine.url)
+    fake_engine.script(ANY, Answer(raw=[raw]))
+    try:
+        assert engine.inspect("c0ffee") == {"Id": "c0ffee"}
+        found = None
+    except EngineError as error:
+        found = type(error)
+    assert found is kind
 
 
 def test_slow_answer_in_time(fake_engine: FakeEngine) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import threading
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
 
 import pytest
 from asking import Reader, connected
@@ -79,6 +80,20 @@ def test_silence_is_answered_with_a_new_subscription(fake_engine: FakeEngine, ca
     assert actions(reader, 2) == ["create", "start"]
     cancel.set()
     assert reader.end() is None
+
+
+def test_drip_is_silence(fake_engine: FakeEngine, cancel: Cancel) -> None:
+    """A subscription from which only the beginning of a chunk comes, without an end, is silent: a new one is made."""
+
+    def drip() -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\nDate: %s\r\nTransfer-Encoding: chunked\r\n\r\n" % formatdate(usegmt=True).encode()
+        while not cancel.wait(0.05):
+            yield b"0"
+
+    fake_engine.script("/events", Answer(raw=drip()), times=1)
+    reader = subscribed(fake_engine.url, cancel, timeout=SHORT)
+    fake_engine.run("web")
+    assert actions(reader, 1) != []
 
 
 def test_nothing_is_lost_between_subscriptions(fake_engine: FakeEngine, cancel: Cancel) -> None:

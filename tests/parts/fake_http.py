@@ -29,7 +29,7 @@ class Answer:
     """An answer: a body, or chunks for as long as they come.
 
     `delay`: seconds of silence first. `truncated`: hangs up before the end of what it promised. `silent`: never
-    answers. `hang_up`: ends the connection without a word.
+    answers. `hang_up`: ends the connection without a word. `raw`: sent instead of all that, as it is.
     """
 
     status: int = 200
@@ -41,6 +41,7 @@ class Answer:
     truncated: bool = False
     silent: bool = False
     hang_up: bool = False
+    raw: Iterable[bytes] | None = None
 
     def with_headers(self, headers: Mapping[str, str]) -> "Answer":
         """Return the same with more headers."""

@@ -147,7 +147,10 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.hang_up or ending.is_set():
             self.close_connection = True
             return
-        self._send(answer)
+        if answer.raw is None:
+            self._send(answer)
+        else:
+            self._send_raw(answer.raw)
 
     do_HEAD = do_GET  # noqa: N815 - the base class's name
 
@@ -166,6 +169,15 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(answer.body)
         self.close_connection = self.close_connection or answer.truncated
+
+    def _send_raw(self, pieces: Iterable[bytes]) -> None:
+        """Send what may be no HTTP at all, for as long as somebody is there, and hang up."""
+        self.close_connection = True
+        with contextlib.closing(_closable(pieces)) as coming:
+            for piece in coming:
+                if self.server.ending.is_set() or self._left():
+                    return
+                self.wfile.write(piece)
 
     def _send_chunks(self, chunks: Iterable[bytes], truncated: bool) -> None:
         self.close_connection = True
