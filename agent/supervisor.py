@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from agent.collector import Collecting, Collector
-from agent.containers.container import Container, from_event, from_inspect
+from agent.containers.container import Container, described, from_event
 from agent.containers.ghosts import Ghosts
 from agent.containers.life import Life, Reason
 from agent.containers.lives import Lives
@@ -23,6 +23,9 @@ from agent.times import format_time, parse_time
 from agent.workers import Workers
 
 log = logging.getLogger(__name__)
+
+# Seconds to the next look at a container of which the engine said nothing: at first, and at last.
+AGAIN, SELDOM = 1.0, 60.0
 
 BEGIN = frozenset({"create", "start"})
 END = frozenset({"destroy", "remove"})  # Docker's word and Podman's
@@ -119,17 +122,19 @@ class Supervisor:
                 self._workers.put(partial(self._work_off, life))
 
     def _work_off(self, life: Life) -> None:
-        """Settle what has happened to one container, in order. Never two workers for one container."""
-        more = True
-        while more:
-            event = life.events.popleft()
+        """Settle the next thing that has happened to a container. Never two workers for one container."""
+        event = life.events.popleft()
+        try:
             self._settle(life, event)
+        finally:  # after a defect too: it must not be the last time that anybody looks at the container
             if event and event.action in MOVE:
                 self._lives.moved(life)
             with self._lives.lock:
-                more = life.busy = bool(life.events)
-        with self._lives.lock:
-            self._looking -= 1
+                life.busy = bool(life.events)
+                if life.busy:
+                    self._workers.put(partial(self._work_off, life))
+                else:
+                    self._looking -= 1
         self._settle_ghosts()
 
     def _settle_ghosts(self) -> None:
@@ -140,7 +145,7 @@ class Supervisor:
 
     def _settle(self, life: Life, event: Event | None) -> None:
         """Make what is said of a container, and whether it has a collector, follow what it does."""
-        found, exists = self._inspect(life)
+        found, exists = self._inspect(life, event)
         action = event.action if event else ""
         with self._lives.lock:
             if self._lives.get(life.id) is not life:
@@ -155,32 +160,52 @@ class Supervisor:
                 self._lives.silence(life)
             elif event and action in ("die", "died"):
                 self._died(life, before, event, found)
-            elif found and life.runs and not _same_run(life, found):
+            elif found and life.runs and not (found.running and life.told_of(found)):
                 # Its `die` was missed; and where it runs again, so was how it ended.
-                self._end(life, "exited", _ended(before, None, None) if found.running else found)
+                self._end(life, "exited", before and before.ended(None, None) if found.running else found)
             if not exists and action in END:
                 # `docker rm --force` may tell of the removal before it tells of the end.
-                self._end(life, "exited", _ended(life.container, None, None))
+                self._end(life, "exited", life.container and life.container.ended(None, None))
                 self._end(life, "removed")
                 self._lives.leave(life)
             elif life.level is not None:
                 self._go_on(life, found, action)
 
-    def _inspect(self, life: Life) -> tuple[Container | None, bool]:
+    def _inspect(self, life: Life, event: Event | None) -> tuple[Container | None, bool]:
         """What the engine says of it now, and False only if it says that there is no such container."""
         assert self._collecting  # noqa: S101  # workers start with it
         try:
-            return from_inspect(self._collecting.engine.inspect(life.id)), True
+            found = described(self._collecting.engine.inspect(life.id), life.id)
         except NoSuchContainer:
             return None, False
         except (EngineError, ValueError) as error:
-            log.debug("%s could not be looked at: %s", life.name, error)
+            self._look_later(life, event, error)
             return None, True
+        life.failures = 0
+        return found, True
+
+    def _look_later(self, life: Life, event: Event | None, error: Exception) -> None:
+        assert self._collecting  # noqa: S101  # workers start with it
+        if isinstance(error, ValueError):  # the others are counted where they arise
+            self._collecting.engine.count_error()
+        wait = min(AGAIN * 2.0**life.failures, SELDOM)
+        log.debug("%s could not be looked at: %s; next try in %.0f s at the latest", life.name, error, wait)
+        if not life.due:
+            life.due, life.failures, life.repeat = True, min(life.failures + 1, 10), None
+            self._collecting.engine.count_retry()
+            self._workers.put(partial(self._look_again, life), wait)
+        if event and event.action in END:
+            life.repeat = event  # a removal must be told, and no list speaks of it again
+
+    def _look_again(self, life: Life) -> None:
+        life.due = False
+        if self._lives.get(life.id) is life:
+            self._queue(life.id, life.repeat)
 
     def _go_on(self, life: Life, found: Container | None, action: str) -> None:
         if found and found.running and life.collector is None:
             self._begin(life, found)
-        elif action == "start" and life.container and not _told(life, life.container):
+        elif action == "start" and life.container and not life.told_of(life.container):
             # It ran, and has ended already: its `die` is on the way and finds a `running` to end.
             life.running(replace(life.container, running=True, state="running", exit_code=None, finished_at=None))
         else:
@@ -199,7 +224,7 @@ class Supervisor:
         if found and not found.running and _ns(found.finished_at) >= _ns(found.started_at):
             self._end(life, "exited", found)
         else:
-            self._end(life, "exited", _ended(before, event.exit_code, format_time(event.time)))
+            self._end(life, "exited", before and before.ended(event.exit_code, format_time(event.time)))
 
     def _end(self, life: Life, reason: Reason, container: Container | None = None) -> None:
         if life.collector:
@@ -209,28 +234,9 @@ class Supervisor:
             life.stopped(reason, container)
 
 
-def _ended(before: Container | None, exit_code: int | None, finished_at: str | None) -> Container | None:
-    """How a run ended that the engine does not describe any more, because the container runs again or is gone."""
-    if before is None:
-        return None
-    ended = replace(before, running=False, state="exited", health=None)
-    return replace(ended, exit_code=exit_code, finished_at=finished_at)
-
-
 def _destroyed(container_id: str) -> Event:
     """What the engine would have told of a container that is not in its list any more."""
     return Event(time.time_ns(), "destroy", "", container_id, "", {})
-
-
-def _same_run(life: Life, found: Container) -> bool:
-    return found.running and _told(life, found)
-
-
-def _told(life: Life, container: Container) -> bool:
-    """Whether this run of the container is no news: something was said of it, or it was over before the agent came."""
-    if life.told is None:
-        return life.over == container.started_at
-    return life.told.get("started_at") == container.started_at
 
 
 def _ns(moment: str | None) -> int:

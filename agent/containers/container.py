@@ -1,7 +1,7 @@
 """What an engine says of a container, and whether the agent is to look after it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -35,6 +35,11 @@ class Container:
     oom_killed: bool | None
     health: str | None
     restart_count: int | None
+
+    def ended(self, exit_code: int | None, finished_at: str | None) -> "Container":
+        """As it is after a run of which the engine says no more, because it runs again or is gone."""
+        over = replace(self, running=False, state="exited", health=None)
+        return replace(over, exit_code=exit_code, finished_at=finished_at)
 
     @property
     def short_id(self) -> str:
@@ -97,6 +102,14 @@ def from_inspect(document: Mapping[str, Any]) -> Container:
         health=_health(state),
         restart_count=_whole(document.get("RestartCount"), least=0),
     )
+
+
+def described(document: Mapping[str, Any], container_id: str) -> Container:
+    """Return what `inspect` says of this container. Raises ValueError, also where it is of another one."""
+    found = from_inspect(document)
+    if found.id != container_id:
+        raise ValueError(f"Id: expected {container_id}, found {shown(found.id, 70)}")
+    return found
 
 
 def from_event(happened: Event) -> Container:

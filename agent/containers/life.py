@@ -20,8 +20,10 @@ class Life:
 
     `level` is None while nothing may be said of it: it is excluded, or it has to give way to another of its name.
     `events`, `busy` and `moves` are the supervisor's: what has happened to the container and was not settled yet, and
-    how much of that may make it leave its level. So are `inherited`, whether it was there when the agent came, and
-    `over`, when the run of it began that had ended by then: no news, although the engine may tell it once more.
+    how much of that may make it leave its level. So are `failures`, how often in a row it could not be looked at,
+    `due`, whether it will be looked at again for that, and `repeat`, what is to be settled then; `inherited`, whether
+    it was there when the agent came, and `over`, when the run of it began that had ended by then: no news, although the
+    engine may tell it once more.
     """
 
     def __init__(self, container_id: str, outbox: Outbox, messages: Messages) -> None:
@@ -33,6 +35,9 @@ class Life:
         self.told: ContainerStatus | None = None
         self.events: deque[Event | None] = deque()
         self.busy = False
+        self.failures = 0
+        self.due = False
+        self.repeat: Event | None = None
         self.moves = 0
         self.inherited = False
         self.over: str | None = ""
@@ -74,6 +79,10 @@ class Life:
         self.level = level
         if told and self.container:
             self._tell(self.container, told["status"], told.get("reason"))
+
+    def told_of(self, container: Container) -> bool:
+        """Whether this run of it is no news: something was said of it, or it was over before the agent came."""
+        return (self.over if self.told is None else self.told.get("started_at")) == container.started_at
 
     @property
     def runs(self) -> bool:

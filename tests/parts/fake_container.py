@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from parts.fake_http import Answer
+
 RECORDED = Path(__file__).parents[1] / "recorded"
 NEVER = "0001-01-01T00:00:00Z"
 
@@ -31,7 +33,8 @@ class FakeContainer:
     """One container; its attributes may be changed at any time, events are the engine's affair.
 
     `cpu` is in cores: a usage says `cpu * 100` percent. `rx` and `tx` are in bytes per second. `change` may alter each
-    statistics document before it is sent; `raw` is sent instead of it, if there is one.
+    statistics document before it is sent; `raw` is sent instead of it, if there is one, and `looked_at` in answer to an
+    inspection.
     """
 
     id: str
@@ -53,6 +56,7 @@ class FakeContainer:
     finished: int = 0
     change: Callable[[Document], None] | None = None
     raw: bytes | None = None
+    looked_at: Answer | None = None
 
     @property
     def alive(self) -> bool:

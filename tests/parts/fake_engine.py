@@ -129,7 +129,7 @@ class FakeEngine(FakeServer):
         if container is None:
             return json_answer({"message": f"No such container: {request.id}"}, 404)
         if request.route.endswith("/json"):
-            return json_answer(container.inspect())
+            return container.looked_at or json_answer(container.inspect())
         if request.flag("stream", default=True):
             return Answer(chunks=self._documents(container))
         if container.alive and not (request.flag("one-shot") and not self.one_shot_waits):

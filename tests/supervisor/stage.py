@@ -97,6 +97,15 @@ class Stage:
 
         wait_until(looked_at, timeout, "it is not looked at")
 
+    def wait_for_attempts(self, container_id: str, count: int, timeout: float = 20) -> None:
+        """Wait until so many looks at a container in a row have failed."""
+
+        def failed() -> bool:
+            life = self.lives.get(container_id)
+            return life is not None and life.failures >= count
+
+        wait_until(failed, timeout, "it is not looked at again")
+
     def story(self) -> str:
         """Everything that was said, in short."""
         return ", ".join(f"{said.topic}: {said.word}" for said in list(self.said)) or "nothing"

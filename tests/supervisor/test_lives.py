@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from conftest import ExpectWarnings
 from parts.fake_engine import Answer, FakeContainer, FakeEngine
+from parts.fake_http import json_answer
 
 from supervisor.stage import Stage, settled
 
@@ -315,6 +316,53 @@ def test_the_engine_restarts_and_containers_do_not(
     assert one.expect("running", "exited", of="ends")[-1].payload["exit_code"] == 4
     one.expect("running", "exited", "removed", of="goes")
     one.expect("running", of="comes")
+
+
+@pytest.mark.parametrize("answer", [Answer(500), Answer(body=b"<html>"), Answer(body=b"{}"), Answer(hang_up=True)])
+def test_a_container_that_could_not_be_looked_at(
+    stage: Callable[..., Stage], fake_engine: FakeEngine, answer: Answer
+) -> None:
+    """A container of which the engine says nothing of use is looked at again soon, not with the next list."""
+    fake_engine.run("web")
+    looks = fake_engine.script("/containers/{id}/json", answer, times=2)
+    one = stage()
+    one.wait(lambda: len(one.usages()) >= 1)
+    assert looks.used == 2
+    assert one.engine.counters()["errors"] == 2
+
+
+def test_a_container_that_can_never_be_looked_at(stage: Callable[..., Stage], fake_engine: FakeEngine) -> None:
+    """However often there is reason to look at it, it is asked for seldom; others go on."""
+    bad = fake_engine.run("bad", looked_at=Answer(body=b"{}"))
+    one = stage()
+    one.wait_for_attempts(bad.id, 2)
+    for _ in range(50):
+        one.supervisor.look(bad.id)
+    one.wait_for_attempts(bad.id, 3)
+    settled(one)
+    assert fake_engine.requests["/containers/{id}/json"] < 60
+    bad.looked_at = None
+    one.expect("running", of="bad")
+
+
+def test_a_removal_that_could_not_be_looked_at(stage: Callable[..., Stage], fake_engine: FakeEngine) -> None:
+    """An engine that is too busy to answer when a container is removed is asked again, and the removal is told."""
+    web = fake_engine.run("web")
+    one = stage()
+    one.expect("running")
+    fake_engine.script("/containers/{id}/json", Answer(500), times=4)
+    fake_engine.destroy(web)
+    one.expect("running", "exited", "removed")
+
+
+def test_an_answer_about_another_container(stage: Callable[..., Stage], fake_engine: FakeEngine) -> None:
+    """What an engine says of another container than was asked for is not told of this one."""
+    web, other = fake_engine.run("web"), fake_engine.create("other")
+    fake_engine.script("/containers/{id}/json", json_answer(web.inspect()), times=2)
+    one = stage()
+    one.wait(lambda: len(one.usages()) >= 1)
+    one.wait_for_look(other.id)
+    assert {said.payload["container"]["id"] for said in one.about("web", usages=True)} == {web.id}
 
 
 def test_farewell(stage: Callable[..., Stage], fake_engine: FakeEngine) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.containers.container import Container, Selection, from_event, from_inspect
+from agent.containers.container import Container, Selection, described, from_event, from_inspect
 from agent.docker_api.answers import Event
 
 ID = "81d2320c84d67601651d9e734201dea74e33f9825b4c3ec101eeff454f518ca3"
@@ -174,6 +174,13 @@ def test_rubbish_is_refused(wrong: dict[str, Any], named: str) -> None:
     """Without id, name, creation or state it is no container; the error names what was missing."""
     with pytest.raises(ValueError, match=named):
         from_inspect(docker(**wrong))
+
+
+def test_a_document_of_another_container() -> None:
+    """An answer about another container than was asked for is none: its figures would be told under a wrong name."""
+    assert described(docker(), ID).id == ID
+    with pytest.raises(ValueError, match="Id"):
+        described(docker(), ID[::-1])
 
 
 def test_what_is_nested_deeper_than_python_can_follow() -> None:
