@@ -89,9 +89,10 @@ def choose(source: str, interval: float, engine: Engine) -> Source:
 def _decoded(engine: Engine, arrivals: Iterable[tuple[float, bytes]]) -> Iterator[Reading]:
     """Yield what the documents say. One that says nothing costs one usage; raises EngineRubbish when they go on so."""
     bad = 0
+    before = None
     for arrived, raw in arrivals:
         try:
-            reading = documents.reading(raw, arrived)
+            before = _newer(documents.reading(raw, arrived), before)
         except documents.ContainerNotRunning:
             raise
         except documents.NoReading as error:
@@ -101,4 +102,11 @@ def _decoded(engine: Engine, arrivals: Iterable[tuple[float, bytes]]) -> Iterato
                 raise EngineRubbish(f"{bad} stats documents in a row are of no use: {error}") from error
         else:
             bad = 0
-            yield reading
+            yield before
+
+
+def _newer(reading: Reading, before: Reading | None) -> Reading:
+    """Return a reading that is not the one before: an engine whose collector stands still repeats itself for ever."""
+    if before and reading.time == before.time:
+        raise documents.NoReading(f"read: {documents.format_time(reading.time)} once more")
+    return reading

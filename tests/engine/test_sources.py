@@ -129,6 +129,21 @@ def test_unusable_documents(
 
 
 @both
+def test_engine_that_stands_still(fake_engine: FakeEngine, make: Make, cancel: Cancel) -> None:
+    """An engine that gives the same document again and again measures nothing: that is an error, and no silence."""
+    fake_engine.tick = 0.1
+    container = fake_engine.run("web")
+    engine = connected(fake_engine.url)
+    reader = Reader(make(engine).readings(container.id, 0.2, cancel))
+    reader.next()
+    before = engine.counters()["errors"]
+    container.raw = container.stats(fake_engine.now())
+    assert reader.next() is not None
+    assert isinstance(reader.end(), EngineRubbish)
+    assert engine.counters()["errors"] == before + 3
+
+
+@both
 def test_two_unusable_documents(fake_engine: FakeEngine, make: Make) -> None:
     """Two cost a usage each, however often it happens."""
     fake_engine.tick = 0.05
