@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent.cancel import Cancel
 from agent.config import EMBEDDED, Config
-from agent.containers.container import Container, Selection, from_inspect
+from agent.containers.container import Container, Selection, described
 from agent.dialing import probe
 from agent.documents import NoReading
 from agent.engine import Engine, EngineError
@@ -40,7 +40,7 @@ def _check_engine(config: Config) -> int:
         cgroup = f", cgroup v{info['cgroup']}" if "cgroup" in info else ""
         _line("ok", "engine", f"{config.engine.url}: version {info['version']}, API {info['api']}{cgroup}")
         _check_readings(config, engine, source)
-    except EngineError as error:
+    except (EngineError, ValueError) as error:  # or what it says of a container cannot be understood
         _line("FAIL", "engine", str(error))
         return ENGINE
     return 0
@@ -49,7 +49,7 @@ def _check_engine(config: Config) -> int:
 def _check_readings(config: Config, engine: Engine, source: Source) -> None:
     selection = Selection(config.engine.include, config.engine.exclude)
     running = [row for row in engine.containers() if row.get("State") in ("running", "paused")]
-    containers = [from_inspect(engine.inspect(str(row["Id"]))) for row in running]
+    containers = [described(engine.inspect(row["Id"]), row["Id"]) for row in running]
     selected = [container for container in containers if selection.selects(container.name, container.labels)]
     _line("ok", "containers", f"{len(running)} running, {len(selected)} of them selected; source {source.name}")
     with ThreadPoolExecutor(16) as pool:  # older engines take a second for each

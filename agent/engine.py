@@ -37,6 +37,7 @@ from agent.docker_api.answers import (
     VersionDocument,
     agree,
     decode,
+    is_id,
     lines,
     parse_event,
 )
@@ -84,7 +85,8 @@ class Engine:
         found = self._ask("/version", VersionDocument)
         self._api = agree(found)
         info: EngineInfo = {"version": found.version, "api": f"{self._api[0]}.{self._api[1]}"}
-        with suppress(EngineRefused):  # a socket proxy may not allow it
+        # A socket proxy may not allow it, an engine may be stuck in one of its drivers: only a word would be missing.
+        with suppress(EngineError):
             if cgroup := self._ask(self._path("/info"), InfoDocument).cgroup:
                 info["cgroup"] = cgroup
         return info
@@ -100,8 +102,17 @@ class Engine:
             self._calls.body(response)
 
     def containers(self) -> list[dict[str, Any]]:
-        """Return all containers, stopped ones too, as listed: Id, Names, State, Created, Labels, Image."""
-        return self._ask(self._path("/containers/json?all=1"), list[dict[str, Any]])
+        """Return all containers, stopped ones too, as listed: Id, Names, State, Created, Labels, Image.
+
+        A row without a container's id is left out, and the answer that had it counts as an error.
+        """
+        found = self._ask(self._path("/containers/json?all=1"), list[Any])
+        rows = [row for row in found if isinstance(row, dict) and is_id(row.get("Id"))]
+        if len(rows) < len(found):
+            self._calls.count_error()
+            if not rows:
+                raise EngineRubbish(f"the engine's list has {len(found)} rows, and none has a container's id")
+        return rows
 
     def inspect(self, container_id: str) -> dict[str, Any]:
         """Return all that the engine knows of a container. Raises NoSuchContainer."""
@@ -125,7 +136,7 @@ class Engine:
                 for event in self._until_silent(response):
                     if event not in seen:
                         seen.append(event)
-                        since = event.time if since is None else max(since, event.time)
+                        since = event.time  # not the latest of all: the engine's clock may have been set back
                         yield event
 
     def _until_silent(self, response: requests.Response) -> Iterator[Event]:

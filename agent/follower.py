@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from agent.cancel import Cancel
 from agent.collector import MARGIN
-from agent.engine import Engine, EngineError
+from agent.engine import Engine, EngineError, EngineRefused, EngineUnreachable
 from agent.health import Pulse
 from agent.payloads import EngineInfo
 from agent.supervisor import Supervisor
@@ -18,6 +18,8 @@ from agent.supervisor import Supervisor
 log = logging.getLogger(__name__)
 
 PROBE = 1.0  # seconds between two looks at an engine that is away: one connect() to its socket
+LASTING = 10.0  # seconds after which a subscription is called good
+SELDOM = 32.0  # seconds between two tries, at last, where it is there but none is good: each makes it tell everything
 RELIST = 60.0  # seconds between two lists; an event can be lost (the engine keeps 256 of them), a list cannot
 
 
@@ -40,6 +42,10 @@ class Follower:
         self._cancel = Cancel()
         self._since: int | None = None
         self._next_list = 0.0
+        self._stands: float | None = None  # since when there is a subscription
+        self._short = 0  # subscriptions in a row that did not last
+        self._told: object = None
+        self._silent = False
         self.trouble: str | None = "the engine has not answered yet"
 
     def run(self) -> None:
@@ -49,8 +55,7 @@ class Follower:
             try:
                 self._follow()
             except EngineError as error:
-                self._lost(error)
-                self._cancel.wait(PROBE)
+                self._cancel.wait(self._lost(error))
         self._pulse.done("events")
 
     def stop(self) -> None:
@@ -75,15 +80,36 @@ class Follower:
                 self._supervisor.happened(event)
 
     def _found(self, info: EngineInfo) -> None:
-        if self._next_list:
+        if self._next_list and not self._silent:
             log.info("the engine is back")
+        self._stands = time.monotonic()
         self.trouble = None
         self._connected(info)
 
-    def _lost(self, error: EngineError) -> None:
-        if self._cancel.is_set():
-            return
-        self._engine.count_retry()
-        if self.trouble != str(error):
-            log.warning("%s; looking for it every %.0f s", error, PROBE)
-        self.trouble = str(error)
+    def _lost(self, error: EngineError) -> float:
+        """Tell what is wrong, unless that was told; return how long to wait.
+
+        An engine that is there, and whose events or list are of no use, is not told of each time: nor is it asked as
+        often as one whose coming back is waited for.
+        """
+        stood, self._stands = self._stands, None
+        if stood is not None and time.monotonic() - stood < LASTING:
+            self._short += 1
+        else:
+            self._short = 0
+            self._told = self._told if stood is None else None
+        wait = min(PROBE * 2.0 ** min(max(self._short - 1, 0), 10), SELDOM)
+        if not self._cancel.is_set():
+            self._engine.count_retry()
+            self._silent = self._told == _kind(error)
+            log.log(logging.DEBUG if self._silent else logging.WARNING, "%s; looking for it every %.0f s", error, wait)
+            self._told = _kind(error)
+            self.trouble = str(error)
+        return wait
+
+
+def _kind(error: EngineError) -> object:
+    """What makes an error another one: of what an engine says not the words, which may differ each time."""
+    if isinstance(error, EngineUnreachable):
+        return str(error)
+    return type(error), error.status if isinstance(error, EngineRefused) else None

@@ -244,6 +244,21 @@ def test_ssh_without_its_extra() -> None:
         unconnected("ssh://host").connect()
 
 
+@pytest.mark.parametrize(
+    "row", [None, 5, [], {}, {"Id": None}, {"Id": ""}, {"Id": "../../version"}, {"id": "c0" * 32}, {"Id": ["c0" * 32]}]
+)
+def test_rows_that_are_no_containers(fake_engine: FakeEngine, row: object) -> None:
+    """A row without a container's id costs itself and a counted error; a list of nothing else is rubbish."""
+    engine = connected(fake_engine.url)
+    good = fake_engine.run("web").row()
+    fake_engine.script("/containers/json", json_answer([row, good, row, good]), times=1)
+    assert engine.containers() == [good, good]
+    assert engine.counters()["errors"] == 1
+    fake_engine.script("/containers/json", json_answer([row]), times=1)
+    with pytest.raises(EngineRubbish, match="none has a container's id"):
+        engine.containers()
+
+
 # Agreeing on a version
 
 
@@ -293,10 +308,15 @@ def test_comes_back_as_another(fake_engine: FakeEngine) -> None:
     assert engine.inspect(container.id)["Id"] == container.id
 
 
-def test_proxy_that_refuses_info(fake_engine: FakeEngine) -> None:
-    """A socket proxy need not allow /info: then the cgroup version is not known, and that is all."""
-    fake_engine.script("/info", Answer(403))
-    assert unconnected(fake_engine.url).connect() == {"version": fake_engine.version, "api": "1.41"}
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(403), Answer(500), Answer(body=b"<html>"), Answer(hang_up=True), Answer(silent=True)],
+    ids=["403", "500", "page", "hangs up", "silent"],
+)
+def test_without_info(fake_engine: FakeEngine, answer: Answer) -> None:
+    """A proxy need not allow /info, and an engine may be stuck in it: then the cgroup version is not known, no more."""
+    fake_engine.script("/info", answer)
+    assert unconnected(fake_engine.url, SHORT).connect() == {"version": fake_engine.version, "api": "1.41"}
 
 
 def test_only_the_calls_that_are_promised(fake_engine: FakeEngine) -> None:

@@ -96,6 +96,22 @@ def test_drip_is_silence(fake_engine: FakeEngine, cancel: Cancel) -> None:
     assert actions(reader, 1) != []
 
 
+def test_clock_that_was_set_back(fake_engine: FakeEngine, cancel: Cancel) -> None:
+    """After an event from the future the next subscription begins where the engine's clock is now, and misses none."""
+    container = fake_engine.run("web")
+    reader = subscribed(fake_engine.url, cancel, since=container.started, timeout=SHORT)
+    assert actions(reader, 1) == ["start"]
+    fake_engine.clock = 10**12
+    fake_engine.pause(container)
+    fake_engine.clock = 0
+    fake_engine.unpause(container)
+    assert actions(reader, 2) == ["pause", "unpause"]
+    fake_engine.script("/events", Answer(chunks=[], delay=0.5), times=1)  # the subscription that is lost
+    assert isinstance(reader.end(), EngineUnreachable)
+    fake_engine.pause(container)
+    assert reader.next() is None
+
+
 def test_nothing_is_lost_between_subscriptions(fake_engine: FakeEngine, cancel: Cancel) -> None:
     """What happens after a subscription has gone dumb and before the next is caught up with, even the very first."""
 
