@@ -1,5 +1,6 @@
 """What all tests share: what they need of the machine, and the law on warnings. The parts are in parts/fixtures.py."""
 
+import importlib.util
 import logging
 import os
 import re
@@ -14,12 +15,19 @@ from parts import dockerd, mosquitto, sshd, systemd
 
 pytest_plugins = ["parts.fixtures"]
 
+
+def fuzzer_missing() -> str | None:
+    """Say what keeps us from fuzzing, if anything does."""
+    return None if importlib.util.find_spec("atheris") else "atheris is not installed: it has no wheel for this Python"
+
+
 NEEDS: dict[str, Callable[[], str | None]] = {
     "engine": dockerd.missing,
     "broker": mosquitto.missing,
     "ssh": sshd.missing,
     "systemd": systemd.missing,
     "image": systemd.missing,
+    "fuzz": fuzzer_missing,
 }
 """By marker: what says why this machine cannot run such a test."""
 

@@ -1,0 +1,76 @@
+"""What may come out of anything an engine or a broker sends: possible usages, and statuses that keep to the schema."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import orjson
+from parts.measurements import assert_possible
+from parts.viewer import VALIDATORS
+
+from agent.containers.container import Container, Selection
+from agent.containers.forgetting import Forgetting
+from agent.containers.lives import Lives
+from agent.containers.names import Names
+from agent.documents import NoReading, reading
+from agent.messages import Message, Messages
+from agent.outbox import Outbox
+from agent.usage import Reading, measure
+
+MHZ = 2000.0
+MESSAGES = Messages("containers", "h", qos=1)
+
+
+@contextmanager
+def errors_of_a_line(*named: type[Exception]) -> Iterator[None]:
+    """Accept these errors and no others; each shows the beginning of what was wrong, not all of it."""
+    try:
+        yield
+    except named as error:
+        length = len(str(error))
+    else:
+        return
+    assert length < 700, "an error as long as what was wrong"
+
+
+def new_lives(outbox: Outbox) -> Lives:
+    """Return the containers of an agent that has just begun."""
+    selection = Selection(("*",), ("excluded",))
+    return Lives(Names("{name}/{service}"), selection, Forgetting(600), outbox, MESSAGES)
+
+
+def try_reading(raw: bytes, arrived: float) -> Reading | None:
+    """Return what a document says, if it is one: the only error is NoReading."""
+    with errors_of_a_line(NoReading):
+        return reading(raw, arrived)
+    return None
+
+
+def assert_usable(old: Reading, new: Reading) -> None:
+    """Fail where two readings make a usage that cannot be."""
+    usage = measure(old, new, MHZ)
+    if usage is not None:
+        assert_possible(usage)
+        orjson.dumps(usage)
+
+
+def assert_publishable(container: Container) -> None:
+    """Fail where a container cannot be told of: its beginning, or its end."""
+    outbox = Outbox(10, "drop_newest")
+    lives = new_lives(outbox)
+    life = lives.enter(container.id)
+    if lives.describe(life, container):
+        life.running(container)
+        life.stopped("exited", container)
+        lives.leave(life)
+        assert list(assert_valid(outbox)), "nothing was said of it"
+
+
+def assert_valid(outbox: Outbox) -> Iterator[Message]:
+    """Take everything out of an outbox, and fail where it is no status as the schema has it."""
+    while delivery := outbox.take():
+        topic, payload = delivery.message.topic, delivery.message.payload
+        assert not set("+#\0") & set(topic), topic
+        topic.encode()
+        if payload:
+            VALIDATORS["ContainerStatus"].validate(orjson.loads(payload))
+        yield delivery.message

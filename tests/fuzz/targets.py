@@ -1,0 +1,117 @@
+"""What is fuzzed: a function for each kind of thing that comes from outside; it fails where anything unnamed comes."""
+
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from agent.containers.container import from_event, from_inspect
+from agent.containers.forgetting import Forgetting
+from agent.containers.ghosts import Ghosts
+from agent.docker_api.answers import (
+    EngineError,
+    EngineRubbish,
+    InfoDocument,
+    VersionDocument,
+    agree,
+    decode,
+    is_id,
+    lines,
+    parse_event,
+    refusal,
+)
+from agent.outbox import Outbox
+from agent.times import format_time
+from fuzz.http_answer import ask_everything
+from fuzz.outcome import (
+    MESSAGES,
+    assert_publishable,
+    assert_usable,
+    assert_valid,
+    errors_of_a_line,
+    new_lives,
+    try_reading,
+)
+from fuzz.structure import STATUS
+
+STOPPED = {
+    "Id": STATUS["container"]["id"],
+    "Created": "2026-11-24T18:41:47Z",
+    "State": {"Running": False, "StartedAt": "2026-11-24T18:41:48Z", "ExitCode": 3},
+}
+
+
+def stats(data: bytes) -> None:
+    """Two stats documents, a line each: NoReading, or a possible usage, whichever comes first."""
+    first, _, second = data.partition(b"\n")
+    old, new = try_reading(first, 0.0), try_reading(second, 1.0)
+    if old and new:
+        assert_usable(old, new)
+        assert_usable(new, old)
+
+
+def inspect(data: bytes) -> None:
+    """An inspect document: EngineRubbish, ValueError, or a container that can be told of."""
+    container = None
+    with errors_of_a_line(EngineRubbish, ValueError):
+        container = from_inspect(decode(data, dict[str, Any]))
+    if container and is_id(container.id):  # the supervisor takes no other than the one it asked for
+        assert_publishable(container)
+
+
+def events(data: bytes) -> None:
+    """A stream of events: errors by name, or events of which each can be told."""
+    with suppress(EngineError):
+        for line in lines([data[:7], data[7:]]):
+            with suppress(msgspec.ValidationError):
+                event = parse_event(line)
+                if event:
+                    container = from_event(event)
+                    assert_publishable(container)
+                    ended = format_time(event.time)
+                    assert_publishable(replace(container, running=False, exit_code=event.exit_code, finished_at=ended))
+
+
+def answers(data: bytes) -> None:
+    """The engine's answers about itself, its list, its errors."""
+    for kind in (VersionDocument, InfoDocument, list[dict[str, Any]]):
+        with suppress(EngineError):
+            found = decode(data, kind)
+            if isinstance(found, VersionDocument):
+                assert agree(found) >= (1, 24)
+    assert len(str(refusal("/v1.41/containers/web/json", 404, "Not Found", data))) < 1000
+
+
+def ghosts(data: bytes) -> None:
+    """A retained payload, under a topic of its first line: left alone, or made a status that holds."""
+    topic, _, payload = data.partition(b"\n")
+    for known in (None, "web", "excluded", "renamed"):
+        _settle_ghost(topic, payload, known)
+
+
+def _settle_ghost(topic: bytes, payload: bytes, known: str | None) -> None:
+    """Settle it while the container of the seeds is not known, is where it was, excluded, or elsewhere."""
+    outbox = Outbox(10, "drop_newest")
+    lives, forgetting = new_lives(outbox), Forgetting(600)
+    if known:
+        lives.describe(lives.enter(STATUS["container"]["id"]), from_inspect({**STOPPED, "Name": f"/{known}"}))
+    settling = Ghosts(lives, forgetting, MESSAGES)
+    name = re.sub("[+#\0]", "_", topic.decode(errors="replace"))  # no broker has others
+    settling.remember({f"containers/h/{name}": payload})
+    settling.settle()
+    list(assert_valid(outbox))
+    forgetting.due(time.monotonic())
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "stats": stats,
+    "inspect": inspect,
+    "events": events,
+    "answers": answers,
+    "ghosts": ghosts,
+    "http": ask_everything,
+}
