@@ -1,4 +1,4 @@
-"""Where messages wait for the broker: usages bounded and every loss counted, statuses one per topic and never lost.
+"""Where messages wait for the broker: usages bounded and every loss counted, each topic's newest status never lost.
 
     put() ──────► usages    ─┐                  ┌─► acknowledged()  sent, or a status that arrived
                              ├─ take() ► in flight ─► refused()      dropped, or a status left alone
@@ -16,6 +16,8 @@ from typing import Literal
 
 from agent.messages import Message
 from agent.payloads import OutboxCounters
+
+A_LIFE = 4  # statuses of a topic that wait one behind the other: a container may run, exit, be removed and forgotten
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,11 +48,11 @@ class Outbox:
         self._usages: deque[Message] = deque()
         # OrderedDict and not dict: taking the first of a dict scans the holes that earlier takings have left.
         self._usages_in_flight: OrderedDict[Delivery, None] = OrderedDict()
-        self._pending: OrderedDict[str, Message] = OrderedDict()
+        self._pending: OrderedDict[str, tuple[Message, ...]] = OrderedDict()
         self._statuses_in_flight: set[Delivery] = set()
         self._newest: OrderedDict[str, Message] = OrderedDict()
         self._added = self._sent = self._dropped = 0
-        self._closed = False
+        self._closed = self._connected = False
 
     def on_wake(self, wake: Callable[[], None]) -> None:
         """Set what is called when there is something new to take."""
@@ -72,19 +74,33 @@ class Outbox:
         self._wake()
         return not full
 
-    def announce(self, message: Message) -> None:
-        """Add a status: the newest of its topic replaces the others and goes to the end of the statuses."""
+    def connected(self) -> None:
+        """Note that there is a connection, until restore(): what is announced leaves in a moment."""
         with self._changed:
-            for statuses in (self._newest, self._pending):
-                statuses[message.topic] = message
-                statuses.move_to_end(message.topic)
+            self._connected = True
+
+    def announce(self, message: Message) -> None:
+        """Add a status: the newest of its topic is what counts in the end, and goes to the end of the statuses.
+
+        It replaces the others. But while there is a connection the last few go out in their order: a container that
+        ends within milliseconds has run nevertheless.
+        """
+        with self._changed:
+            self._newest[message.topic] = message
+            self._newest.move_to_end(message.topic)
+            earlier = self._pending.pop(message.topic, ())
+            keep = self._connected and message.retain
+            self._pending[message.topic] = (*earlier, message)[-A_LIFE:] if keep else (message,)
         self._wake()
 
     def take(self) -> Delivery | None:
         """Return what is to be sent next, statuses first, or None."""
         with self._changed:
             if self._pending:
-                _, message = self._pending.popitem(last=False)
+                topic, (message, *later) = self._pending.popitem(last=False)
+                if later:
+                    self._pending[topic] = tuple(later)
+                    self._pending.move_to_end(topic, last=False)
                 delivery = Delivery(message, is_usage=False)
                 self._statuses_in_flight.add(delivery)
                 return delivery
@@ -114,7 +130,8 @@ class Outbox:
             self._usages.extendleft(delivery.message for delivery in reversed(self._usages_in_flight))
             self._usages_in_flight.clear()
             self._statuses_in_flight.clear()
-            self._pending = self._newest.copy()
+            self._pending = OrderedDict((topic, (message,)) for topic, message in self._newest.items())
+            self._connected = False
 
     def close(self) -> None:
         """Accept no more usages: they are dropped and counted. Statuses are accepted to the last."""

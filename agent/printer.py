@@ -18,6 +18,7 @@ class Printer:
         self.connected = True
         self.trouble: str | None = None
         outbox.on_wake(self._changed.set)
+        outbox.connected()
 
     def run(self) -> None:
         """Print until stopped. Raises BrokenPipeError when nobody reads any more."""

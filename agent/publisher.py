@@ -120,6 +120,7 @@ class Publisher:
 
     def _publish(self, connection: Connection) -> None:
         self._outbox.on_wake(self._wake.set)
+        self._outbox.connected()
         self._inheritance.begin(connection)
         while not self._finished():
             self._pulse.promise("broker", MOVING)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agent.messages import Message
-from agent.outbox import Delivery, Outbox
+from agent.outbox import A_LIFE, Delivery, Outbox
 
 Policy = Literal["drop_newest", "drop_oldest"]
 POLICIES: tuple[Policy, ...] = ("drop_newest", "drop_oldest")
@@ -98,6 +98,30 @@ def test_newest_status_wins() -> None:
         ("b", b"running"),
         ("a", b"new"),
     ]
+
+
+def test_a_brief_life_is_told_whole() -> None:
+    """While there is a connection a status does not replace one that waits: both are sent, and the newest is last."""
+    outbox = Outbox(1, "drop_newest")
+    outbox.connected()
+    for payload in (b"old", b"running", b"exited", b"removed", b""):
+        outbox.announce(status("a", payload))
+    outbox.announce(status("passing", b"1", retain=False))
+    outbox.announce(status("passing", b"2", retain=False))
+    assert [delivery.message.payload for delivery in taken(outbox)] == [b"running", b"exited", b"removed", b"", b"2"]
+
+
+def test_old_news_is_not_told_after_a_lost_connection() -> None:
+    """Whoever was away is told how things are, and not how they came to be so."""
+    outbox = Outbox(1, "drop_newest")
+    outbox.connected()
+    outbox.announce(status("a", b"running"))
+    outbox.announce(status("a", b"exited"))
+    outbox.restore()
+    assert [delivery.message.payload for delivery in taken(outbox)] == [b"exited"]
+    outbox.announce(status("a", b"removed"))
+    outbox.announce(status("a", b""))
+    assert [delivery.message.payload for delivery in taken(outbox)] == [b""]
 
 
 def test_newer_status_while_one_is_in_flight() -> None:
@@ -290,7 +314,8 @@ class _AnyOrder(RuleBasedStateMachine):
         self.capacity, self.on_full, self.closed = capacity, on_full, False
         self.usages: deque[Message] = deque()
         self.in_flight: list[Delivery] = []
-        self.pending: OrderedDict[str, Message] = OrderedDict()
+        self.pending: OrderedDict[str, list[Message]] = OrderedDict()
+        self.connected = False
         self.newest: OrderedDict[str, Message] = OrderedDict()
         self.added = self.sent = self.dropped = 0
 
@@ -313,21 +338,29 @@ class _AnyOrder(RuleBasedStateMachine):
     @rule(topic=st.sampled_from("abc"), payload=st.sampled_from([b"", b"x"]), retain=st.booleans())
     def announce(self, topic: str, payload: bytes, retain: bool) -> None:
         message = status(topic, payload, retain)
-        for statuses in (self.pending, self.newest):
-            statuses.pop(topic, None)
-            statuses[topic] = message
+        earlier = self.pending.pop(topic, [])
+        self.pending[topic] = ([*earlier, message] if self.connected and retain else [message])[-A_LIFE:]
+        self.newest.pop(topic, None)
+        self.newest[topic] = message
         self.outbox.announce(message)
+
+    @rule()
+    def connect(self) -> None:
+        self.connected = True
+        self.outbox.connected()
 
     @rule()
     def take(self) -> None:
         delivery = self.outbox.take()
-        expected = next(iter(self.pending.values()), None) or (self.usages[0] if self.usages else None)
+        first = next(iter(self.pending.values()), None)
+        expected = first[0] if first else self.usages[0] if self.usages else None
         assert (delivery.message if delivery else None) is expected
         if delivery is None:
             return
         assert delivery.is_usage is not bool(self.pending)
-        if self.pending:
-            self.pending.popitem(last=False)
+        if first:
+            first.pop(0)
+            self.pending = OrderedDict((topic, waiting) for topic, waiting in self.pending.items() if waiting)
         else:
             self.usages.popleft()
         self.in_flight.append(delivery)
@@ -348,7 +381,8 @@ class _AnyOrder(RuleBasedStateMachine):
     def restore(self) -> None:
         self.usages.extendleft(delivery.message for delivery in reversed(self.usages_in_flight()))
         self.in_flight = []
-        self.pending = self.newest.copy()
+        self.pending = OrderedDict((topic, [message]) for topic, message in self.newest.items())
+        self.connected = False
         self.outbox.restore()
 
     @rule()
