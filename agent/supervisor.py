@@ -112,7 +112,7 @@ class Supervisor:
 
     def _queue(self, container_id: str, event: Event | None) -> None:
         with self._lives.lock:
-            life = self._lives.enter(container_id)
+            life = self._lives.enter(container_id, event.name if event else "")
             life.events.append(event)
             if event and event.action in MOVE:
                 life.moves += 1

@@ -26,10 +26,10 @@ class Life:
     engine may tell it once more.
     """
 
-    def __init__(self, container_id: str, outbox: Outbox, messages: Messages) -> None:
+    def __init__(self, container_id: str, name: str, outbox: Outbox, messages: Messages) -> None:
         self.id = container_id
         self.container: Container | None = None
-        self.name = container_id[:12]
+        self.name = name or container_id[:12]
         self.level: str | None = None
         self.collector: Collector | None = None
         self.told: ContainerStatus | None = None

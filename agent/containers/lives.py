@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from itertools import chain, takewhile
 
 from agent.containers.container import Container, Selection
 from agent.containers.forgetting import Forgetting
@@ -36,11 +37,11 @@ class Lives:
         with self.lock:
             return self._lives.get(container_id)
 
-    def enter(self, container_id: str) -> Life:
-        """The life of this container; a new one if it was not known."""
+    def enter(self, container_id: str, name: str = "") -> Life:
+        """The life of this container; a new one if it was not known, of this name if that is known already."""
         with self.lock:
             if container_id not in self._lives:
-                self._lives[container_id] = Life(container_id, self._outbox, self._messages)
+                self._lives[container_id] = Life(container_id, name, self._outbox, self._messages)
             return self._lives[container_id]
 
     def all(self) -> list[Life]:
@@ -99,9 +100,11 @@ class Lives:
                     self._outbox.announce(self._messages.container_cleared(level))
 
     def _handed_over(self, container: Container) -> bool:
-        """Whether another container still has this one's level, but is about to leave it."""
+        """Whether another container still has this one's level, or is to have it first, but is about to leave it."""
         rivals = map(self._lives.get, self._names.rivals(container))
-        return any(rival.moves for rival in rivals if rival)
+        earlier = takewhile(lambda life: life.id != container.id, self._lives.values())
+        namesakes = (life for life in earlier if life.name == container.name)
+        return any(rival.moves for rival in chain(rivals, namesakes) if rival)
 
     def _relevel(self, levels: dict[str, str | None]) -> None:
         lives = [life for life in map(self._lives.get, levels) if life and life.level != levels[life.id]]

@@ -83,6 +83,21 @@ def test_a_container_that_was_gone_before_anybody_looked(stage: Callable[..., St
     assert exited.payload["exit_code"] == 137
 
 
+def test_one_after_the_other_under_one_name(stage: Callable[..., Stage], fake_engine: FakeEngine) -> None:
+    """Containers that were gone before anybody looked are told of in the order in which they had the name."""
+    one = stage()
+    settled(one)
+    jobs = [fake_engine.run("job")]
+    for _ in range(20):
+        fake_engine.destroy(jobs[-1])
+        jobs.append(fake_engine.run("job"))
+    one.wait(lambda: bool(one.usages("job")))
+    ids = [said.payload["container"]["id"] for said in one.about("job")]
+    assert list(dict.fromkeys(ids)) == [job.id for job in jobs]
+    assert ids == sorted(ids, key=[job.id for job in jobs].index)
+    assert one.about("job")[-1].word == "running"
+
+
 def test_changes_are_told_and_nothing_else(stage: Callable[..., Stage], fake_engine: FakeEngine) -> None:
     """Pause, health and restarts are told when they change; an event that changes nothing is not news."""
     one = stage()
