@@ -8,6 +8,7 @@ import orjson
 import pytest
 from conftest import ExpectWarnings
 from parts.fake_engine import FakeEngine
+from parts.processes import wait_until
 
 from agent.times import format_time
 from supervisor.stage import Stage, settled
@@ -45,6 +46,7 @@ def test_a_removal_that_was_told_already(stage: Callable[..., Stage]) -> None:
     one = stage()
     one.supervisor.retained({"containers/host/web/status": retained(NOBODY, "stopped", "removed", ago=500)})
     settled(one)
+    wait_until(lambda: one.supervisor.complete, 20, "something is left to be done")
     one.lives.forget(time.monotonic() + 90)
     assert one.about("web") == []
     one.lives.forget(time.monotonic() + 101)
