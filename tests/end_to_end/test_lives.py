@@ -49,20 +49,6 @@ def test_start_life_and_end(engine: PrivateEngine, own_broker: OwnBroker, watch:
     assert time.monotonic() - began < 60
 
 
-def test_short_lives(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
-    """A container that dies at once ran and has ended, with its exit code, and so has one that is removed at once."""
-    broker = own_broker()
-    viewer = view(broker)
-    watch(engine, broker)
-    viewer.agent("running")
-    engine.run("sh", "-c", "exit 5", name="brief")
-    assert viewer.status("brief", "exited")["exit_code"] == 5
-    engine.run("true", name="gone", rm=True)
-    viewer.status("gone", "removed")
-    assert viewer.statuses("brief") == ["running", "exited"]
-    assert viewer.statuses("gone") == ["running", "exited", "removed"]
-
-
 def test_pause_rename_restart_recreate(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
     """One container through what people do to it: the statuses tell it, `seq` goes on as long as it is the same one."""
     broker = own_broker()
@@ -90,30 +76,6 @@ def test_pause_rename_restart_recreate(engine: PrivateEngine, own_broker: OwnBro
         lambda m: m.topic == f"{ROOT}/shop/usage" and m.json["container"]["id"] == new and m.json["seq"] == 1
     )
     assert f"{ROOT}/web/status" not in retained(broker.url, f"{ROOT}/#")
-
-
-def test_a_burst(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
-    """Containers that start and are removed in a burst are each told of, in order, and leave nothing behind."""
-    broker = own_broker()
-    viewer = view(broker)
-    running = watch(engine, broker, engine={"source": "stream"}, topics={"forget_removed": 1})
-    viewer.agent("running")
-    viewer.counters()
-    threads, fds = running.threads(), running.fds()
-    names = [f"burst-{number}" for number in range(15)]
-    for name in names:
-        engine.run(name=name)
-    for name in names:
-        viewer.status(name, "running")
-    engine.remove(*names)
-    for name in names:
-        viewer.status(name, "cleared", timeout=30)
-        assert viewer.statuses(name) == ["running", "exited", "removed", "cleared"]
-    after = time.monotonic()
-    viewer.counters(after)
-    assert viewer.counters(after)["containers"] == 0
-    assert running.threads() <= threads + 2
-    assert running.fds() <= fds + 30, "docker's idle connections are at most 25, and end"
 
 
 def test_the_agent_is_killed(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:

@@ -20,7 +20,10 @@ RUN = ("run",)
 
 
 class RunningAgent:
-    """`python -m agent run` with a configuration of the test's own; its lines are kept as they come."""
+    """`python -m agent run` with a configuration of the test's own; its lines are kept as they come.
+
+    `inside` is a command that runs another one in its own place, such as `env -u HOME`: the agent is that other one.
+    """
 
     def __init__(
         self,
@@ -28,6 +31,7 @@ class RunningAgent:
         config: Mapping[str, Mapping[str, Any]],
         command: Sequence[str] = RUN,
         environment: Mapping[str, str] | None = None,
+        inside: Sequence[str] = (),
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.config = directory / "config.toml"
@@ -36,7 +40,7 @@ class RunningAgent:
         self.output: list[str] = []
         self._news = threading.Condition()
         self._process = subprocess.Popen(
-            bound_to_us([sys.executable, "-m", "agent", *command, "--config", str(self.config)]),
+            bound_to_us([*inside, sys.executable, "-m", "agent", *command, "--config", str(self.config)]),
             cwd=directory,  # where no checkout can be imported by accident
             env=_environment() | dict(environment or {}),
             stdin=subprocess.DEVNULL,

@@ -1,7 +1,7 @@
 """The real parts, the honest fakes, and an agent between them, for tests to ask for by name."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +111,9 @@ def agent(short_path: Path) -> Iterator[Callable[..., RunningAgent]]:
     made: list[RunningAgent] = []
 
     def make(
-        config: dict[str, dict[str, Any]], *command: str, environment: dict[str, str] | None = None
+        config: Config, *command: str, environment: dict[str, str] | None = None, inside: Sequence[str] = ()
     ) -> RunningAgent:
-        made.append(RunningAgent(short_path / f"agent{len(made)}", config, command or RUN, environment))
+        made.append(RunningAgent(short_path / f"agent{len(made)}", config, command or RUN, environment, inside))
         return made[-1]
 
     yield make
@@ -140,7 +140,13 @@ def watch(agent: Callable[..., RunningAgent]) -> Callable[..., RunningAgent]:
     """Give a maker of agents on host `h` with an interval of one second: `watch(engine, broker, topics={…})`."""
 
     def make(
-        engine: PrivateEngine | FakeEngine, broker: Mosquitto, /, *command: str, **tables: dict[str, Any]
+        engine: PrivateEngine | FakeEngine,
+        broker: Mosquitto,
+        /,
+        *command: str,
+        environment: dict[str, str] | None = None,
+        inside: Sequence[str] = (),
+        **tables: dict[str, Any],
     ) -> RunningAgent:
         config: Config = {
             "agent": {"host": HOST, "interval": 1},
@@ -150,7 +156,7 @@ def watch(agent: Callable[..., RunningAgent]) -> Callable[..., RunningAgent]:
         }
         for table, keys in tables.items():
             config[table] = config.get(table, {}) | keys
-        return agent(config, *(command or RUN))
+        return agent(config, *(command or RUN), environment=environment, inside=inside)
 
     return make
 

@@ -40,6 +40,12 @@ class Viewer(Subscriber):
         """The statuses of a container so far: `running`, or why it stopped; `cleared`."""
         return [word(message) for message in list(self.messages) if message.topic == f"{ROOT}/{container}/status"]
 
+    def told(self, container: str) -> list[tuple[str, str]]:
+        """The same, each with the id of the container that it was said of; without what was cleared."""
+        topic = f"{ROOT}/{container}/status"
+        said = [message for message in list(self.messages) if message.topic == topic and message.payload]
+        return [(message.json["container"]["id"], word(message)) for message in said]
+
     def status(self, container: str, *words: str, timeout: float = 20, after: float = 0) -> Any:
         """Wait for one of these statuses of a container; return its payload."""
         topic = f"{ROOT}/{container}/status"
