@@ -55,6 +55,7 @@ class Connection:
         self.address, self.protocol = address, protocol
         self.limits = Limits()
         self.since = 0.0
+        self._client_id = client_id
         self._wake = wake
         self._heard = Hearsay()
         self._in_flight: dict[int, Delivery] = {}
@@ -63,15 +64,15 @@ class Connection:
         self._poll.register(wake, select.POLLIN)
         self._polled: tuple[int, int] | None = None
         try:
-            self._client = self._make_client(settings, client_id, will)
+            self._client = self._make_client(settings, will)
         except (ConfigError, tls.TlsFileError, ValueError) as error:
             raise BrokerRefused(f"{address}: {error}") from error
         self._keepalive = settings.keepalive
 
-    def _make_client(self, settings: BrokerSettings, client_id: str, will: Message | None) -> mqtt.Client:
+    def _make_client(self, settings: BrokerSettings, will: Message | None) -> mqtt.Client:
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
-            client_id,
+            self._client_id,
             protocol=_VERSIONS[self.protocol],
             transport=_TRANSPORTS.get(self.address.scheme, "tcp"),
             reconnect_on_failure=False,
@@ -153,7 +154,11 @@ class Connection:
     @property
     def lasting(self) -> bool:
         """Whether it has been open for long enough to be called good."""
-        return time.monotonic() - self.since >= LASTING
+        return self.lasts(LASTING)
+
+    def lasts(self, seconds: float) -> bool:
+        """Whether it has been open for so long."""
+        return time.monotonic() - self.since >= seconds
 
     @property
     def in_flight(self) -> Sequence[Delivery]:
@@ -242,4 +247,4 @@ class Connection:
                 return
 
     def _ended(self) -> BrokerError:
-        return ended(self.address, self._heard, self.lasting)
+        return ended(self.address, self._client_id, self._heard, self.lasting)

@@ -8,7 +8,7 @@ from typing import Any
 from agent.config import Address
 from agent.mqtt.hearsay import Hearsay
 from agent.mqtt.lookout import Seen, Sighting
-from agent.mqtt.refusals import KEEPALIVE_TIMEOUT, connection_remedy, temporary
+from agent.mqtt.refusals import KEEPALIVE_TIMEOUT, OWN_ID, connection_remedy, temporary
 
 
 class BrokerError(Exception):
@@ -34,22 +34,25 @@ class BrokerRefused(BrokerError):
         self.code = code
 
 
-def ended(address: Address, heard: Hearsay, lasting: bool) -> BrokerError:
+def ended(address: Address, client_id: str, heard: Hearsay, lasting: bool) -> BrokerError:
     """Return why there is no connection any more, by what was heard; `lasting`: it had been open for a while."""
     if heard.connack is None:
         return _closed(address, heard.complaint)
     reason, _ = heard.connack
     if reason.is_failure:
-        return _refusal(address, "refuses the agent", reason)
+        return _refusal(address, client_id, "refuses the agent", reason)
     by_broker, reason = heard.goodbye or (False, None)
     if by_broker:
-        return _refusal(address, "has ended the connection", reason)
+        return _refusal(address, client_id, "has ended the connection", reason)
     timed_out = reason is not None and reason.value == KEEPALIVE_TIMEOUT
-    return _lost(address, "no sign of life from it" if timed_out else heard.complaint or "it closed it", lasting)
+    complaint = "no sign of life from it" if timed_out else heard.complaint or "it closed it"
+    if not lasting and not timed_out:  # many a broker throws out the one of two who was first without a word
+        complaint += f"; if another client uses the same client id ({client_id}), {OWN_ID}"
+    return _lost(address, complaint, lasting)
 
 
-def _refusal(address: Address, what: str, reason: Any) -> BrokerError:
-    message = f"{address} {what}: {reason}; {connection_remedy(reason.value)}"
+def _refusal(address: Address, client_id: str, what: str, reason: Any) -> BrokerError:
+    message = f"{address} {what}: {reason}; {connection_remedy(reason.value, client_id)}"
     if temporary(reason.value):
         return BrokerUnreachable(message, Sighting(address, Seen.ANSWERING))
     return BrokerRefused(message, reason.value)

@@ -20,13 +20,15 @@ _TEMPORARY = (
     0x9F,
 )  # unavailable, busy, shutting down, …, quota, too often
 
+OWN_ID = "give each agent its own broker.client_id or agent.host"
+
 _CONNECTION = {
     UNSUPPORTED_PROTOCOL: "set broker.protocol to the MQTT version that it speaks",
     0x85: "set broker.client_id to one that it accepts",
     BAD_PASSWORD: "check broker.username and broker.password or broker.password_file",
     NOT_AUTHORIZED: "check broker.username, its password, and what the broker allows this user and client id to do",
     0x8A: "ask who runs the broker why it has banned the agent",
-    TAKEN_OVER: "another client uses the same client id: give each agent its own broker.client_id or agent.host",
+    TAKEN_OVER: "another client uses the same client id ({client_id}); " + OWN_ID,
     PACKET_TOO_LARGE: "raise the broker's limit on the size of packets",
     0x98: "somebody who runs the broker has done this",
     RETAIN_UNSUPPORTED: "let the broker keep retained messages: statuses need them",
@@ -50,9 +52,9 @@ def temporary(code: int) -> bool:
     return code < 0x80 or code in _TEMPORARY
 
 
-def connection_remedy(code: int) -> str:
+def connection_remedy(code: int, client_id: str) -> str:
     """Say what to do when the broker refuses or ends a connection with this code."""
-    return _CONNECTION.get(code, _LOOK)
+    return _CONNECTION.get(code, _LOOK).format(client_id=client_id)
 
 
 def message_refusal(code: int) -> str:

@@ -4,8 +4,10 @@ The wait between attempts is a minute in most of these tests: whoever waits it o
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from parts.peer import CONNECT, PUBLISH, Packet, Peer, disconnect, obliging
 from parts.processes import wait_until
 from parts.subscriber import Subscriber, retained
 
+from agent.broker import LASTING
 from broker.harness import BASE, STATUS, USAGE, WAIT, RunningPublisher, listening, status, usage
 
 Publish = Callable[..., RunningPublisher]
@@ -203,10 +206,35 @@ def test_taken_over(own_broker: OwnBroker, publish: Publish, expected_warnings: 
     for one in both:
         one.announce(status())
     wait_until(lambda: any(one.publisher.trouble for one in both), WAIT, "neither throws the other out")
+    assert any("the same client id (same), give each agent" in (one.publisher.trouble or "") for one in both)
     wait_until(lambda: any(one.publisher.connected for one in both), WAIT, "neither is left")
     (left,) = [one for one in both if one.publisher.connected]
     left.deliver(usage())
     assert sum(one.publisher.counters()["connects"] for one in both) <= 4
+
+
+def past(moment: float) -> bool:
+    """Whether a moment of the monotonic clock is over."""
+    return time.monotonic() > moment
+
+
+def test_taken_over_in_turn(peer: Peer, publish: Publish, expected_warnings: ExpectWarnings) -> None:
+    """Where the broker says that another has taken over the client id, the waits grow, however long each one lasts."""
+    expected_warnings(r"another client uses the same client id \(same\); give each agent its own")
+    over = threading.Event()
+    peer.answer = lambda packet: disconnect(0x8E) if packet.kind == PUBLISH and over.is_set() else obliging(packet)
+    running = publish(peer.url, client_id="same", backoff=0.3, factor=10, protocol="5")
+    for number in (1, 2):
+        running.wait_connected(number)
+        wait_until(partial(past, time.monotonic() + LASTING + 2), WAIT, "the connection lasts")
+        assert running.publisher.counters() == {"connects": number, "disconnects": number - 1}
+        over.set()
+        running.outbox.put(usage(number))
+        wait_until(lambda: not running.publisher.connected, WAIT, "it is not thrown out")
+        over.clear()
+    thrown_out = time.monotonic()
+    running.wait_connected(3)
+    assert time.monotonic() - thrown_out > 2.5, "3 s, and not 0.3 s again"
 
 
 def test_refusal_is_waited_out(
