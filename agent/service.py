@@ -35,6 +35,7 @@ from agent.outbox import Outbox
 from agent.payloads import AgentCounters, AgentStatus, EngineInfo
 from agent.printer import Printer
 from agent.publisher import Publisher
+from agent.rivals import Rivals
 from agent.signals import ending_signals
 from agent.sources import choose
 from agent.supervisor import Supervisor
@@ -69,6 +70,8 @@ class Service:
 
         topics = config.topics
         self._messages = Messages(topics.base, config.agent.host, config.broker.qos)
+        own_topic = self._messages.agent_status(self._status).topic
+        self._rivals = Rivals(config.agent.host, own_topic, self._status["started_at"])
         self._outbox = Outbox(config.outbox.capacity, config.outbox.on_full)
         self._engine = Engine(config.engine)
         forgetting = Forgetting(topics.forget_removed)
@@ -165,10 +168,14 @@ class Service:
             self._outbox,
             will=self._will,
             retained_filter=self._messages.own_topics,
-            on_retained=self._supervisor.retained,
+            on_retained=self._inherited,
             backoff=self._config.backoff,
             pulse=self._pulse,
         )
+
+    def _inherited(self, retained: dict[str, bytes]) -> None:
+        self._rivals.look(retained)
+        self._supervisor.retained(retained)
 
     def _engine_answered(self, info: EngineInfo) -> None:
         config = self._config
