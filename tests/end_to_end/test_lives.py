@@ -78,28 +78,6 @@ def test_pause_rename_restart_recreate(engine: PrivateEngine, own_broker: OwnBro
     assert f"{ROOT}/web/status" not in retained(broker.url, f"{ROOT}/#")
 
 
-def test_the_agent_is_killed(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
-    """The will tells of a crash; the next agent sets right what has become of the containers meanwhile."""
-    broker = own_broker()
-    viewer = view(broker)
-    for name in ("stays", "ends", "goes"):
-        engine.run(name=name)
-    running = watch(engine, broker)
-    for name in ("stays", "ends", "goes"):
-        viewer.usages(name)
-    running.kill()
-    viewer.agent("connection lost")
-    engine.docker("stop", "--time", "0", "ends")
-    engine.remove("goes")
-    again = time.monotonic()
-    watch(engine, broker, topics={"forget_removed": 2})
-    viewer.usages("stays", after=again)
-    assert viewer.status("ends", "exited", after=again)["exit_code"] == 137
-    viewer.status("goes", "removed", after=again)
-    viewer.status("goes", "cleared", after=again)
-    assert viewer.statuses("stays")[-1] == "running"
-
-
 def test_two_containers_of_one_service(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
     """With `{service}` as the template the older container has the plain topic, and the log says so."""
     broker = own_broker()

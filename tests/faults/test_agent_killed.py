@@ -1,0 +1,157 @@
+"""The agent itself is killed, frozen, or started twice: the will, and what the next one makes of what it finds."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from typing import Any
+
+import pytest
+from parts.agent import RunningAgent
+from parts.dockerd import PrivateEngine
+from parts.fake_engine import FakeEngine
+from parts.mosquitto import Mosquitto
+from parts.processes import wait_until
+from parts.subscriber import retained
+from parts.viewer import ROOT, Viewer
+
+Watch = Callable[..., RunningAgent]
+View = Callable[[Mosquitto], Viewer]
+OwnBroker = Callable[..., Mosquitto]
+
+LONG = 60.0  # seconds for what takes some alone, on a machine that may be busy
+ANOTHER_CLIENT = r"another client uses the same client id \(usage-agent-h\).*give each agent its own broker.client_id"
+ANOTHER_AGENT = "another agent, started at .*, speaks for host h on this broker, too: .*its own agent.host"
+
+
+def test_the_agent_is_killed(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
+    """The will tells of a crash; the next agent sets right what has become of the containers meanwhile."""
+    broker = own_broker()
+    viewer = view(broker)
+    for name in ("stays", "ends", "goes"):
+        engine.run(name=name)
+    running = watch(engine, broker)
+    for name in ("stays", "ends", "goes"):
+        viewer.usages(name)
+    running.kill()
+    viewer.agent("connection lost")
+    engine.docker("stop", "--time", "0", "ends")
+    engine.remove("goes")
+    again = time.monotonic()
+    watch(engine, broker, topics={"forget_removed": 2})
+    viewer.usages("stays", after=again)
+    assert viewer.status("ends", "exited", after=again)["exit_code"] == 137
+    viewer.status("goes", "removed", after=again)
+    viewer.status("goes", "cleared", after=again)
+    assert viewer.statuses("stays")[-1] == "running"
+
+
+def test_the_agent_is_frozen(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
+    """After 1.5 keepalives the broker tells of it; when the agent goes on, all is told that happened meanwhile."""
+    broker = own_broker()
+    viewer = view(broker)
+    for name in ("stays", "ends", "goes"):
+        engine.run(name=name)
+    running = watch(engine, broker, broker={"keepalive": 2})
+    for name in ("stays", "ends", "goes"):
+        viewer.usages(name)
+    running.freeze()
+    viewer.agent("connection lost", timeout=LONG)
+    engine.docker("stop", "--time", "0", "ends")
+    engine.remove("goes")
+    engine.run(name="comes")
+    again = time.monotonic()
+    running.thaw()
+    viewer.usages("stays", 2, LONG, after=again)
+    viewer.usages("comes", 2, LONG, after=again)
+    assert viewer.status("ends", "exited", after=again)["exit_code"] == 137
+    viewer.status("goes", "removed", after=again)
+    viewer.agent("running", after=again)
+    assert set(viewer.statuses("stays")) == {"running"}
+    assert viewer.missing("stays") == viewer.counters(after=time.monotonic())["outbox"]["dropped"] == 0
+
+
+def test_the_agent_is_killed_again_and_again(
+    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View
+) -> None:
+    """Whatever a crash leaves behind, the next agent settles it: in the end the broker says what the engine does."""
+    broker = own_broker()
+    viewer = view(broker)
+    kept = [fake_engine.run(f"kept-{number}") for number in range(20)]
+    for number in range(5):
+        again = time.monotonic()
+        running = watch(fake_engine, broker, topics={"forget_removed": 1})
+        gone = [fake_engine.run(f"gone-{number}-{one}") for one in range(5)]
+        viewer.usages(kept[0].name, timeout=LONG, after=again)
+        running.kill()
+        for container in gone:
+            fake_engine.destroy(container)
+    again = time.monotonic()
+    watch(fake_engine, broker, topics={"forget_removed": 1})
+    for container in kept:
+        viewer.usages(container.name, timeout=LONG, after=again)
+        assert set(viewer.statuses(container.name)) == {"running"}
+    wait_until(lambda: not named(broker, "gone"), LONG, "what is gone is not forgotten")
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """Give something that closes what it is given."""
+    with ExitStack() as made:
+        yield made
+
+
+def test_the_agent_is_started_twice(
+    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, stack: ExitStack
+) -> None:
+    """Two agents under one client id do not throw each other out for ever, and say what is wrong and what to do.
+
+    Each comes back after a wait that grows from one time to the next, whether or not the broker says why.
+    """
+    broker = own_broker()
+    viewer = stack.enter_context(closing(Viewer(broker.url)))  # unchecked: the counters of two do not add up
+    fake_engine.run("web")
+    backoff = {"base": 1, "factor": 4, "cap": 60}
+    same = {"client_id": "usage-agent-h"}
+    both = [watch(fake_engine, broker, broker=same, backoff=backoff)]
+    viewer.usages("web", 7)
+    both.append(watch(fake_engine, broker, broker=same, backoff=backoff))
+    for running in both:
+        running.wait_for_line(ANOTHER_CLIENT, LONG)
+        running.wait_for_line(ANOTHER_AGENT, LONG)
+    calm = time.monotonic() + 30
+    wait_until(lambda: time.monotonic() > calm, LONG, "time stands still")
+    assert broker.log.count("usage-agent-h already connected") <= 12, "they fight"  # after 1, 4 and 16 s, each
+    for running in both:
+        assert len([line for line in running.lines if " warning " in line]) <= 12
+    assert both[0].stop() == 0
+    left = time.monotonic()
+    viewer.usages("web", 3, LONG, after=left)
+    wait_until(lambda: said(broker, "web") == said(broker) == "running", LONG, "what the one left behind stays")
+
+
+def test_two_hosts_have_one_name(
+    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, stack: ExitStack
+) -> None:
+    """Two agents with client ids of their own speak over each other: the second says so at its start, once."""
+    broker = own_broker()
+    viewer = stack.enter_context(closing(Viewer(broker.url)))  # unchecked: the counters of two do not add up
+    fake_engine.run("web")
+    first = watch(fake_engine, broker)
+    viewer.usages("web")
+    second = watch(fake_engine, broker)
+    second.wait_for_line(ANOTHER_AGENT)
+    viewer.counters(after=time.monotonic() + 2)
+    assert len(second.wait_for_line(ANOTHER_AGENT)) == 1
+    assert " warning " not in first.log
+
+
+def said(broker: Mosquitto, container: str = "") -> Any:
+    """The status that is retained of a container, or of the agent."""
+    topic = f"{ROOT}/{container}/status" if container else f"{ROOT}/status"
+    return json.loads(retained(broker.url, topic)[topic])["status"]
+
+
+def named(broker: Mosquitto, start: str) -> list[str]:
+    """The topics that are retained of containers whose names begin so."""
+    return [topic for topic in retained(broker.url, f"{ROOT}/+/status") if topic.split("/")[2].startswith(start)]
