@@ -61,6 +61,8 @@ class Service:
             "interval": config.agent.interval,
         }
         self._ending = Cancel()
+        self._speaking = threading.Lock()
+        self._said_all = False
         self._defect = False
         self._pulse = Pulse()
         self._systemd = Systemd(os.environ)
@@ -94,7 +96,7 @@ class Service:
             except BrokerError as error:
                 log.error("%s", error)  # noqa: TRY400  # the message says all, with the remedy
                 return 1
-            self._outbox.announce(self._messages.agent_status(self._status))
+            self._say(self._status)
             publisher = self._spawn("publisher", self._publisher.run)
             self._spawn("events", self._follower.run)
             log.info("usage-agent %s: %s every %g s", __version__, self._config.agent.host, self._config.agent.interval)
@@ -149,7 +151,7 @@ class Service:
             self._outbox.wait_idle((deadline - time.monotonic()) / 2)
         self._supervisor.farewell()
         self._outbox.close()
-        self._outbox.announce(self._messages.agent_status(self._stopped("exit")))
+        self._say(self._stopped("exit"), last=True)
         self._publisher.stop(deadline)
         publisher.join(max(deadline - time.monotonic(), 0) + 1)
         self._heartbeat.remove()
@@ -194,7 +196,14 @@ class Service:
         )
         log.info("engine %s, API %s, cgroup v%s; source %s", *_words(info), source.name)
         self._status = {**self._status, "time": format_time(time.time_ns()), "engine": info, "source": source.name}
-        self._outbox.announce(self._messages.agent_status(self._status))
+        self._say(self._status)
+
+    def _say(self, status: AgentStatus, last: bool = False) -> None:
+        """Say how the agent stands; nothing after the last word, though an engine may answer after that."""
+        with self._speaking:
+            if not self._said_all:
+                self._said_all = last
+                self._outbox.announce(self._messages.agent_status(status))
 
     def _will(self) -> Message:
         return self._messages.agent_status(self._stopped("connection lost"))

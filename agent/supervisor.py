@@ -43,6 +43,7 @@ class Supervisor:
         self._looking = 0  # containers with something in their queue
         self._collecting: Collecting | None = None
         self._listed = False
+        self._stopped = False
 
     def start(self, collecting: Collecting) -> None:
         """Begin, or go on with another engine or source: collectors that start from now on use it."""
@@ -54,6 +55,7 @@ class Supervisor:
         """Stop looking, then collecting. Returns at once; nothing is published afterwards."""
         self._workers.stop()
         with self._lives.lock:
+            self._stopped = True
             for collector in self.collectors:
                 collector.stop()
 
@@ -139,7 +141,7 @@ class Supervisor:
 
     def _settle_ghosts(self) -> None:
         with self._lives.lock:
-            complete = self._listed and not self._looking
+            complete = self._listed and not self._looking and not self._stopped
         if complete:
             self._ghosts.settle()
 
@@ -148,8 +150,8 @@ class Supervisor:
         found, exists = self._inspect(life, event)
         action = event.action if event else ""
         with self._lives.lock:
-            if self._lives.get(life.id) is not life:
-                return  # it was found to be gone before this event's turn came
+            if self._stopped or self._lives.get(life.id) is not life:
+                return  # the engine answered too late, or it was found to be gone before this event's turn came
             before = life.container
             if found is None and before is None and event and action == "start":
                 found = from_event(event)  # it came and went: all there is to know is what the event said

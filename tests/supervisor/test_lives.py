@@ -6,6 +6,7 @@ import pytest
 from conftest import ExpectWarnings
 from parts.fake_engine import Answer, FakeContainer, FakeEngine
 from parts.fake_http import json_answer
+from parts.processes import wait_until
 
 from supervisor.stage import Stage, settled
 
@@ -378,6 +379,23 @@ def test_an_answer_about_another_container(stage: Callable[..., Stage], fake_eng
     one.wait(lambda: len(one.usages()) >= 1)
     one.wait_for_look(other.id)
     assert {said.payload["container"]["id"] for said in one.about("web", usages=True)} == {web.id}
+
+
+def test_nothing_is_said_after_the_farewell(stage: Callable[..., Stage], fake_engine: FakeEngine) -> None:
+    """The engine may answer late: what it says of a container then comes after the agent's last word and is not told."""
+    one = stage()
+    settled(one)
+    late = fake_engine.script("/containers/{id}/json", Answer(delay=1, hang_up=True), times=1)
+    web = fake_engine.create("web")
+    fake_engine.begin(web)
+    wait_until(lambda: late.used == 1, 20, "nobody asks")
+    one.close()
+    one.supervisor.farewell()
+    life = one.lives.get(web.id)
+    assert life is not None
+    wait_until(lambda: not life.busy, 20, "the worker does not come back")
+    assert one.about("web", usages=True) == []
+    assert one.supervisor.collectors == []
 
 
 def test_farewell(stage: Callable[..., Stage], fake_engine: FakeEngine) -> None:
