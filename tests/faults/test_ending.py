@@ -1,0 +1,148 @@
+"""SIGTERM at any moment, whatever is broken then: the agent ends in time, and what it leaves behind is true."""
+
+import json
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from parts.agent import RunningAgent
+from parts.fake_engine import Answer, FakeEngine
+from parts.mosquitto import Mosquitto
+from parts.processes import wait_until
+from parts.subscriber import retained
+from parts.viewer import ROOT, Viewer
+
+Watch = Callable[..., RunningAgent]
+OwnBroker = Callable[..., Mosquitto]
+Break = Callable[[], None]
+
+STATES = ("up", "down", "frozen")
+IN_TIME = 2 + 2 + 3  # shutdown.timeout, what the contract adds, a busy machine
+LONG = 60.0
+
+
+class Moment:
+    """Brings an agent to a moment, breaks what is to be broken, and asks it to end; the chance is seeded."""
+
+    def __init__(self, fake: FakeEngine, broker: Mosquitto, start: Callable[[], RunningAgent], seed: str) -> None:
+        self._fake, self._broker, self._start = fake, broker, start
+        self._chance = random.Random(seed)
+
+    def connecting(self, breaking: Break) -> RunningAgent:
+        """It has just been started."""
+        breaking()
+        running = self._start()
+        running.wait_for_line("usage-agent .* every")
+        self._pass(1.5)
+        running.signal(signal.SIGTERM)
+        return running
+
+    def backing_off(self, breaking: Break) -> RunningAgent:
+        """It has worked, and may wait by now for what is broken."""
+        running = self._working()
+        breaking()
+        self._pass(4)
+        running.signal(signal.SIGTERM)
+        return running
+
+    def draining(self, breaking: Break) -> RunningAgent:
+        """It is ending already, when things break."""
+        running = self._working()
+        running.signal(signal.SIGTERM)
+        running.wait_for_line("ending within")
+        self._pass(0.1)
+        breaking()
+        return running
+
+    def in_a_burst(self, breaking: Break) -> RunningAgent:
+        """Containers come and go."""
+        running = self._working()
+        bursting = threading.Thread(target=self._burst)
+        bursting.start()
+        self._pass(0.5)
+        running.signal(signal.SIGTERM)
+        breaking()
+        bursting.join()
+        return running
+
+    def _working(self) -> RunningAgent:
+        running = self._start()
+        viewer = Viewer(self._broker.url)
+        for container in list(self._fake.containers.values()):
+            viewer.usages(container.name, timeout=LONG)
+        viewer.close()
+        return running
+
+    def _burst(self) -> None:
+        for number in range(100):
+            brief = self._fake.run(f"brief-{number}")
+            if number % 2:
+                self._fake.destroy(brief)
+
+    def _pass(self, most: float) -> None:
+        threading.Event().wait(self._chance.uniform(0, most))
+
+
+@pytest.mark.parametrize("moment", ["connecting", "backing_off", "draining", "in_a_burst"])
+@pytest.mark.parametrize("engine_is", STATES)
+@pytest.mark.parametrize("broker_is", STATES)
+def test_the_end(
+    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, engine_is: str, broker_is: str, moment: str
+) -> None:
+    """In time, with 0, and with `stopped` retained for the agent and each container wherever the broker is there.
+
+    One that is frozen until the agent has gone may publish the will instead, and nothing of the containers.
+    """
+    broker = own_broker()
+    for number in range(20):
+        fake_engine.run(f"web-{number}")
+
+    def breaking() -> None:
+        nothing: Break = lambda: None  # noqa: E731
+        {"up": nothing, "down": fake_engine.stop, "frozen": fake_engine.freeze}[engine_is]()
+        {"up": nothing, "down": broker.kill, "frozen": broker.freeze}[broker_is]()
+
+    at = Moment(fake_engine, broker, lambda: watch(fake_engine, broker), f"{moment} {engine_is} {broker_is}")
+    running: RunningAgent = getattr(at, moment)(breaking)
+    asked = time.monotonic()
+    assert running.wait() == 0
+    assert time.monotonic() - asked < IN_TIME
+    assert "defect" not in running.log
+    if broker_is == "frozen":
+        broker.thaw()
+        wait_until(lambda: f"{ROOT}/status" not in still_running(broker), LONG, "the will is not published")
+    if broker_is == "up":
+        assert still_running(broker) == [], f"\n{running.log}"
+
+
+def test_the_engine_answers_after_the_end(fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch) -> None:
+    """An agent that has said its last word does not say that it runs when a slow engine answers at last."""
+    broker = own_broker()
+    broker.freeze()
+    held = Answer(delay=0.5, chunks=fake_engine.events.stream(None))
+    fake_engine.script("/events", held, times=1)
+    running = watch(fake_engine, broker, shutdown={"timeout": 4})
+    wait_until(lambda: fake_engine.requests["/events"], LONG, "nobody asks for events")
+    fake_engine.freeze()
+    running.signal(signal.SIGTERM)
+    running.wait_for_line("ending within")
+    fake_engine.thaw()
+    threading.Event().wait(0.5)
+    broker.thaw()
+    assert running.wait() == 0
+    assert said(broker)[f"{ROOT}/status"]["reason"] == "exit"
+
+
+def still_running(broker: Mosquitto) -> list[str]:
+    """The topics at which somebody is said to run."""
+    return [topic for topic, status in said(broker).items() if status["status"] == "running"]
+
+
+def said(broker: Mosquitto) -> dict[str, Any]:
+    """All statuses that are retained."""
+    found = retained(broker.url, f"{ROOT}/status", f"{ROOT}/+/status")
+    return {topic: json.loads(payload) for topic, payload in found.items() if payload}
