@@ -37,6 +37,8 @@ class Received:
 class Subscriber:
     """A client of MQTT 5 that keeps every message of its filters and comes back when the broker does."""
 
+    qos = 1
+
     def __init__(self, url: str, *filters: str, username: str | None = None, password: str | None = None) -> None:
         self.messages: list[Received] = []
         self._filters = filters or ("#",)
@@ -76,6 +78,10 @@ class Subscriber:
         """Wait for `count` messages on one topic."""
         return self.wait_for(lambda message: message.topic == topic, timeout, count, after)
 
+    def keep(self, message: Received) -> None:
+        """Take in a message, in the client's thread and under a lock; who cannot keep them all does something else."""
+        self.messages.append(message)
+
     def publish(self, topic: str, payload: bytes | str, retain: bool = False) -> None:
         """Publish something, and return when the broker has it."""
         self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(20)
@@ -87,7 +93,7 @@ class Subscriber:
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if not reason.is_failure:
-            client.subscribe([(topic, 1) for topic in self._filters])
+            client.subscribe([(topic, self.qos) for topic in self._filters])
 
     def _on_subscribe(self, *_: Any) -> None:
         with self._news:
@@ -96,9 +102,7 @@ class Subscriber:
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         with self._news:
-            self.messages.append(
-                Received(message.topic, bytes(message.payload), message.retain, message.qos, time.monotonic())
-            )
+            self.keep(Received(message.topic, bytes(message.payload), message.retain, message.qos, time.monotonic()))
             self._news.notify_all()
 
 

@@ -26,6 +26,36 @@ def _validators() -> dict[str, Any]:
 VALIDATORS = _validators()
 
 
+class Law:
+    """Holds every payload to the schema, the counters to their sum, and what is counted to only ever grow."""
+
+    def __init__(self) -> None:
+        self._started_at = ""
+        self._grown: dict[str, float] = {}
+
+    def hold(self, message: Received) -> None:
+        """Fail where a message, the next in order, breaks the law."""
+        if not message.payload:
+            return
+        kind = kind_of(message)
+        VALIDATORS[kind].validate(message.json)
+        if kind == "AgentStatus" and message.json["started_at"] != self._started_at:
+            self._started_at = message.json["started_at"]
+            self._grown = {}  # another agent
+        if kind == "AgentCounters":
+            self._hold_counters(message.json)
+
+    def _hold_counters(self, counters: Any) -> None:
+        outbox = counters["outbox"]
+        assert outbox["added"] == outbox["sent"] + outbox["dropped"] + outbox["waiting"], counters
+        assert outbox["waiting"] <= outbox["capacity"], counters
+        counted = {name: outbox[name] for name in ("added", "sent", "dropped")} | counters["broker"]
+        counted |= counters["engine"]
+        counted["uptime"] = counters["uptime"]
+        assert all(counted[name] >= self._grown.get(name, 0) for name in counted), (self._grown, counted)
+        self._grown = counted
+
+
 class Viewer(Subscriber):
     """Subscribes to all that an agent on host `h` says; counts usages as they come."""
 
@@ -67,27 +97,17 @@ class Viewer(Subscriber):
         return max(came, default=0) - len(came)
 
     def check(self) -> None:
-        """Hold every payload to the schema, the counters to the law, and what is counted to only ever grow."""
-        grown: dict[str, float] = {}
+        """Hold everything that came to the law."""
+        law = Law()
         for message in list(self.messages):
-            if not message.payload:
-                continue
-            level = message.topic.removeprefix(f"{ROOT}/")
-            kind = {"status": "AgentStatus", "agent": "AgentCounters"}.get(
-                level, "Usage" if level.endswith("/usage") else "ContainerStatus"
-            )
-            VALIDATORS[kind].validate(message.json)
-            if kind == "AgentCounters":
-                outbox = message.json["outbox"]
-                assert outbox["added"] == outbox["sent"] + outbox["dropped"] + outbox["waiting"]
-                assert outbox["waiting"] <= outbox["capacity"]
-                counted = {name: outbox[name] for name in ("added", "sent", "dropped")} | message.json["broker"]
-                counted |= message.json["engine"]
-                counted["uptime"] = message.json["uptime"]
-                if counted["uptime"] < grown.get("uptime", 0):
-                    grown = {}  # another agent
-                assert all(counted[name] >= grown.get(name, 0) for name in counted)
-                grown = counted
+            law.hold(message)
+
+
+def kind_of(message: Received) -> str:
+    """The name of the payload's definition in the schema, by the topic."""
+    level = message.topic.removeprefix(f"{ROOT}/")
+    kinds = {"status": "AgentStatus", "agent": "AgentCounters"}
+    return kinds.get(level, "Usage" if level.endswith("/usage") else "ContainerStatus")
 
 
 def word(message: Received) -> str:
