@@ -1,0 +1,49 @@
+"""A minute of what `scripts/soak` does for hours, and that its faults are a function of the seed."""
+
+import os
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from soak.faults import LIVES, PARTS, Faults
+
+TESTS = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.engine
+@pytest.mark.broker
+@pytest.mark.timeout(420)
+def test_a_short_soak() -> None:
+    """Ten faults within a minute, whichever they are: every law holds, and everything is ended."""
+    command = [sys.executable, "-m", "soak", "1", "--seed", "1", "--containers", "5", "--faults", "10"]
+    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "every law held" in done.stdout
+
+
+def test_the_faults_are_a_function_of_the_seed() -> None:
+    """The same seed, the same faults in the same order at the same time; another seed, others."""
+    first, again, other = (list(islice(Faults(seed, 5), 500)) for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_every_fault_happens_and_only_where_it_can() -> None:
+    """Time goes forward, what is mended was broken, and in the long run everything happens that can."""
+    steps = list(islice(Faults(3, 5), 3000))
+    assert [step.at for step in steps] == sorted(step.at for step in steps)
+    broken: set[str] = set()
+    for step in steps:
+        if step.mends:
+            broken.remove(step.whom)
+        else:
+            assert step.whom not in broken
+            if any(mend for what, mend in PARTS.get(step.whom, ()) if what == step.what):
+                broken.add(step.whom)
+        if step.whom.startswith("c0"):
+            assert step.what == "die" or "engine" not in broken
+    everything = {what for faults in PARTS.values() for what, _ in faults} | {"rename"}
+    everything |= {what for ways in LIVES.values() for what in ways}
+    assert everything <= {step.what for step in steps}
