@@ -142,7 +142,8 @@ class Connection:
             self._read()
         if events & select.POLLOUT:
             self._client.loop_write()
-        self._client.loop_misc()
+        if self._heard.connack is not None:  # before, paho would hang up after the keepalive, as if the broker had
+            self._client.loop_misc()
         if self._client.socket() is None:
             raise self._ended()
 

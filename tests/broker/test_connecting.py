@@ -198,6 +198,13 @@ def test_no_mqtt_there(peer: Peer) -> None:
     assert [packet.level for packet in peer.seen(CONNECT)] == [5, 4]
 
 
+def test_silence_is_not_hanging_up(peer: Peer) -> None:
+    """A frozen broker is called frozen also by an agent with a short keepalive, and not asked for an older version."""
+    peer.answer = lambda _: b""
+    assert "is it frozen?" in str(error(peer.url, keepalive=1))
+    assert [packet.level for packet in peer.seen(CONNECT)] == [5]
+
+
 @pytest.mark.parametrize("refusal", [connack(5, 0x84), connack(4, 1), None])
 def test_old_broker(peer: Peer, publish: Publish, refusal: bytes | None) -> None:
     """A broker that does not know MQTT 5 and says so in either way, or hangs up, gets 3.1.1, at once."""
