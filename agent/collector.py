@@ -64,6 +64,7 @@ class Collector:
         self._publishing = threading.Lock()
         self._backoff = Backoff(common.backoff.base, common.backoff.factor, common.backoff.cap)
         self._waiting_for: str | None = None
+        self._last: Reading | None = None  # outlives an error: the first usage after it covers the time in between
         self._thread = threading.Thread(target=self._run, name=f"collector-{container_id[:12]}", daemon=True)
 
     def start(self) -> None:
@@ -102,7 +103,7 @@ class Collector:
     def _collect(self) -> None:
         common = self._common
         readings = common.source.readings(self._container_id, common.interval, self._cancel)
-        for measurements in islice(usages(self._watched(readings), common.core_mhz), common.limit):
+        for measurements in islice(usages(self._watched(readings), common.core_mhz, self._last), common.limit):
             self._recovered()
             with self._publishing:
                 if not self._cancel.is_set():
@@ -115,6 +116,7 @@ class Collector:
         self._common.pulse.promise(self._thread.name, within)
         for reading in readings:
             self._common.pulse.promise(self._thread.name, within)
+            self._last = reading
             yield reading
 
     def _recovered(self) -> None:

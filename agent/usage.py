@@ -104,9 +104,13 @@ def measure(previous: Reading, current: Reading, core_mhz: float | None) -> Meas
     return result
 
 
-def usages(readings: Iterable[Reading], core_mhz: float | None) -> Iterator[Measurements]:
-    """Yield a usage for each two neighbouring readings; where there can be none, the later is the new start."""
-    previous = None
+def usages(
+    readings: Iterable[Reading], core_mhz: float | None, previous: Reading | None = None
+) -> Iterator[Measurements]:
+    """Yield a usage for each two neighbouring readings; where there can be none, the later is the new start.
+
+    `previous` is the last reading of before, if there was one.
+    """
     for current in readings:
         measurements = measure(previous, current, core_mhz) if previous is not None else None
         previous = current

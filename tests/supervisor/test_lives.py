@@ -1,6 +1,7 @@
 """What subscribers are told of a container, through all that can happen to it."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from conftest import ExpectWarnings
@@ -312,6 +313,24 @@ def test_the_engine_restarts_and_containers_live_on(
     one.wait(lambda: len(one.usages()) >= before + 2)
     assert [said.word for said in one.about("web")] == ["running"]
     assert one.usages() == list(range(1, len(one.usages()) + 1))
+
+
+def test_the_time_without_an_engine_is_covered(
+    stage: Callable[..., Stage], fake_engine: FakeEngine, expected_warnings: ExpectWarnings
+) -> None:
+    """What a container used while the engine was away is in the first usage after it: they follow without a gap."""
+    expected_warnings("looking for it every")
+    one = stage()
+    fake_engine.run("web")
+    one.wait(lambda: len(one.usages()) >= 1)
+    fake_engine.stop()
+    one.wait_for_trouble()
+    before = len(one.usages())
+    fake_engine.start()
+    one.wait(lambda: len(one.usages()) >= before + 2)
+    usages = [said.payload for said in one.about("web", usages=True) if said.word == "usage"]
+    for earlier, later in pairwise(usages):
+        assert later["timestamp"] / 1e9 - later["interval"] == pytest.approx(earlier["timestamp"] / 1e9, abs=0.001)
 
 
 def test_the_engine_restarts_and_containers_do_not(
