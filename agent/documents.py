@@ -9,33 +9,26 @@ from typing import Any, cast
 
 import orjson
 
+from agent import figures
 from agent.escape import shown
+from agent.figures import BEYOND, count
 from agent.payloads import BlockIo, Memory, Network, Pids
 from agent.times import format_time, parse_time
 from agent.usage import CpuReading, Reading
 
-__all__ = ["ContainerNotRunning", "NoReading", "format_time", "parse_time", "reading"]
+__all__ = ["ContainerNotRunning", "NoReading", "format_time", "interfaces", "parse_time", "reading"]
 
-_BEYOND = 1 << 63  # no honest counter gets there, and neither JSON writers nor databases take more
-_UNLIMITED = 1 << 62  # "no limit" is 2^64-1 on cgroup v2, and 2^63 less one page on v1
 _MOST_CPUS = 1 << 16
 
 _NETWORK = tuple("rx_bytes tx_bytes rx_packets tx_packets rx_errors tx_errors rx_dropped tx_dropped".split())  # noqa: SIM905
-_MEASURED_MEMORY = (
-    ("rss", "RSS"),
-    ("cache", "Cache"),
-    ("swap", "Swap"),
-    ("usage", "Usage"),
-    ("max_usage", "Max Usage"),
-)
 
 
 class NoReading(ValueError):  # a noun of the domain: most often it is news, not a fault
-    """The engine's document cannot be used; the message says what was wrong with it."""
+    """There is no reading to be had; the message says what was wrong with what there is instead."""
 
 
 class ContainerNotRunning(NoReading):
-    """The document of a container that does not run: engines answer it with zeros, in a stream for ever."""
+    """The container does not run: engines answer that with zeros, in a stream for ever, and the kernel with ENODEV."""
 
 
 def reading(raw: bytes, arrived: float) -> Reading:
@@ -59,9 +52,9 @@ def reading(raw: bytes, arrived: float) -> Reading:
     return Reading(time, arrived, cpu, memory, _network(document), _block_io(document), pids)
 
 
-def _count(value: object) -> int | None:
-    # `type`, not isinstance: true is an int to Python.
-    return value if type(value) is int and 0 <= value < _BEYOND else None
+def interfaces(raw: bytes) -> frozenset[str]:
+    """Return the names of the network interfaces that a stats document lists; `reading` tells whether it is one."""
+    return frozenset(_part(orjson.loads(raw), "networks"))
 
 
 def _podman(document: dict[str, Any]) -> bool:
@@ -83,7 +76,7 @@ def _time(document: dict[str, Any]) -> int:
         time = parse_time(text)
     except ValueError as error:
         raise NoReading(f"read: {error}") from error
-    if not 0 <= time < _BEYOND:
+    if not 0 <= time < BEYOND:
         raise NoReading(f"read: not a time a clock can show: {text!r}")
     return time
 
@@ -91,12 +84,12 @@ def _time(document: dict[str, Any]) -> int:
 def _cpu(document: dict[str, Any]) -> CpuReading:
     cpu = _part(document, "cpu_stats")
     usage = _part(cpu, "cpu_usage")
-    total = _count(usage.get("total_usage"))
+    total = count(usage.get("total_usage"))
     if total is None:
         raise NoReading(f"cpu_stats.cpu_usage.total_usage: not a counter: {shown(usage.get('total_usage'))}")
-    kernel, user = _count(usage.get("usage_in_kernelmode")), _count(usage.get("usage_in_usermode"))
-    system = _count(cpu.get("system_cpu_usage")) or None
-    processors = _count(document.get("num_procs"))
+    kernel, user = count(usage.get("usage_in_kernelmode")), count(usage.get("usage_in_usermode"))
+    system = count(cpu.get("system_cpu_usage")) or None
+    processors = count(document.get("num_procs"))
     if processors and system is None:
         return _windows_cpu(total, kernel, user, processors)
     # Podman does not look: its zeros stand for nothing, however often the container was throttled.
@@ -107,18 +100,18 @@ def _cpu(document: dict[str, Any]) -> CpuReading:
         user=user,
         system=system,
         online=_online(cpu.get("online_cpus"), usage.get("percpu_usage")),
-        throttled_periods=_count(throttling.get("throttled_periods")),
-        throttled_time=_count(throttling.get("throttled_time")),
+        throttled_periods=count(throttling.get("throttled_periods")),
+        throttled_time=count(throttling.get("throttled_time")),
     )
 
 
 def _windows_cpu(total: int, kernel: int | None, user: int | None, processors: int) -> CpuReading:
     """Windows counts in 100 ns, knows no host's CPU time, and its throttling zeros are nobody's measurement."""
     total *= 100
-    if total >= _BEYOND:
+    if total >= BEYOND:
         raise NoReading(f"cpu_stats.cpu_usage.total_usage: beyond any counter: {total // 100}")
-    kernel = None if kernel is None else _count(kernel * 100)
-    user = None if user is None else _count(user * 100)
+    kernel = None if kernel is None else count(kernel * 100)
+    user = None if user is None else count(user * 100)
     return CpuReading(total, kernel, user, None, min(processors, _MOST_CPUS), None, None)
 
 
@@ -137,55 +130,28 @@ def _memory(stats: dict[str, Any], podman: bool) -> Memory | None:
         return None
     details = _part(stats, "stats")
     found = {
-        "usage": _count(stats.get("usage")),
+        "usage": count(stats.get("usage")),
         # Podman up to 4.2 gives the limit for the peak.
-        "max_usage": None
-        if podman and stats.get("max_usage") == stats.get("limit")
-        else _count(stats.get("max_usage")),
-        "rss": _count(details.get("rss", details.get("anon"))),
-        "cache": _count(details.get("cache", details.get("file"))),
-        "swap": _count(details.get("swap")),
-        "mapped_file": _count(details.get("mapped_file", details.get("file_mapped"))),
-        "limit": _limit(stats.get("limit")),
+        "max_usage": None if podman and stats.get("max_usage") == stats.get("limit") else count(stats.get("max_usage")),
+        "rss": count(details.get("rss", details.get("anon"))),
+        "cache": count(details.get("cache", details.get("file"))),
+        "swap": count(details.get("swap")),
+        "mapped_file": count(details.get("mapped_file", details.get("file_mapped"))),
+        "limit": figures.limit(stats.get("limit")),
     }
-    memory = cast(Memory, {field: value for field, value in found.items() if value is not None})
-    if "usage" in memory:
-        memory["used"] = _used(memory["usage"], details)
-        if "limit" in memory:
-            memory["percent"] = memory["used"] / memory["limit"] * 100
-    return _with_measured(memory)
-
-
-def _used(usage: int, details: dict[str, Any]) -> int:
-    """Leave out the page cache that would be given back first, as `docker stats` does."""
-    for name in ("total_inactive_file", "inactive_file"):  # cgroup v1, with its children; v2
-        inactive = _count(details.get(name))
-        if inactive is not None and inactive < usage:
-            return usage - inactive
-    return usage
+    inactive = ("total_inactive_file", "inactive_file")  # cgroup v1, with its children; v2
+    return figures.memory(found, *(count(details.get(name)) for name in inactive))
 
 
 def _windows_memory(stats: dict[str, Any]) -> Memory | None:
     memory: Memory = {}
-    if (usage := _count(stats.get("commitbytes"))) is not None:
+    if (usage := count(stats.get("commitbytes"))) is not None:
         memory["usage"] = usage
-    if (peak := _count(stats.get("commitpeakbytes"))) is not None:
+    if (peak := count(stats.get("commitpeakbytes"))) is not None:
         memory["max_usage"] = peak
-    if (working := _count(stats.get("privateworkingset"))) is not None:
+    if (working := count(stats.get("privateworkingset"))) is not None:
         memory["rss"] = memory["used"] = working  # `docker stats` shows the private working set
-    return _with_measured(memory)
-
-
-def _with_measured(memory: Memory) -> Memory | None:
-    measured = [name for field, name in _MEASURED_MEMORY if field in memory]
-    if not measured:
-        return None
-    memory["measured"] = measured
-    return memory
-
-
-def _limit(value: object) -> int | None:
-    return value if type(value) is int and 0 < value < _UNLIMITED else None
+    return figures.with_measured(memory)
 
 
 def _network(document: dict[str, Any]) -> Network | None:
@@ -210,7 +176,7 @@ def _sum(interfaces: Collection[object], field: str) -> int | None:
         if type(value) is not int or value < 0:
             return None
         total += value
-    return total if interfaces and total < _BEYOND else None
+    return total if interfaces and total < BEYOND else None
 
 
 def _block_io(document: dict[str, Any]) -> BlockIo | None:
@@ -221,23 +187,13 @@ def _block_io(document: dict[str, Any]) -> BlockIo | None:
         # Whole words: Podman lists rios and wios, counts of operations, among the bytes.
         operation = operation.lower() if isinstance(operation, str) else ""
         if operation in ("read", "write"):
-            total, value = totals.get(operation, 0), _count(entry.get("value"))
+            total, value = totals.get(operation, 0), count(entry.get("value"))
             totals[operation] = None if total is None or value is None else total + value
     storage = _part(document, "storage_stats")  # Windows
-    read = _count(totals.get("read", storage.get("read_size_bytes")))
-    write = _count(totals.get("write", storage.get("write_size_bytes")))
-    block_io: BlockIo = {}
-    if read is not None:
-        block_io["read_bytes"] = read
-    if write is not None:
-        block_io["write_bytes"] = write
-    return block_io or None
+    read = count(totals.get("read", storage.get("read_size_bytes")))
+    write = count(totals.get("write", storage.get("write_size_bytes")))
+    return figures.block_io(read, write)
 
 
 def _pids(stats: dict[str, Any]) -> Pids | None:
-    pids: Pids = {}
-    if (current := _count(stats.get("current"))) is not None:
-        pids["current"] = current
-    if (limit := _limit(stats.get("limit"))) is not None:
-        pids["limit"] = limit
-    return pids or None
+    return figures.pids(count(stats.get("current")), figures.limit(stats.get("limit")))
