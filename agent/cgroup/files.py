@@ -1,0 +1,98 @@
+"""The kernel's files: opened once, and read anew from their beginning as often as one likes.
+
+Opening, reading and closing costs about three times what reading alone does.
+"""
+
+import errno
+import os
+
+from agent.documents import ContainerNotRunning, NoReading
+
+SIZE = 1 << 16  # bytes; more than any of these files has in one record
+PAGE = 4096  # bytes; of a list of records the kernel hands over as many at once as fit in here
+
+# What reading a file says whose cgroup or process is gone.
+_ENDED = (errno.ENODEV, errno.ESRCH)
+
+
+class KernelUnreadable(NoReading):
+    """The kernel's files cannot be used; the message names file and remedy. It says nothing about the container."""
+
+
+class KernelFile:
+    """One of them."""
+
+    __slots__ = ("_fd", "path")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def read(self) -> bytes:
+        """Return what it says now. Raises ContainerNotRunning, and KernelUnreadable."""
+        try:
+            content = os.pread(self._fd, SIZE, 0)
+            if len(content) > PAGE // 2:
+                while more := os.pread(self._fd, SIZE, len(content)):
+                    content += more
+        except OSError as error:
+            if error.errno in _ENDED:
+                raise ContainerNotRunning(f"{self.path} is gone: the container does not run") from error
+            raise KernelUnreadable(f"{self.path} cannot be read: {error.strerror}") from error
+        return content
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._fd)
+
+
+class Files:
+    """Opens files, and closes all of them together."""
+
+    def __init__(self) -> None:
+        self._open: list[KernelFile] = []
+
+    def find(self, path: str) -> KernelFile | None:
+        """Open a file that not every kernel has. Raises KernelUnreadable where it is there and cannot be opened."""
+        try:
+            self._open.append(KernelFile(path))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise KernelUnreadable(f"{path} cannot be opened: {error.strerror}{_remedy(error)}") from error
+        return self._open[-1]
+
+    def open(self, path: str) -> KernelFile:
+        """Open a file that has to be there. Raises KernelUnreadable."""
+        if found := self.find(path):
+            return found
+        raise KernelUnreadable(f"{path} is not there")
+
+    def close(self) -> None:
+        """Close them."""
+        while self._open:
+            self._open.pop().close()
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "; raise the limit of open files (LimitNOFILE=, ulimit -n): a container needs a dozen"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "; let the agent's user read it (a sandbox or a security module forbids it)"
+    return ""
+
+
+def number(file: KernelFile | None) -> int | None:
+    """Return the one number of a file; None where there is no such file, and for "max"."""
+    if file is None:
+        return None
+    content = file.read()
+    return None if content.startswith(b"max") else int(content)
+
+
+def table(file: KernelFile | None) -> dict[bytes, int]:
+    """Return the numbers of a file by the words that they stand behind; none where there is no such file."""
+    if file is None:
+        return {}
+    words = file.read().split()
+    return dict(zip(words[::2], map(int, words[1::2]), strict=True))

@@ -1,0 +1,1 @@
+"""The third source: the kernel's files."""
