@@ -1,10 +1,12 @@
 """`usage-agent check`: tries everything the agent needs, one line for each, with the remedy for what does not work."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 from agent.cancel import Cancel
+from agent.choice import Auto, choose
 from agent.config import EMBEDDED, Config
 from agent.containers.container import Container, Selection, described
 from agent.dialing import probe
@@ -12,7 +14,7 @@ from agent.documents import NoReading
 from agent.engine import Engine, EngineError
 from agent.escape import escape
 from agent.mqtt.failures import BrokerError
-from agent.sources import Source, choose
+from agent.sources import Source
 from agent.usage import Reading
 
 ENGINE, BROKER = 3, 4  # exit codes; the configuration's is 2
@@ -26,8 +28,6 @@ def check(config: Config, path: Path | None) -> int:
     """
     where = path or "no file, the defaults and the environment"
     _line("ok", "configuration", f"{where}: {config.agent.host}, every {config.agent.interval:g} s")
-    if config.agent.interval < FASTEST:
-        _line("note", "configuration", f"agent.interval: usages come every {FASTEST:g} s, as often as the engine reads")
     codes = (_check_engine(config), _check_broker(config))
     return next((code for code in codes if code), 0)
 
@@ -51,15 +51,22 @@ def _check_readings(config: Config, engine: Engine, source: Source) -> None:
     running = [row for row in engine.containers() if row.get("State") in ("running", "paused")]
     containers = [described(engine.inspect(row["Id"]), row["Id"]) for row in running]
     selected = [container for container in containers if selection.selects(container.name, container.labels)]
-    _line("ok", "containers", f"{len(running)} running, {len(selected)} of them selected; source {source.name}")
     with ThreadPoolExecutor(16) as pool:  # older engines take a second for each
         first = partial(_first, source, config.agent.interval)
-        for container, reading in [(container, pool.submit(first, container)) for container in selected]:
-            _line(*_judge(container, reading))
+        readings = [(container, pool.submit(first, container)) for container in selected]
+    # By now it is clear whether the kernel's files can be used.
+    _line("ok", "containers", f"{len(running)} running, {len(selected)} of them selected; source {source.name}")
+    if isinstance(source, Auto) and source.trouble:
+        _line("note", "source", f"not kernel, or not for all: {source.trouble}")
+    if config.agent.interval < FASTEST and source.name != "kernel":
+        _line("note", "configuration", f"agent.interval: usages come every {FASTEST:g} s, as often as the engine reads")
+    for container, reading in readings:
+        _line(*_judge(container, reading))
 
 
 def _first(source: Source, interval: float, container: Container) -> Reading:
-    return next(source.readings(container.id, interval, Cancel()))
+    with closing(source.readings(container.id, interval, Cancel())) as readings:
+        return next(readings)
 
 
 def _judge(container: Container, future: "Future[Reading]") -> tuple[str, str, str]:

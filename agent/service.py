@@ -14,9 +14,11 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
 from agent import __version__
 from agent.cancel import Cancel
+from agent.choice import choose
 from agent.collector import MARGIN, Collecting
 from agent.config import EMBEDDED, Config
 from agent.containers.container import Selection
@@ -37,7 +39,6 @@ from agent.printer import Printer
 from agent.publisher import Publisher
 from agent.rivals import Rivals
 from agent.signals import ending_signals
-from agent.sources import choose
 from agent.supervisor import Supervisor
 from agent.times import format_time
 
@@ -60,9 +61,8 @@ class Service:
             "started_at": format_time(self._started),
             "interval": config.agent.interval,
         }
+        self._telling = threading.Lock()  # of the agent's status: several threads know something of it
         self._ending = Cancel()
-        self._speaking = threading.Lock()
-        self._said_all = False
         self._defect = False
         self._pulse = Pulse()
         self._systemd = Systemd(os.environ)
@@ -76,6 +76,7 @@ class Service:
         self._rivals = Rivals(config.agent.host, own_topic, self._status["started_at"])
         self._outbox = Outbox(config.outbox.capacity, config.outbox.on_full)
         self._engine = Engine(config.engine)
+        self._source = choose(config.engine.source, config.agent.interval, self._engine, self._source_changed)
         forgetting = Forgetting(topics.forget_removed)
         selection = Selection(config.engine.include, config.engine.exclude)
         self._lives = Lives(Names(topics.container), selection, forgetting, self._outbox, self._messages)
@@ -96,7 +97,7 @@ class Service:
             except BrokerError as error:
                 log.error("%s", error)  # noqa: TRY400  # the message says all, with the remedy
                 return 1
-            self._say(self._status)
+            self._tell()
             publisher = self._spawn("publisher", self._publisher.run)
             self._spawn("events", self._follower.run)
             log.info("usage-agent %s: %s every %g s", __version__, self._config.agent.host, self._config.agent.interval)
@@ -151,7 +152,7 @@ class Service:
             self._outbox.wait_idle((deadline - time.monotonic()) / 2)
         self._supervisor.farewell()
         self._outbox.close()
-        self._say(self._stopped("exit"), last=True)
+        self._tell(status="stopped", reason="exit")
         self._publisher.stop(deadline)
         publisher.join(max(deadline - time.monotonic(), 0) + 1)
         self._heartbeat.remove()
@@ -181,11 +182,10 @@ class Service:
 
     def _engine_answered(self, info: EngineInfo) -> None:
         config = self._config
-        source = choose(config.engine.source, config.agent.interval, self._engine)
         self._supervisor.start(
             Collecting(
                 engine=self._engine,
-                source=source,
+                source=self._source,
                 interval=config.agent.interval,
                 timeout=config.engine.timeout,
                 backoff=config.backoff,
@@ -194,22 +194,24 @@ class Service:
                 limit=1 if self._once else None,
             )
         )
-        log.info("engine %s, API %s, cgroup v%s; source %s", *_words(info), source.name)
-        self._status = {**self._status, "time": format_time(time.time_ns()), "engine": info, "source": source.name}
-        self._say(self._status)
+        log.info("engine %s, API %s, cgroup v%s; source %s", *_words(info), self._source.name)
+        self._tell(engine=info, source=self._source.name)
 
-    def _say(self, status: AgentStatus, last: bool = False) -> None:
+    def _source_changed(self) -> None:
+        self._tell(source=self._source.name)
+
+    def _tell(self, **news: Any) -> None:
         """Say how the agent stands; nothing after the last word, though an engine may answer after that."""
-        with self._speaking:
-            if not self._said_all:
-                self._said_all = last
-                self._outbox.announce(self._messages.agent_status(status))
+        with self._telling:
+            if self._status["status"] == "running":
+                self._status = self._status_with(**news)
+                self._outbox.announce(self._messages.agent_status(self._status))
 
     def _will(self) -> Message:
-        return self._messages.agent_status(self._stopped("connection lost"))
+        return self._messages.agent_status(self._status_with(status="stopped", reason="connection lost"))
 
-    def _stopped(self, reason: str) -> AgentStatus:
-        return {**self._status, "status": "stopped", "reason": reason, "time": format_time(time.time_ns())}  # type: ignore[typeddict-item]
+    def _status_with(self, **news: Any) -> AgentStatus:
+        return {**self._status, "time": format_time(time.time_ns()), **news}  # type: ignore[typeddict-item]
 
     def _counters(self, uptime: float) -> AgentCounters:
         return {

@@ -1,5 +1,7 @@
 """Where readings come from: pushed by the engine (Stream), or asked for (Poll). One kind of reading either way.
 
+A third source needs the engine only to begin with (see kernel_source.py); which one it is, choice.py says.
+
 A stream costs the engine one collection a second for each container, however few of them are used; a poll costs one an
 interval. From about two seconds up the poll is the cheaper.
 """
@@ -15,16 +17,18 @@ from agent.engine import Engine, EngineRubbish
 from agent.sampling import due_times, every
 from agent.usage import Reading
 
-POLL_FROM = 2.0  # seconds
 ENOUGH = 3  # bad documents in a row: one may happen, so many are the engine's way
 
 
 class Source(Protocol):
     """Gives readings of any container."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called in the configuration."""
+        ...
 
-    def readings(self, container_id: str, interval: float, cancel: Cancel) -> Iterator[Reading]:
+    def readings(self, container_id: str, interval: float, cancel: Cancel) -> Generator[Reading, None, None]:
         """Yield two readings as soon as may be, then one per `interval` seconds on a steady grid, until `cancel`.
 
         It ends as well where the engine ends it. Raises EngineError, and ContainerNotRunning. Close it after use.
@@ -40,7 +44,7 @@ class Stream:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def readings(self, container_id: str, interval: float, cancel: Cancel) -> Iterator[Reading]:
+    def readings(self, container_id: str, interval: float, cancel: Cancel) -> Generator[Reading, None, None]:
         """Yield readings as a Source does; documents that are not picked are never decoded."""
         with closing(self._engine.stats_stream(container_id, cancel)) as stream:
             arrivals = ((time.monotonic(), raw) for raw in stream)
@@ -55,7 +59,7 @@ class Poll:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def readings(self, container_id: str, interval: float, cancel: Cancel) -> Iterator[Reading]:
+    def readings(self, container_id: str, interval: float, cancel: Cancel) -> Generator[Reading, None, None]:
         """Yield readings as a Source does."""
         with closing(self._polls(container_id, interval, cancel)) as polls:
             yield from _decoded(self._engine, polls)
@@ -63,13 +67,7 @@ class Poll:
     def _polls(self, container_id: str, interval: float, cancel: Cancel) -> Generator[tuple[float, bytes], None, None]:
         try:
             yield self._ask(container_id, cancel)
-            for due in due_times(time.monotonic(), interval):
-                if due + interval <= time.monotonic():
-                    continue  # its turn is over: made up for, it would come as a burst with the one after it
-                while (early := due - time.monotonic()) > 0 and not cancel.is_set():
-                    cancel.wait(early)  # a nudge ends the wait only, it is about errors: the grid stays
-                if cancel.is_set():
-                    return
+            for _ in turns(due_times(time.monotonic(), interval), interval, cancel):
                 yield self._ask(container_id, cancel)
         except Cancelled:
             return
@@ -79,11 +77,16 @@ class Poll:
         return time.monotonic(), raw
 
 
-def choose(source: str, interval: float, engine: Engine) -> Source:
-    """Return the source of that name; for "auto" the cheaper one, as the connected engine allows."""
-    if source == "auto":
-        source = "poll" if interval >= POLL_FROM and engine.one_shot else "stream"
-    return Poll(engine) if source == "poll" else Stream(engine)
+def turns(dues: Iterable[float], interval: float, cancel: Cancel) -> Iterator[None]:
+    """Come back at each of the times at which something is due, until `cancel` is set."""
+    for due in dues:
+        if due + interval <= time.monotonic():
+            continue  # its turn is over: made up for, it would come as a burst with the one after it
+        while (early := due - time.monotonic()) > 0 and not cancel.is_set():
+            cancel.wait(early)  # a nudge ends the wait only, it is about errors: the grid stays
+        if cancel.is_set():
+            return
+        yield
 
 
 def _decoded(engine: Engine, arrivals: Iterable[tuple[float, bytes]]) -> Iterator[Reading]:

@@ -55,10 +55,8 @@ class EngineSettings(Struct, frozen=True, kw_only=True):
     tls_cert: Annotated[Text | None, Meta(description="For tcp://: file with the agent's own certificate.")] = None
     tls_key: Annotated[Text | None, Meta(description="For tcp://: file with the key of tls_cert.")] = None
     source: Annotated[
-        Literal["auto", "stream", "poll"],
-        Meta(
-            description="Where readings come from: stream, poll, or auto: poll from an interval of 2 up, else stream."
-        ),
+        Literal["auto", "stream", "poll", "kernel"],
+        Meta(description="Where readings come from: kernel, poll, stream, or auto: the cheapest one that works here."),
     ] = "auto"
     timeout: Annotated[
         float, Meta(gt=0, le=3600, description="Seconds without an answer that are an error (above 0, up to 3600).")

@@ -121,11 +121,11 @@ def test_sighup_harms_nobody(engine: PrivateEngine, own_broker: OwnBroker, watch
     viewer.counters(after=time.monotonic())
 
 
-@pytest.mark.parametrize("source", ["stream", "poll"])
+@pytest.mark.parametrize("source", ["stream", "poll", "kernel"])
 def test_usages_are_evenly_apart(
     engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View, source: str
 ) -> None:
-    """A usage comes once an interval, on a steady grid, from either source."""
+    """A usage comes once an interval, on a steady grid, from every source."""
     broker = own_broker()
     viewer = view(broker)
     engine.run(*BUSY, name="busy")

@@ -16,9 +16,8 @@ Files = Mapping[str, str]
 class KernelTree:
     """A machine with two CPUs, 2 GB and one container, whose first process is 42."""
 
-    pid = 42
-
-    def __init__(self, directory: Path, container_id: str) -> None:
+    def __init__(self, directory: Path, container_id: str, pid: int = 42) -> None:
+        self.pid = pid
         self.proc = directory / "proc"
         self.cgroups = directory / "cgroup"
         self.container_id = container_id
@@ -46,19 +45,24 @@ class KernelTree:
 class RecordedTree(KernelTree):
     """A case of tests/recorded of which the kernel's files were recorded too; `show` an instant of it first."""
 
-    def __init__(self, directory: Path, case: Path) -> None:
+    def __init__(self, directory: Path, case: Path, container_id: str | None = None, pid: int = 42) -> None:
         self._recorded: dict[str, dict[str, str]] = json.loads((case / "kernel.json").read_bytes())
         inspect: dict[str, Any] = json.loads((case / "inspect.json").read_bytes())
-        super().__init__(directory, inspect["Id"])
+        super().__init__(directory, container_id or inspect["Id"], pid)
         self.host_network = inspect["HostConfig"]["NetworkMode"] == "host"
-        self.process(self._recorded["proc"])
+        files = self._recorded["proc"]
+        self._place = files["cgroup"].strip().partition("::/")[2].replace(inspect["Id"], self.container_id)
+        self.process(files | {"cgroup": f"0::/{self._place}\n"})
 
     def show(self, instant: str) -> None:
         """Let the cgroup's files say what they said "before first", "after first" and so on."""
         files = self._recorded[instant]
-        path = self._recorded["proc"]["cgroup"].strip().partition("::")[2]
         self.write(self.cgroups, {"cgroup.controllers": files["cgroup.controllers"]})
-        self.write(self.cgroups / path.lstrip("/"), files)
+        self.change(files)
+
+    def change(self, files: Files) -> None:
+        """Let some of the cgroup's files say something else."""
+        self.write(self.cgroups / self._place, files)
 
 
 CASES = sorted(path.parent for path in RECORDED.glob("*/kernel.json"))

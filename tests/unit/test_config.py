@@ -106,8 +106,11 @@ def test_the_address_may_be_one_string_and_the_protocol_a_number() -> None:
         ("agent = 5", "agent is a number, allowed is a table: [agent]"),
         ("engine.timeout = 0", "engine.timeout is 0, allowed is a number above 0, up to 3600"),
         ("engine.timeout = inf", "engine.timeout is inf, allowed is a number above 0, up to 3600"),
-        ("engine.source = 'kernel'", 'engine.source is "kernel", allowed are auto, stream and poll'),
-        ("engine.source = 'pol'", 'engine.source is "pol", allowed are auto, stream and poll; did you mean poll?'),
+        ("engine.source = 'push'", 'engine.source is "push", allowed are auto, stream, poll and kernel'),
+        (
+            "engine.source = 'pol'",
+            'engine.source is "pol", allowed are auto, stream, poll and kernel; did you mean poll?',
+        ),
         ("engine.include = 'web'", 'engine.include is "web", allowed is an array of strings'),
         ("engine.include = ['a', 5]", "engine.include[1] is 5, allowed is a string of 1 to 1024 characters"),
         ("engine.url = 'http://h'", 'engine.url is "http://h", allowed are unix://, tcp:// and ssh://'),

@@ -1,0 +1,127 @@
+"""The third source: the kernel's files, once the engine has confirmed what they say of a container.
+
+The engine is asked twice for each run of a container: which process it is, and for one document to compare with. After
+that it is not needed any more, and readings go on while it restarts.
+"""
+
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from agent import documents
+from agent.cancel import Cancel, Cancelled
+from agent.documents import ContainerNotRunning, NoReading
+from agent.engine import Engine, EngineRefused
+from agent.kernel import ContainerFiles, Kernel, KernelUnreadable
+from agent.proof import disagreements
+from agent.sampling import due_times
+from agent.sources import turns
+from agent.usage import Reading
+
+ATTEMPTS = 4  # what goes up and down may be elsewhere when the engine looks; each field has to agree once
+DEEPEST = 8  # containers that share the network of another, one after the other
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """Files of which the engine says the same, and their first reading; who reads them closes them."""
+
+    files: ContainerFiles
+    first: Reading
+
+    def begin(self, interval: float, cancel: Cancel) -> Generator[Reading, None, None]:
+        """Yield readings as a Source does, the first one first. Raises ContainerNotRunning, and KernelUnreadable."""
+        with closing(self.files):
+            yield self.first
+            for _ in turns(due_times(self.first.arrived, interval), interval, cancel):
+                yield self.files.read()
+
+    def go_on(self, first: float, interval: float, cancel: Cancel) -> Generator[Reading, None, None]:
+        """The same on a grid that is there already, with a point at `first`."""
+        with closing(self.files):
+            for _ in turns((first + point * interval for point in count()), interval, cancel):
+                yield self.files.read()
+
+
+class KernelSource:
+    """Readings from the kernel's files. Raises KernelUnreadable where there are none, or the engine's are others."""
+
+    name = "kernel"
+
+    def __init__(self, engine: Engine, kernel: Kernel) -> None:
+        self._engine = engine
+        self._kernel = kernel
+
+    def readings(self, container_id: str, interval: float, cancel: Cancel) -> Generator[Reading, None, None]:
+        """Yield readings as a Source does."""
+        try:
+            proven = self.prove(container_id, cancel)
+        except Cancelled:
+            return
+        yield from proven.begin(interval, cancel)
+
+    def prove(self, container_id: str, cancel: Cancel) -> Proven:
+        """Open a container's files and compare them with what the engine says. Raises Cancelled too."""
+        document = self._engine.inspect(container_id)
+        pid = _pid(document)
+        if not pid:
+            raise ContainerNotRunning("the engine says that the container does not run")
+        try:
+            files = self._kernel.open(container_id, pid, self._has_host_network(document))
+        except KernelUnreadable as error:
+            if _pid(self._engine.inspect(container_id)) != pid:
+                raise ContainerNotRunning("the container ended meanwhile") from error
+            raise
+        try:
+            return Proven(files, self._confirmed(files, container_id, cancel))
+        except BaseException:
+            files.close()
+            raise
+
+    def _confirmed(self, files: ContainerFiles, container_id: str, cancel: Cancel) -> Reading:
+        """Return the first reading after which the engine has confirmed every field once."""
+        doubts: dict[str, str] | None = None
+        trouble = ""
+        for _ in range(ATTEMPTS):
+            before = files.read()
+            raw = self._engine.stats_once(container_id, cancel)
+            after = files.read()
+            try:
+                told = documents.reading(raw, after.arrived)
+            except ContainerNotRunning:
+                raise
+            except NoReading as error:
+                self._engine.count_error()
+                trouble = str(error)
+                continue
+            files.count_interfaces(documents.interfaces(raw))
+            found = disagreements(before, told, after)
+            doubts = found if doubts is None else {field: found[field] for field in doubts.keys() & found}
+            if not doubts:
+                return before
+            trouble = min(doubts.values())
+        raise KernelUnreadable(f"the kernel and the engine disagree about the container: {trouble}")
+
+    def _has_host_network(self, document: Mapping[str, Any]) -> bool:
+        mode = _network_mode(document)
+        for _ in range(DEEPEST):
+            shared, _, other = mode.partition(":")
+            if shared != "container":
+                break
+            try:
+                mode = _network_mode(self._engine.inspect(other))
+            except EngineRefused:  # the other one is gone; the network is still there, and the engine will tell
+                return False
+        return mode == "host"
+
+
+def _pid(document: Mapping[str, Any]) -> int:
+    """Return the container's first process; 0 if it has none."""
+    pid = (document.get("State") or {}).get("Pid")
+    return pid if type(pid) is int else 0
+
+
+def _network_mode(document: Mapping[str, Any]) -> str:
+    return str((document.get("HostConfig") or {}).get("NetworkMode") or "")

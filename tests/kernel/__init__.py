@@ -1,1 +1,0 @@
-"""The third source: the kernel's files."""
