@@ -4,9 +4,11 @@
 #     docker run -d --name usage-agent --restart unless-stopped --read-only --cap-drop ALL \
 #         --hostname "$(hostname)" \
 #         -v /var/run/docker.sock:/var/run/docker.sock --group-add "$(stat -c %g /var/run/docker.sock)" \
+#         -v /proc:/host/proc:ro -v /sys/fs/cgroup:/host/sys/fs/cgroup:ro --cgroupns=host \
 #         -e USAGE_AGENT_BROKER__URL=mqtt://broker.example \
 #         usage-agent
 #
+# The mounts below /host let the agent read what the kernel counts instead of asking the engine; they may be left out.
 # The agent is not root; the group is what opens the engine's socket to it. The host name is this host's level in the
 # topics. A configuration goes to /etc/usage-agent/config.toml, a password to a secret that broker.password_file names.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from parts import dockerd, mosquitto, sshd, systemd
+from parts import dockerd, mosquitto, qemu, sshd, systemd
 
 pytest_plugins = ["parts.fixtures"]
 
@@ -28,6 +28,7 @@ NEEDS: dict[str, Callable[[], str | None]] = {
     "systemd": systemd.missing,
     "image": systemd.missing,
     "fuzz": fuzzer_missing,
+    "machine": qemu.missing,
 }
 """By marker: what says why this machine cannot run such a test."""
 

@@ -98,12 +98,45 @@ def test_life(
     )
     usage = subscribe(broker.url, "containers/box/+/usage").wait_for(lambda _: True, PATIENCE)[0]
     assert usage.json["container"]["id"] == container
+    assert json.loads(retained(broker.url)[STATUS])["source"] == "stream"  # it sees nothing of its host
     wait_until(lambda: _inspect(engine, container)["State"]["Health"]["Status"] == "healthy", PATIENCE, "not healthy")
     engine.docker("stop", container)
     assert _inspect(engine, container)["State"]["ExitCode"] == 0
     statuses = {topic: json.loads(payload) for topic, payload in retained(broker.url).items()}
     assert statuses.pop(STATUS)["reason"] == "exit"
     assert {status["reason"] for status in statuses.values()} == {"agent exit"}
+
+
+def test_the_kernels_files(
+    engine: PrivateEngine,
+    image: str,
+    own_broker: Callable[..., Mosquitto],
+    subscribe: Callable[..., Subscriber],
+) -> None:
+    """With its host's files mounted, read-only, the agent reads these, as the user it is and still without a right."""
+    broker = own_broker()
+    engine.run(
+        image=image,
+        network="host",
+        read_only=True,
+        cap_drop="ALL",
+        security_opt="no-new-privileges",
+        cgroupns="host",
+        volume=[
+            f"{engine.socket}:/var/run/docker.sock",
+            "/proc:/host/proc:ro",
+            "/sys/fs/cgroup:/host/sys/fs/cgroup:ro",
+        ],
+        group_add=engine.socket.stat().st_gid,
+        env={
+            "USAGE_AGENT_AGENT__HOST": "box",
+            "USAGE_AGENT_AGENT__INTERVAL": "1",
+            "USAGE_AGENT_BROKER__URL": broker.url,
+        },
+    )
+    watcher = subscribe(broker.url, STATUS, "containers/box/+/usage")
+    watcher.wait_for(lambda message: message.json.get("source") == "kernel", PATIENCE)
+    watcher.wait_for(lambda message: "seq" in message.json, PATIENCE, count=2)
 
 
 def _inspect(engine: PrivateEngine, name: str) -> dict[str, Any]:

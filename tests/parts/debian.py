@@ -19,7 +19,7 @@ from pathlib import Path
 from parts.dockerd import PrivateEngine
 
 SUITE = "bookworm"
-PYTHON = "3.11"  # of that suite
+PYTHON = {"bookworm": "3.11", "trixie": "3.13"}
 PACKAGES = ("ca-certificates", "dbus", "python3", "python3-venv", "systemd", "systemd-sysv")
 DISPENSABLE = (
     "./var/cache/apt/*",
@@ -36,16 +36,17 @@ PATIENCE = 900  # seconds for what comes over a slow line
 def import_debian(engine: PrivateEngine, name: str = "debian") -> None:
     """Give the engine the Debian as an image."""
     recipe = " ".join((SUITE, *PACKAGES, *DISPENSABLE))
-    archive = _cached(f"debian-{_key(recipe)}.tar", _make_debian)
+    archive = cached(f"debian-{key(recipe)}.tar", _make_debian)
     engine.docker("import", '--change=CMD ["/sbin/init"]', str(archive), name, timeout=PATIENCE)
 
 
-def wheelhouse(directory: Path, extras: tuple[str, ...] = ()) -> Path:
+def wheelhouse(directory: Path, extras: tuple[str, ...] = (), suite: str = SUITE) -> Path:
     """Fill a directory with the agent's wheel, built now, and those it needs to be installed and to be built."""
     needed = sorted(_requirements(extras))
-    wheels = _cached(f"wheels-{_key(' '.join((PYTHON, *needed)))}", lambda new: _download(needed, new))
+    python = PYTHON[suite]
+    wheels = cached(f"wheels-{key(' '.join((python, *needed)))}", lambda new: _download(needed, python, new))
     shutil.copytree(wheels, directory)
-    _pip("wheel", "--no-deps", "--no-index", "--find-links", str(wheels), "--wheel-dir", str(directory), str(PROJECT))
+    pip("wheel", "--no-deps", "--no-index", "--find-links", str(wheels), "--wheel-dir", str(directory), str(PROJECT))
     return directory
 
 
@@ -57,34 +58,41 @@ def _requirements(extras: tuple[str, ...]) -> Iterator[str]:
         yield from document["project"]["optional-dependencies"][extra]
 
 
-def _download(requirements: list[str], directory: Path) -> None:
-    wanted = ("--only-binary=:all:", f"--python-version={PYTHON}", f"--dest={directory}")
-    _pip("download", *wanted, *requirements)
+def _download(requirements: list[str], python: str, directory: Path) -> None:
+    wanted = ("--only-binary=:all:", f"--python-version={python}", f"--dest={directory}")
+    pip("download", *wanted, *requirements)
 
 
-def _pip(*arguments: str) -> None:
+def pip(*arguments: str) -> None:
+    """Run pip with the tests' own Python."""
     command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
     subprocess.run(command, check=True, timeout=PATIENCE)
 
 
 def _make_debian(archive: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=archive.parent) as directory:
-        tree = Path(directory) / "tree"
-        debootstrap = _find("debootstrap") or "debootstrap"
-        packages = f"--include={','.join(PACKAGES)}"
-        _quietly([debootstrap, "--variant=minbase", packages, SUITE, str(tree)])
+    with bootstrapped(archive.parent, SUITE, PACKAGES) as tree:
+        without = [f"--exclude={pattern}" for pattern in DISPENSABLE]
+        quietly(["tar", "--create", "--numeric-owner", f"--file={archive}", f"--directory={tree}", *without, "."])
+
+
+@contextlib.contextmanager
+def bootstrapped(directory: Path, suite: str, packages: tuple[str, ...]) -> Iterator[Path]:
+    """Give a directory with a Debian in it, for a while."""
+    with tempfile.TemporaryDirectory(dir=directory) as scratch:
+        tree = Path(scratch) / "tree"
         try:
-            without = [f"--exclude={pattern}" for pattern in DISPENSABLE]
-            _quietly(["tar", "--create", "--numeric-owner", f"--file={archive}", f"--directory={tree}", *without, "."])
+            quietly(["debootstrap", "--variant=minbase", f"--include={','.join(packages)}", suite, str(tree)])
+            yield tree
         finally:
             # A filesystem that was left mounted in the tree is not ours to empty.
             subprocess.run(["rm", "-rf", "--one-file-system", str(tree)], check=True)
 
 
-def _quietly(command: list[str]) -> None:
+def quietly(command: list[str]) -> None:
+    """Run a command of root's; what it said is told if it fails."""
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # debootstrap lives and looks there
     done = subprocess.run(
-        command,
+        [_find(command[0]) or command[0], *command[1:]],
         env=os.environ | {"PATH": path, "LC_ALL": "C.UTF-8"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -95,7 +103,7 @@ def _quietly(command: list[str]) -> None:
     assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout.decode(errors='replace')[-4000:]}"
 
 
-def _cached(name: str, make: Callable[[Path], None]) -> Path:
+def cached(name: str, make: Callable[[Path], None]) -> Path:
     """Return what `make` made at some time; two test runs at once make it only once."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "/var/cache") / "usage-agent-tests"
     cache.mkdir(parents=True, exist_ok=True)
@@ -117,7 +125,7 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _key(recipe: str) -> str:
+def key(recipe: str) -> str:
     """Tell recipes, and machines of different kinds that share a cache, apart."""
     return hashlib.sha256(f"{platform.machine()} {recipe}".encode()).hexdigest()[:12]
 

@@ -1,0 +1,99 @@
+"""Runs in the small machine: the same containers read both ways, and the agent itself as the unit starts it.
+
+What was found goes to `result.json`, for the tests outside to judge.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from parts.both_ways import BothWays, flat
+from parts.docker_cli import DockerCli
+from parts.processes import wait_until
+from parts.workloads import MEASURED, Workloads
+
+from agent.config import EngineSettings
+from agent.engine import Engine
+
+UNITS = Path("/run/systemd/system")
+OUTPUT = Path("/run/agent-output")
+DROP_IN = f"""\
+[Service]
+ExecStart=
+ExecStart=/opt/usage-agent/bin/usage-agent run --dry-run
+StandardOutput=truncate:{OUTPUT}
+Environment=USAGE_AGENT_AGENT__INTERVAL=2 USAGE_AGENT_ENGINE__TIMEOUT=60
+WatchdogSec=300
+"""
+READINGS = 500
+
+
+def main() -> None:
+    """Find out."""
+    socket = Path("/var/run/docker.sock")
+    wait_until(socket.exists, 300, "the engine does not start")
+    cli = DockerCli()
+    cli.import_image("busybox")
+    engine = Engine(EngineSettings(timeout=60))
+    result: dict[str, Any] = {"engine": engine.connect(), "uname": os.uname().release}
+    workloads = Workloads(cli, Path("/var/lib/docker"))
+    running = {start.__name__: start(workloads) for start in MEASURED}
+    result["ids"] = list(running.values())
+    result["containers"] = {name: compare(engine, container) for name, container in running.items()}
+    result["agent"] = agent()
+    result["microseconds"] = cost(engine, running["talking"])
+    Path("result.json").write_text(json.dumps(result))
+
+
+def compare(engine: Engine, container: str) -> dict[str, Any]:
+    """Read a container both ways, twice, a few seconds apart."""
+    both = BothWays(engine, container)
+    try:
+        first = both.agreed()
+        time.sleep(3)
+        second = both.agreed()
+    except AssertionError as error:
+        return {"differs": str(error)}
+    measured = [part for part in ("memory", "network", "block_io", "pids") if getattr(second[1], part)]
+    return {"told": flat(second[0]), "read": flat(second[1]), "before": flat(first[1]), "measured": measured}
+
+
+def agent() -> dict[str, str]:
+    """Start the agent's unit, sandbox and all; only its messages go to a file, and it has more time than on a host."""
+    drop_in = UNITS / "usage-agent.service.d/test.conf"
+    drop_in.parent.mkdir(parents=True)
+    drop_in.write_text(DROP_IN)
+    shutil.copy("usage-agent.service", UNITS)
+    Path("/opt/usage-agent/bin").mkdir(parents=True)
+    Path("/opt/usage-agent/bin/usage-agent").symlink_to("/mnt/usage-agent")
+    systemctl("daemon-reload")
+    systemctl("start", "--no-block", "usage-agent")
+    with contextlib.suppress(AssertionError):  # then the test outside says what is missing
+        wait_until(lambda: '"source":"kernel"' in OUTPUT.read_text(), 240, "no word of the kernel")
+        wait_until(lambda: systemctl("is-active", "usage-agent").strip() == "active", 60, "it does not become active")
+    state = systemctl("show", "--property=ActiveState,DynamicUser,ProtectProc,NRestarts", "usage-agent")
+    systemctl("stop", "usage-agent")
+    return {"state": state, "output": OUTPUT.read_text()}
+
+
+def systemctl(*arguments: str) -> str:
+    """Run it, and return what it says."""
+    return subprocess.run(["systemctl", *arguments], capture_output=True, text=True, timeout=300, check=False).stdout
+
+
+def cost(engine: Engine, container: str) -> float:
+    """Return the CPU time of a reading, in microseconds."""
+    files = BothWays(engine, container).files
+    begun = time.process_time()
+    for _ in range(READINGS):
+        files.read()
+    return (time.process_time() - begun) / READINGS * 1e6
+
+
+if __name__ == "__main__":
+    main()
