@@ -115,10 +115,14 @@ class PrivateEngine(Daemon, DockerCli):
         self._unmount()
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def processes(self) -> set[int]:
+        """Return what the engine consists of: dockerd, containerd and a shim for each container."""
+        marks = (f"{self.directory}/", self._namespace)
+        return {pid for pid, line in _processes() if any(mark in line for mark in marks)} - {os.getpid()}
+
     def _kill_leftovers(self) -> None:
         """Kill containerd, shims and their containers if they are this engine's."""
-        marks = (f"{self.directory}/", self._namespace)
-        ours = {pid for pid, line in _processes() if any(mark in line for mark in marks)} - {os.getpid()}
+        ours = self.processes()
         ours |= {pid for pid, _ in _processes() if _parent(pid) in ours}
         for pid in ours:
             with contextlib.suppress(ProcessLookupError):

@@ -1,0 +1,1 @@
+"""What usage-agent costs a host, measured beside what a user would pick instead."""

@@ -1,0 +1,98 @@
+"""The fake engine of the tests, made to carry thousands of containers: one thread, documents rendered beforehand.
+
+    python -m benchmarks.fast_engine SOCKET CONTAINERS
+
+A process of its own, so that its CPU time is not the agent's. Like a real engine it reads one container after the
+other: their documents are spread over the second, and each says when it was due.
+"""
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from pathlib import Path
+
+from parts.fake_engine import FakeEngine
+from parts.fake_http import Request, parse
+
+from benchmarks.documents import Template
+
+SECOND = 1_000_000_000
+HEAD = b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Type: application/json\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+class FastEngine:
+    """Serves the answers of a FakeEngine, and stats of its own."""
+
+    def __init__(self, socket: Path, containers: int) -> None:
+        self._socket = socket
+        self._fake = FakeEngine(socket, containers)
+        self._ids = list(self._fake.containers)
+        self._templates = {key: Template(container) for key, container in self._fake.containers.items()}
+        self._streams: dict[str, set[asyncio.StreamWriter]] = {key: set() for key in self._ids}
+
+    async def serve(self, ended: asyncio.Event) -> None:
+        """Serve until `ended`."""
+        server = await asyncio.start_unix_server(self._connected, self._socket, backlog=4096)
+        ticking = asyncio.create_task(self._tick())
+        async with server:
+            await ended.wait()
+        ticking.cancel()
+
+    async def _tick(self) -> None:
+        """Send each container's document to whoever streams it, once a second, when it is due."""
+        begin = time.time_ns()
+        number = 0
+        while True:
+            second, index = divmod(number, len(self._ids))
+            due = begin + second * SECOND + index * SECOND // len(self._ids)
+            if (early := due - time.time_ns()) > 0:
+                await asyncio.sleep(early / SECOND)
+            key = self._ids[index]
+            if writers := self._streams[key]:
+                document = self._templates[key].at(due)
+                for writer in writers:
+                    writer.write(b"%x\r\n%b\r\n" % (len(document), document))
+            number += 1
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
+                request = parse(method, target)
+                if not self._answer(request, writer):
+                    await reader.read()  # an endless answer ends with the client
+                    break
+        for streams in self._streams.values() if writer.is_closing() else ():
+            streams.discard(writer)
+        writer.close()
+
+    def _answer(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+        """Answer a request; False where the answer goes on for as long as the client is there."""
+        if request.route == "/events":
+            writer.write(CHUNKED)
+            return False
+        if request.route == "/containers/{id}/stats":
+            if request.flag("stream", default=True):
+                writer.write(CHUNKED)
+                self._streams[request.id].add(writer)
+                return False
+            body = self._templates[request.id].at(time.time_ns())
+        else:
+            body = self._fake.respond(request).body
+        writer.write(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        return True
+
+
+async def main(socket: Path, containers: int) -> None:
+    """Serve until SIGTERM."""
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    await FastEngine(socket, containers).serve(ended)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))

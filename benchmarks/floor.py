@@ -1,0 +1,105 @@
+"""The floor: what it costs to read the same files and to publish as many bytes, and nothing else.
+
+    python -m benchmarks.floor PORT INTERVAL PAYLOAD_BYTES PID:LEVEL…
+
+No events, no statuses, no decoding, no percentages, no reconnecting: a loop in Python that opens, reads and closes the
+kernel's files of each container, and publishes at QoS 1 in one burst. What the agent costs above it is what the agent
+does.
+"""
+
+import os
+import select
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+ROOT = Path("/sys/fs/cgroup")
+V1 = {
+    "cpuacct": ("cpuacct.usage", "cpuacct.stat"),
+    "cpu": ("cpu.stat",),
+    "memory": ("memory.stat", "memory.usage_in_bytes", "memory.max_usage_in_bytes", "memory.limit_in_bytes"),
+    "blkio": ("blkio.throttle.io_service_bytes_recursive",),
+    "pids": ("pids.current", "pids.max"),
+}
+V2 = ("cpu.stat", "memory.stat", "memory.current", "memory.peak", "memory.max", "io.stat", "pids.current", "pids.max")
+
+
+def files(pid: int) -> list[str]:
+    """Return the files that say what the container of this process uses."""
+    found = [Path(f"/proc/{pid}/net/dev")]
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _, controllers, group = line.split(":", 2)
+        if controllers:
+            found += [
+                ROOT / controller / group[1:] / name
+                for controller in controllers.split(",")
+                for name in V1.get(controller, ())
+            ]
+        else:
+            found += [ROOT / group[1:] / name for name in V2]
+    return [str(path) for path in found if path.exists()]
+
+
+class Floor:
+    """The loop."""
+
+    def __init__(self, port: int, containers: dict[str, list[str]], payload: bytes) -> None:
+        self._containers = containers
+        self._payload = payload
+        self._answered = 0
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        self._client.on_publish = self._on_publish
+        self._client.connect("127.0.0.1", port, keepalive=60)
+        while not self._client.is_connected():
+            self._turn()
+
+    def run(self, interval: float) -> None:
+        """Read and publish once an interval, until ended from outside."""
+        due = time.monotonic()
+        while True:
+            for topic, paths in self._containers.items():
+                read(paths)
+                self._client.publish(topic, self._payload, qos=1)
+            while self._answered < len(self._containers):
+                self._turn()
+            self._answered = 0
+            self._client.loop_misc()
+            due += interval
+            time.sleep(max(0, due - time.monotonic()))
+
+    def _turn(self) -> None:
+        sock = self._client.socket()
+        assert sock is not None, "the broker has gone"  # noqa: S101  # then there is nothing to measure
+        writing = [sock] if self._client.want_write() else []
+        readable, writable, _ = select.select([sock], writing, [], 1)
+        if readable:
+            self._client.loop_read()
+        if writable:
+            self._client.loop_write()
+
+    def _on_publish(self, *_: object) -> None:
+        self._answered += 1
+
+
+def read(paths: Iterable[str]) -> None:
+    """Read the files."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        os.read(descriptor, 65536)
+        os.close(descriptor)
+
+
+def main() -> None:
+    """Find the files of each container, then run."""
+    port, interval, size, *containers = sys.argv[1:]
+    pairs = [container.split(":") for container in containers]
+    found = {f"floor/bench/{level}/usage": files(int(pid)) for pid, level in pairs}
+    Floor(int(port), found, b"x" * int(size)).run(float(interval))
+
+
+if __name__ == "__main__":
+    main()

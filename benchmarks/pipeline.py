@@ -1,0 +1,107 @@
+"""What one usage costs the agent, from the reading that was picked to the broker's acknowledgement.
+
+    python -m benchmarks.pipeline PORT BURST COUNT
+
+Drives the agent's own parts against a real broker with documents as an engine sends them, BURST containers at once, and
+prints the CPU time of a usage in seconds. A process of its own, which does nothing else meanwhile.
+"""
+
+import secrets
+import sys
+import threading
+import time
+
+from agent import documents
+from agent.config import BackoffSettings, BrokerSettings
+from agent.config.address import parse_broker
+from agent.containers.container import from_inspect
+from agent.containers.life import Life
+from agent.health import Pulse
+from agent.messages import Message, Messages
+from agent.outbox import Outbox
+from agent.publisher import Publisher
+from agent.usage import Reading, measure
+from parts.fake_container import FakeContainer
+
+from benchmarks.documents import Template
+
+INTERVAL = 10  # seconds between two documents of a container, by their own clock
+PATIENCE = 30.0
+
+
+class Pipeline:
+    """Containers, an outbox and a publisher."""
+
+    def __init__(self, port: int, burst: int) -> None:
+        self._outbox = Outbox(1000, "drop_newest")
+        messages = Messages("containers", "bench", 1)
+        url = f"mqtt://127.0.0.1:{port}"
+        settings = BrokerSettings(url=url)
+        settings = _with_address(settings, url)
+        will = Message("containers/bench/status", b"{}", retain=True, qos=1)
+        self._publisher = Publisher(
+            settings,
+            "bench",
+            self._outbox,
+            will=lambda: will,
+            retained_filter=messages.own_topics,
+            on_retained=lambda _found: None,
+            backoff=BackoffSettings(),
+            pulse=Pulse(),
+        )
+        self._thread = threading.Thread(target=self._publisher.run, daemon=True)
+        self._containers = [FakeContainer(secrets.token_hex(32), f"c{number}") for number in range(burst)]
+        self._templates = [Template(container) for container in self._containers]
+        self._lives = [Life(container.id, self._outbox, messages) for container in self._containers]
+        self._readings: list[Reading | None] = [None] * burst
+        self._now = time.time_ns()
+
+    def run(self, count: int) -> float:
+        """Send so many usages; the CPU seconds of one."""
+        self._begin()
+        bursts = [self._documents() for _ in range(max(1, count // len(self._lives)))]
+        before = time.process_time_ns()
+        for burst in bursts:
+            self._send(burst)
+        used = time.process_time_ns() - before
+        self._publisher.stop(time.monotonic() + PATIENCE)
+        self._thread.join(PATIENCE)
+        return used / 1e9 / (len(bursts) * len(self._lives))
+
+    def _begin(self) -> None:
+        """Connect, announce the containers, and take their first readings."""
+        for life, container in zip(self._lives, self._containers, strict=True):
+            container.state = "running"
+            life.level = container.name
+            life.running(from_inspect(container.inspect()))
+        self._thread.start()
+        for _ in range(3):
+            self._send(self._documents())
+        time.sleep(4)  # until the publisher has looked for what the broker had retained, and is done with it
+
+    def _documents(self) -> list[bytes]:
+        self._now += INTERVAL * 10**9
+        return [template.at(self._now) for template in self._templates]
+
+    def _send(self, burst: list[bytes]) -> None:
+        for index, (life, raw) in enumerate(zip(self._lives, burst, strict=True)):
+            reading = documents.reading(raw, self._now / 1e9)
+            previous, self._readings[index] = self._readings[index], reading
+            if previous is not None and (measurements := measure(previous, reading, None)) is not None:
+                life.publish(measurements)
+        if not self._outbox.wait_idle(PATIENCE):
+            raise SystemExit("error: the broker does not answer")
+
+
+def _with_address(settings: BrokerSettings, url: str) -> BrokerSettings:
+    return BrokerSettings(url=settings.url, addresses=(parse_broker(url),))
+
+
+def main() -> None:
+    """Print it."""
+    port, burst, count = (int(argument) for argument in sys.argv[1:])
+    print(Pipeline(port, burst).run(count))
+
+
+if __name__ == "__main__":
+    main()

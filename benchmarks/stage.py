@@ -1,0 +1,83 @@
+"""The stage: an engine with containers, and a broker, both of our own, both ended with us."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from parts.dockerd import PrivateEngine
+from parts.mosquitto import Mosquitto
+from parts.subscriber import Subscriber
+
+from benchmarks.progress import say
+
+IDLE = ("sleep", "2147483647")
+BUSY = ("sh", "-c", "while :; do dd if=/dev/zero of=/dev/null bs=64k count=500 2>/dev/null; sleep 1; done")
+EVERY = 20  # one container of so many does a little
+
+RECEIVED = {
+    "messages": "$SYS/broker/publish/messages/received",
+    "payload": "$SYS/broker/publish/bytes/received",
+    "wire": "$SYS/broker/bytes/received",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """What candidates run on. `pids` are the containers' first processes, by name."""
+
+    engine: PrivateEngine
+    broker: Mosquitto
+    directory: Path
+    pids: dict[str, int]
+
+    def engine_processes(self) -> set[int]:
+        """Return what the engine's CPU time is counted of."""
+        return self.engine.processes()
+
+
+def open_broker(directory: Path) -> Mosquitto:
+    """Return a broker that tells once a second what it has received, and logs nothing."""
+    broker = Mosquitto(directory, "sys_interval 1")
+    broker.config.write_text(broker.config.read_text().replace("log_type all", "log_type error"))
+    broker.start()
+    return broker
+
+
+def received(broker: Mosquitto) -> dict[str, int]:
+    """Return how many messages, bytes of payload and bytes on the wire the broker has received, a second ago or less."""
+    asking = Subscriber(broker.url, *RECEIVED.values())
+    try:
+        return {name: int(asking.on(topic)[-1].payload) for name, topic in RECEIVED.items()}
+    finally:
+        asking.close()
+
+
+@contextlib.contextmanager
+def opened(directory: Path, containers: int) -> Iterator[Stage]:
+    """Give a stage with so many containers."""
+    engine = PrivateEngine(directory / "engine")
+    broker = None
+    try:
+        say("starting an engine and a broker")
+        broker = open_broker(directory / "broker")
+        engine.start()
+        yield Stage(engine, broker, directory, _fill(engine, containers))
+    finally:
+        say("ending the engine and its containers")
+        engine.close()
+        if broker is not None:
+            broker.close()
+
+
+def _fill(engine: PrivateEngine, containers: int) -> dict[str, int]:
+    say(f"starting {containers} containers")
+
+    def run(number: int) -> str:
+        return engine.run(*(BUSY if number % EVERY == 0 else IDLE), name=f"c{number}")
+
+    with ThreadPoolExecutor(4) as pool:
+        ids = list(pool.map(run, range(containers)))
+    return {each["Name"].removeprefix("/"): each["State"]["Pid"] for each in json.loads(engine.docker("inspect", *ids))}
