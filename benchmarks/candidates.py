@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from agent.config import ConfigError, load
 from parts.agent import to_toml
 
+from agent.config import ConfigError, load
 from benchmarks.programs import Program, clean_environment
 from benchmarks.rivals import Rival, installed
 from benchmarks.stage import Stage
@@ -118,7 +118,14 @@ def _usage_bytes(stage: Stage) -> int:
 
 def _floor(stage: Stage, interval: float, directory: Path) -> Program:
     containers = [f"{pid}:{name}" for name, pid in stage.pids.items()]
-    command = [sys.executable, "-m", "benchmarks.floor", str(stage.broker.port), f"{interval:g}", str(_usage_bytes(stage))]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.floor",
+        str(stage.broker.port),
+        f"{interval:g}",
+        str(_usage_bytes(stage)),
+    ]
     return Program(directory, [*command, *containers], clean_environment() | {"PYTHONPATH": str(ROOT)}, output=True)
 
 
@@ -134,5 +141,3 @@ def candidates() -> list[Candidate]:
         Candidate("glances", "Glances 4.5.8", _glances, warm_up=30, intervals=(10,)),
         Candidate("floor", "the floor", _floor),
     ]
-
-

@@ -41,4 +41,3 @@ class Template:
             b"system": now * self._online,
             b"bytes": age * RATE // 10**9,
         }
-

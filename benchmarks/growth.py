@@ -16,8 +16,8 @@ from parts.subscriber import Subscriber
 from benchmarks import accounting, listener
 from benchmarks.candidates import HOST, ROOT, run_agent
 from benchmarks.lateness import lateness, quantile, share_within
-from benchmarks.progress import say, wait
 from benchmarks.programs import Program, clean_environment
+from benchmarks.progress import say, wait
 from benchmarks.stage import open_broker
 
 SECOND = 1_000_000_000

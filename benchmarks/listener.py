@@ -26,7 +26,7 @@ def main(port: int, path: Path) -> None:
     heard: list[tuple[int, str, bytes]] = []
 
     def on_message(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        heard.append((time.time_ns(), message.topic, message.payload[:BEGINNING]))
+        heard.append((time.time_ns(), message.topic, bytes(message.payload[:BEGINNING])))
 
     def end(_number: int, _frame: FrameType | None) -> None:
         client.disconnect()

@@ -11,9 +11,10 @@ import sys
 import threading
 import time
 
+from parts.fake_container import FakeContainer
+
 from agent import documents
 from agent.config import BackoffSettings, BrokerSettings
-from agent.config.address import parse_broker
 from agent.containers.container import from_inspect
 from agent.containers.life import Life
 from agent.health import Pulse
@@ -21,8 +22,6 @@ from agent.messages import Message, Messages
 from agent.outbox import Outbox
 from agent.publisher import Publisher
 from agent.usage import Reading, measure
-from parts.fake_container import FakeContainer
-
 from benchmarks.documents import Template
 
 INTERVAL = 10  # seconds between two documents of a container, by their own clock
@@ -35,12 +34,9 @@ class Pipeline:
     def __init__(self, port: int, burst: int) -> None:
         self._outbox = Outbox(1000, "drop_newest")
         messages = Messages("containers", "bench", 1)
-        url = f"mqtt://127.0.0.1:{port}"
-        settings = BrokerSettings(url=url)
-        settings = _with_address(settings, url)
         will = Message("containers/bench/status", b"{}", retain=True, qos=1)
         self._publisher = Publisher(
-            settings,
+            BrokerSettings(url=(f"mqtt://127.0.0.1:{port}",)),
             "bench",
             self._outbox,
             will=lambda: will,
@@ -91,10 +87,6 @@ class Pipeline:
                 life.publish(measurements)
         if not self._outbox.wait_idle(PATIENCE):
             raise SystemExit("error: the broker does not answer")
-
-
-def _with_address(settings: BrokerSettings, url: str) -> BrokerSettings:
-    return BrokerSettings(url=settings.url, addresses=(parse_broker(url),))
 
 
 def main() -> None:

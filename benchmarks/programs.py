@@ -1,4 +1,4 @@
-"""Programs that are measured: ours, the rivals, the floor. Each is started in a directory of its own, and ended whole."""
+"""Programs that are measured: ours, the rivals', the floor. Each has a directory of its own, and is ended whole."""
 
 import contextlib
 import os

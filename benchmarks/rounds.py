@@ -1,14 +1,16 @@
-"""The comparison: every candidate in turn, round after round, in a rotated order, with an idle stretch in each round."""
+"""The comparison: every candidate in turn, round after round, in a rotated order, with an idle stretch in each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.candidates import Candidate
 from benchmarks.progress import say, wait
 from benchmarks.stage import Stage
 from benchmarks.windows import Window, measure
+
+T = TypeVar("T")
 
 IDLE = "idle"
 
@@ -40,7 +42,7 @@ def compare(stage: Stage, candidates: Sequence[Candidate], interval: float, plan
     return {name: summary(found, idle) for name, found in windows.items()}
 
 
-def rotated(turns: Sequence[Candidate | None], number: int) -> list[Candidate | None]:
+def rotated(turns: Sequence[T], number: int) -> list[T]:
     """Return the order of a round: each begins with another one, so that a machine that drifts favours nobody."""
     first = number % len(turns)
     return [*turns[first:], *turns[:first]]
@@ -80,5 +82,3 @@ def _turn(stage: Stage, candidate: Candidate | None, interval: float, seconds: f
 
 def _nobody() -> set[int]:
     return set()
-
-

@@ -47,7 +47,7 @@ def open_broker(directory: Path) -> Mosquitto:
 
 
 def received(broker: Mosquitto) -> dict[str, int]:
-    """Return how many messages, bytes of payload and bytes on the wire the broker has received, a second ago or less."""
+    """Return the messages, bytes of payload and bytes on the wire that the broker had received a moment ago."""
     asking = Subscriber(broker.url, *RECEIVED.values())
     try:
         return {name: int(asking.on(topic)[-1].payload) for name, topic in RECEIVED.items()}
