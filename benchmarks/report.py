@@ -79,20 +79,16 @@ def comparison(found: dict[str, dict[str, Any]]) -> str:
     named = sorted((name for name in found if name in TITLES), key=lambda name: -found[name]["cost"])
     ours = [found[name]["cost"] for name in ("stream", "poll", "kernel") if name in found]
     least = min(ours, default=0)
-    head = ["", "engine", "itself", "cost", "to our least", "host", "memory", "messages/s", "bytes/s"]
+    head = ["", "engine", "itself", "cost", "in all rounds", "to our least", "host", "memory", "messages/s", "bytes/s"]
     return table(head, ([TITLES[name], *_figures(found[name], least)] for name in named))
 
 
 def _figures(row: dict[str, Any], least: float) -> list[str]:
     traffic = [f"{row['messages']:.3g}", f"{row['wire']:.0f}"] if row["messages"] else ["-", "-"]
     cores = [percent(row[name]) for name in ("engine", "client", "cost")]
-    return [
-        *cores,
-        ratio(row["cost"] / least) if least else "-",
-        percent(row["host"]),
-        megabytes(row["peak"]),
-        *traffic,
-    ]
+    cores.append(f"{row['least'] * 100:.3g} to {percent(row['most'])}")
+    times = ratio(row["cost"] / least) if least else "-"
+    return [*cores, times, percent(row["host"]), megabytes(row["peak"]), *traffic]
 
 
 def growth(rows: Iterable[dict[str, Any]]) -> str:

@@ -58,9 +58,11 @@ def summary(windows: Sequence[Window], idle: Sequence[Window]) -> dict[str, Any]
         name: [getattr(window, name) for window in windows]
         for name in ("client", "peak", "rss", "messages", "payload", "wire")
     }
-    costs = [max(engine, 0) + client for engine, client in zip(above["engine"], own["client"], strict=True)]
     found: dict[str, Any] = {name: median(values) for name, values in (above | own).items()}
-    return found | {"cost": median(costs), "costs": sorted(costs), "windows": [window.as_json() for window in windows]}
+    # An engine that happens to be calmer than when it was idle has not earned anything.
+    found["cost"] = max(found["engine"], 0) + found["client"]
+    costs = [max(engine, 0) + client for engine, client in zip(above["engine"], own["client"], strict=True)]
+    return found | {"least": min(costs), "most": max(costs), "windows": [window.as_json() for window in windows]}
 
 
 def _turn(stage: Stage, candidate: Candidate | None, interval: float, seconds: float) -> Window:

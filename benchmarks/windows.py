@@ -46,9 +46,10 @@ class _Look:
 
 def measure(stage: Stage, client: Callable[[], set[int]], seconds: float) -> Window:
     """Measure for so long; `client` tells which processes the candidate consists of."""
-    traffic = received(stage.broker)
     before = _look(stage, client())
-    wait(seconds)
+    wait(TOLD)
+    traffic = received(stage.broker)
+    wait(before.time / SECOND + seconds - time.monotonic())
     pids = client()
     after = _look(stage, pids)
     peak, rss = accounting.memory(pids), accounting.memory(pids, "VmRSS")
