@@ -48,7 +48,7 @@ class Pipeline:
         self._thread = threading.Thread(target=self._publisher.run, daemon=True)
         self._containers = [FakeContainer(secrets.token_hex(32), f"c{number}") for number in range(burst)]
         self._templates = [Template(container) for container in self._containers]
-        self._lives = [Life(container.id, self._outbox, messages) for container in self._containers]
+        self._lives = [Life(container.id, container.name, self._outbox, messages) for container in self._containers]
         self._readings: list[Reading | None] = [None] * burst
         self._now = time.time_ns()
 

@@ -401,7 +401,7 @@ def test_an_answer_about_another_container(stage: Callable[..., Stage], fake_eng
 
 
 def test_nothing_is_said_after_the_farewell(stage: Callable[..., Stage], fake_engine: FakeEngine) -> None:
-    """The engine may answer late: what it says of a container then comes after the agent's last word and is not told."""
+    """The engine may answer late: what it then says of a container comes after the last word and is not told."""
     one = stage()
     settled(one)
     late = fake_engine.script("/containers/{id}/json", Answer(delay=1, hang_up=True), times=1)
