@@ -7,7 +7,6 @@ that it is not needed any more, and readings go on while it restarts.
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 from agent import documents
@@ -16,7 +15,7 @@ from agent.documents import ContainerNotRunning, NoReading
 from agent.engine import Engine, EngineRefused
 from agent.kernel import ContainerFiles, Kernel, KernelUnreadable
 from agent.proof import disagreements
-from agent.sampling import due_times
+from agent.sampling import due_times, grid
 from agent.sources import turns
 from agent.usage import Reading
 
@@ -39,9 +38,9 @@ class Proven:
                 yield self.files.read()
 
     def go_on(self, first: float, interval: float, cancel: Cancel) -> Generator[Reading, None, None]:
-        """The same on a grid that is there already, with a point at `first`."""
+        """The same on a grid that is there already, that begins about `first`."""
         with closing(self.files):
-            for _ in turns((first + point * interval for point in count()), interval, cancel):
+            for _ in turns(grid(first, interval), interval, cancel):
                 yield self.files.read()
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.sampling import due_times, every
+from agent.sampling import due_times, every, grid
 
 
 def picks(interval: float, arrivals: list[float]) -> list[float]:
@@ -119,9 +119,20 @@ def test_one_for_each_grid_point(interval: float, gaps: list[float]) -> None:
 )
 def test_due_times(interval: float, expected: list[float]) -> None:
     """Half a tick after the first answer, so half a tick before the engine's next, then once an interval from there."""
-    assert list(islice(due_times(100, interval), 4)) == expected
+    assert list(islice(due_times(100, interval), 4)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("interval", [0.5, 1, 10, 3600])
+@given(begins=st.lists(st.floats(0, 1e6), min_size=2))
+def test_all_keep_to_one_beat(interval: float, begins: list[float]) -> None:
+    """Whenever containers were started, their usages leave in few bursts; nobody waits for more than a beat for it."""
+    beat = min(interval / 10, 0.25)
+    starts = [next(grid(begin, interval)) for begin in begins]
+    assert all(0 <= start - begin <= beat + 1e-6 for start, begin in zip(starts, begins, strict=True))
+    assert all(start / beat == pytest.approx(round(start / beat), abs=1e-6) for start in starts)
 
 
 def test_due_times_do_not_add_up_errors() -> None:
     """The ten thousandth point is where it belongs: points are reckoned, not added to each other."""
-    assert next(islice(due_times(0, 0.7), 10_000, None)) == 0.35 + 10_000 * 0.7
+    begin, late = islice(due_times(0, 0.7), 0, 10_001, 10_000)
+    assert late == begin + 10_000 * 0.7
