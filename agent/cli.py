@@ -9,14 +9,17 @@ import os
 import resource
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import orjson
 
 from agent import __version__
+from agent.cancel import Cancel
 from agent.config import DEFAULT_PATHS, Config, ConfigError, find, load
 from agent.health import Heartbeat
 from agent.log import setup
+from agent.signals import ending_signals
 
 COMMANDS = {
     "run": "run the agent, in the foreground",
@@ -29,8 +32,11 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     options = _parser().parse_args(arguments)
+    ending = Cancel()
     try:
-        code = _command(options)
+        # From here on, not only once the agent runs: what it needs takes half a second to import.
+        with ending_signals(ending) if options.command == "run" else nullcontext():
+            code = _command(options, ending)
         sys.stdout.flush()
     except BrokenPipeError:  # what we print into has read enough; nor may the interpreter's last flush complain of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -38,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _command(options: argparse.Namespace) -> int:
+def _command(options: argparse.Namespace, ending: Cancel) -> int:
     if options.command == "schema":
         return _schema()
     try:
@@ -52,7 +58,7 @@ def _command(options: argparse.Namespace) -> int:
         case "health":
             return _health(config)
         case _:
-            return _run(config, options)
+            return _run(config, options, ending)
 
 
 def _schema() -> int:
@@ -68,12 +74,12 @@ def _check(config: Config, path: Path | None) -> int:
     return check(config, path)
 
 
-def _run(config: Config, options: argparse.Namespace) -> int:
+def _run(config: Config, options: argparse.Namespace, ending: Cancel) -> int:
     from agent.service import Service
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would keep the broker's password
     setup(config.agent.log_level, config.agent.log_format)
-    return Service(config, once=options.once, dry_run=options.dry_run).run()
+    return Service(config, ending, once=options.once, dry_run=options.dry_run).run()
 
 
 def _health(config: Config) -> int:

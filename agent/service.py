@@ -38,7 +38,6 @@ from agent.payloads import AgentCounters, AgentStatus, EngineInfo
 from agent.printer import Printer
 from agent.publisher import Publisher
 from agent.rivals import Rivals
-from agent.signals import ending_signals
 from agent.supervisor import Supervisor
 from agent.times import format_time
 
@@ -48,9 +47,12 @@ TICK = 1.0  # seconds between two looks at how the threads are doing
 
 
 class Service:
-    """The running agent. `once`: one usage of every container, then the end. `dry_run`: printed, not published."""
+    """The running agent, until `ending` is set.
 
-    def __init__(self, config: Config, once: bool = False, dry_run: bool = False) -> None:
+    `once`: one usage of every container, then the end. `dry_run`: printed, not published.
+    """
+
+    def __init__(self, config: Config, ending: Cancel, once: bool = False, dry_run: bool = False) -> None:
         self._config = config
         self._once = once
         self._started = time.time_ns()
@@ -62,7 +64,7 @@ class Service:
             "interval": config.agent.interval,
         }
         self._telling = threading.Lock()  # of the agent's status: several threads know something of it
-        self._ending = Cancel()
+        self._ending = ending
         self._defect = False
         self._pulse = Pulse()
         self._systemd = Systemd(os.environ)
@@ -88,9 +90,8 @@ class Service:
         self._publisher: Publisher | Printer = Printer(self._outbox) if dry_run else self._make_publisher()
 
     def run(self) -> int:
-        """Run until a signal or, with `once`, until all is published. Returns the exit code: 0, or 1 if it failed."""
+        """Run until the end or, with `once`, until all is published. Returns the exit code: 0, or 1 if it failed."""
         with ExitStack() as stack:
-            stack.enter_context(ending_signals(self._ending))
             try:
                 if self._embedded:
                     stack.enter_context(self._embedded)

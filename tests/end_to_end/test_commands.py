@@ -1,8 +1,13 @@
 """The commands, their exit codes and what they print."""
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +15,7 @@ from parts.agent import RunningAgent
 from parts.dockerd import PrivateEngine
 from parts.fake_engine import FakeEngine
 from parts.mosquitto import Mosquitto, free_port
+from parts.processes import bound_to_us
 from parts.viewer import ROOT, VALIDATORS, Viewer
 
 Agent = Callable[..., RunningAgent]
@@ -77,6 +83,20 @@ def test_bad_configuration_is_told_at_once(fake_engine: FakeEngine, own_broker: 
     assert running.wait(30) == 2
     assert "did you mean agent.interval?" in running.log
     assert "outbox.capacity is 0" in running.log
+
+
+def test_asked_to_end_while_it_starts(short_path: Path, fake_engine: FakeEngine) -> None:
+    """SIGTERM is understood from the first moment on: there too it is the wish for an orderly end, and 0."""
+    slow = short_path / "slow.toml"
+    os.mkfifo(slow)  # reading it takes until somebody has written it
+    command = [sys.executable, "-m", "agent", "run", "--dry-run", "--config", str(slow)]
+    with subprocess.Popen(bound_to_us(command), stderr=subprocess.PIPE, text=True) as starting:
+        with slow.open("w") as configuration:
+            starting.send_signal(signal.SIGTERM)
+            configuration.write(f'[engine]\nurl = "{fake_engine.url}"\n')
+        _, log = starting.communicate(timeout=60)
+    assert starting.returncode == 0
+    assert "ended: 0 usages" in log
 
 
 def test_health(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, agent: Agent, view: View) -> None:
