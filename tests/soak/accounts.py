@@ -45,12 +45,13 @@ class Run:
     @property
     def count(self) -> int:
         """How many usages were seen."""
-        return sum(map(len, self.seen.values()))
+        return sum(map(len, list(self.seen.values())))
 
     @property
     def gaps(self) -> int:
         """How many are missing before the last one that was seen of each container."""
-        return sum(max(seqs) for seqs in self.seen.values()) - self.count
+        copies = [seqs.copy() for seqs in list(self.seen.values())]  # while it runs, another thread adds to them
+        return sum(max(seqs, default=0) - len(seqs) for seqs in copies)
 
 
 class Accounts:
