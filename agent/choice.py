@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
-from itertools import count
 from threading import Lock
 
 from agent.cancel import Cancel, Cancelled
@@ -87,8 +86,8 @@ class Auto:
 
     def _by_engine(self, container_id: str, interval: float, cancel: Cancel) -> Generator[Reading, None, Proven | None]:
         """Yield the engine's readings until the kernel's files are proved, and return those; None when they end."""
-        waits = (min(self._again * SLOWER**attempt, SELDOM) for attempt in count())
-        again = time.monotonic() + next(waits)
+        wait = self._again
+        again = time.monotonic() + wait
         with closing(self._engine_source().readings(container_id, interval, cancel)) as readings:
             for reading in readings:
                 yield reading
@@ -96,7 +95,8 @@ class Auto:
                     if proven := self._prove(container_id, cancel):
                         log.info("the kernel's files of %s are read again", container_id[:12])
                         return proven
-                    again = time.monotonic() + next(waits)
+                    wait = min(wait * SLOWER, SELDOM)
+                    again = time.monotonic() + wait
         return None
 
     def _prove(self, container_id: str, cancel: Cancel) -> Proven | None:

@@ -78,7 +78,7 @@ class Service:
         self._rivals = Rivals(config.agent.host, own_topic, self._status["started_at"])
         self._outbox = Outbox(config.outbox.capacity, config.outbox.on_full)
         self._engine = Engine(config.engine)
-        self._source = choose(config.engine.source, config.agent.interval, self._engine, self._source_changed)
+        self._source = choose(config.engine.source, config.agent.interval, self._engine, self._tell)
         forgetting = Forgetting(topics.forget_removed)
         selection = Selection(config.engine.include, config.engine.exclude)
         self._lives = Lives(Names(topics.container), selection, forgetting, self._outbox, self._messages)
@@ -196,16 +196,15 @@ class Service:
             )
         )
         log.info("engine %s, API %s, cgroup v%s; source %s", *_words(info), self._source.name)
-        self._tell(engine=info, source=self._source.name)
-
-    def _source_changed(self) -> None:
-        self._tell(source=self._source.name)
+        self._tell(engine=info)
 
     def _tell(self, **news: Any) -> None:
-        """Say how the agent stands; nothing after the last word, though an engine may answer after that."""
+        """Say how the agent stands, with what is new, the source too; from any thread. `stopped` is the last word."""
         with self._telling:
             if self._status["status"] == "running":
                 self._status = self._status_with(**news)
+                if "engine" in self._status:
+                    self._status["source"] = self._source.name  # asked for here, so that the newest is told last
                 self._outbox.announce(self._messages.agent_status(self._status))
 
     def _will(self) -> Message:

@@ -16,7 +16,8 @@ PATHS = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 MODULES = list(PATHS)
-PURE = ["usage", "documents", "containers.container", "sampling", "containers.names", "messages", "payloads"]
+PURE = ["usage", "documents", "figures", "proof", "sampling", "messages", "payloads"]
+PURE += ["containers.container", "containers.names"]
 CLOCKS_AND_RIMS = {"threading", "time", "socket", "select", "logging", "subprocess", "random", "os"}
 ONLY_IN = {"docker": {"engine"}, "paho": {"broker"}}
 TOP = {"service": {"cli"}, "cli": {"__main__"}}  # who may import the wiring, and who the commands
@@ -63,6 +64,11 @@ def below(module: str) -> set[str]:
 def test_one_module_knows_each_client_library(library: str, homes: set[str]) -> None:
     """Docker's client is imported by the engine alone, paho by the broker alone: there it could be exchanged."""
     assert {module for module in MODULES if library in foreign(module)} == homes
+
+
+def test_the_kernel_knows_no_engine() -> None:
+    """What reads the kernel's files stands on nothing that talks to an engine."""
+    assert not [part for part in below("kernel") if part == "engine" or "docker" in foreign(part)]
 
 
 @pytest.mark.parametrize("module", PURE)
