@@ -1,6 +1,5 @@
 """What more containers cost: the agent on a fake engine, from ten containers to thousands."""
 
-import resource
 import sys
 import tempfile
 import time
@@ -16,6 +15,7 @@ from parts.subscriber import Subscriber
 from benchmarks import accounting, listener
 from benchmarks.candidates import HOST, ROOT, run_agent
 from benchmarks.lateness import lateness, quantile, share_within
+from benchmarks.limits import raise_descriptors
 from benchmarks.programs import Program, clean_environment
 from benchmarks.progress import say, wait
 from benchmarks.stage import open_broker
@@ -23,14 +23,13 @@ from benchmarks.stage import open_broker
 SECOND = 1_000_000_000
 LIMIT = 0.1  # seconds that a usage may be late
 PATIENCE = 180.0  # seconds for all containers to have published
-DESCRIPTORS = 16384
 SOURCES = {10: "poll", 1: "stream"}
 """The cheaper call at each interval, as the agent's `auto` chooses between these two."""
 
 
 def grow(sizes: Iterable[int], intervals: Iterable[float], seconds: float) -> list[dict[str, Any]]:
     """Return what the agent needed at each size and interval."""
-    _raise_descriptors()
+    raise_descriptors()
     found = []
     for interval in intervals:
         for size in sizes:
@@ -112,11 +111,3 @@ def _broker(directory: Path) -> Iterator[Mosquitto]:
         yield broker
     finally:
         broker.close()
-
-
-def _raise_descriptors() -> None:
-    """Allow ourselves, and so our children, a descriptor for each of thousands of streams."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
