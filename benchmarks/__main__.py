@@ -119,6 +119,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--containers", type=int, default=100, metavar="N", help="real containers (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds of all candidates (%(default)s)")
+    # An idle engine with a hundred shims repeats itself about every 30 s: shorter windows see different parts of it.
     parser.add_argument("--seconds", type=float, default=30, metavar="S", help="length of a window (%(default)s)")
     parser.add_argument("--intervals", type=_numbers, default=(10, 1), metavar="S,...", help="both of %(default)s")
     parser.add_argument("--sizes", type=_numbers, default=SIZES, metavar="N,...", help="fake containers %(default)s")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from parts.mosquitto import Mosquitto
-from parts.processes import wait_until
+from parts.processes import NotReadyError, wait_until
 from parts.subscriber import Subscriber
 
 from benchmarks import accounting, listener
@@ -33,7 +33,11 @@ def grow(sizes: Iterable[int], intervals: Iterable[float], seconds: float) -> li
     found = []
     for interval in intervals:
         for size in sizes:
-            one = _measure(size, interval, max(3 * interval, seconds))
+            try:
+                one = _measure(size, interval, max(3 * interval, seconds))
+            except NotReadyError as error:
+                say(f"{size} containers every {interval:g} s are too many here: {error}")
+                continue
             found.append(one)
             say(
                 f"{size} containers every {interval:g} s: {one['cpu']:.1%} of a core, {one['per_usage'] * 1e6:.0f} us "

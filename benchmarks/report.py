@@ -36,8 +36,8 @@ measured for {window:g} s; every round begins with another one, and has a stretc
 medians.
 
 - **CPU** is what the kernel has counted, in percent of one core. *Engine*: dockerd, containerd and the shims, above the
-  idle stretch of the same round. *Itself*: the program with its children, ended ones too. *Cost* is their sum. *Host*,
-  everything the machine was busy with above the idle stretch, broker included, is a cross-check: it also sees
+  idle stretches. *Itself*: the program with its children, ended ones too. *Cost* is their sum. *Host*,
+  everything the machine was busy with above the idle stretches, broker included, is a cross-check: it also sees
   whatever else the machine did.
 - **Memory** is the most that was resident (`VmHWM`), summed over the program and its children.
 - **Messages and bytes** are the broker's own count of what it has received.

@@ -13,6 +13,8 @@ from benchmarks.windows import Window, measure
 T = TypeVar("T")
 
 IDLE = "idle"
+SHARED = ("engine", "broker", "host")
+OWN = ("client", "peak", "rss", "messages", "payload", "wire")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +51,17 @@ def rotated(turns: Sequence[T], number: int) -> list[T]:
 
 
 def summary(windows: Sequence[Window], idle: Sequence[Window]) -> dict[str, Any]:
-    """Return medians over the rounds; what is shared with others is taken above the idle window of the same round."""
-    above = {
-        name: [getattr(window, name) - getattr(base, name) for window, base in zip(windows, idle, strict=True)]
-        for name in ("engine", "broker", "host")
-    }
-    own = {
-        name: [getattr(window, name) for window in windows]
-        for name in ("client", "peak", "rss", "messages", "payload", "wire")
-    }
-    found: dict[str, Any] = {name: median(values) for name, values in (above | own).items()}
+    """Return medians over the rounds; what is shared with others is taken above the median of the idle windows.
+
+    The medians come first: a machine's own bursts are in few windows, and in twice as many differences of two windows.
+    """
+    found = {name: median(getattr(window, name) for window in windows) for name in (*SHARED, *OWN)}
+    bases = {name: median(getattr(window, name) for window in idle) for name in SHARED}
+    found |= {name: found[name] - base for name, base in bases.items()}
     # An engine that happens to be calmer than when it was idle has not earned anything.
-    found["cost"] = max(found["engine"], 0) + found["client"]
-    costs = [max(engine, 0) + client for engine, client in zip(above["engine"], own["client"], strict=True)]
-    return found | {"least": min(costs), "most": max(costs), "windows": [window.as_json() for window in windows]}
+    costs = [max(window.engine - bases["engine"], 0) + window.client for window in windows]
+    found |= {"cost": max(found["engine"], 0) + found["client"], "least": min(costs), "most": max(costs)}
+    return found | {"windows": [window.as_json() for window in windows]}
 
 
 def _turn(stage: Stage, candidate: Candidate | None, interval: float, seconds: float) -> Window:
