@@ -221,8 +221,10 @@ class Supervisor:
         life.collector.start()
 
     def _died(self, life: Life, before: Container | None, event: Event, found: Container | None) -> None:
-        if not life.runs or _ns(life.told and life.told.get("started_at")) > event.time:
-            return  # told already, or an old event that was sent once more
+        if not life.runs:
+            return  # told already
+        if _ns(life.told and life.told.get("started_at")) > event.time and (found is None or _same_run(life, found)):
+            return  # an old event that was sent once more; where that run is over, the engine's clock was set back
         if found and not found.running and _ns(found.finished_at) >= _ns(found.started_at):
             self._end(life, "exited", found)
         else:

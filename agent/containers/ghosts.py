@@ -47,7 +47,7 @@ class Ghosts:
                 continue
             try:
                 past = msgspec.convert(orjson.loads(payload), ContainerStatus)
-                ago = (time.time_ns() - parse_time(past["time"])) / 1e9
+                ago = max((time.time_ns() - parse_time(past["time"])) / 1e9, 0.0)  # the clock may have been set back
             except ValueError:  # orjson's and msgspec's errors are ValueErrors
                 log.warning("%s holds a retained message that is no status; it is left alone", topic)
                 continue

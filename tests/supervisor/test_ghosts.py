@@ -53,6 +53,16 @@ def test_a_removal_that_was_told_already(stage: Callable[..., Stage]) -> None:
     one.expect("cleared")
 
 
+def test_a_removal_that_seems_to_be_to_come(stage: Callable[..., Stage]) -> None:
+    """The clock was set back since it was told: it is forgotten in its time, counted from now."""
+    one = stage()
+    one.supervisor.retained({"containers/host/web/status": retained(NOBODY, "stopped", "removed", ago=-3600)})
+    settled(one)
+    wait_until(lambda: one.supervisor.complete, 20, "something is left to be done")
+    one.lives.forget(time.monotonic() + 601)
+    one.expect("cleared")
+
+
 @pytest.mark.parametrize(("status", "reason"), [("running", None), ("stopped", "agent exit")])
 def test_a_container_that_has_ended(
     stage: Callable[..., Stage],

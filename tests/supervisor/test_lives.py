@@ -191,6 +191,21 @@ def test_an_event_that_is_sent_once_more(stage: Callable[..., Stage], fake_engin
     assert [said.word for said in one.about("web")] == ["running"]
 
 
+def test_the_engine_sets_its_clock_back(stage: Callable[..., Stage], fake_engine: FakeEngine) -> None:
+    """A run that ended before it began, by the engine's clock, has ended all the same, and another one has begun."""
+    one = stage()
+    web, job = fake_engine.run("web"), fake_engine.run("job")
+    one.expect("running")
+    one.expect("running", of="job")
+    fake_engine.clock = -3600 * 10**9
+    fake_engine.die(job, 5)
+    assert one.expect("running", "exited", of="job")[-1].payload["exit_code"] == 5
+    fake_engine.die(web, 6)
+    fake_engine.begin(web)
+    said = one.expect("running", "exited", "running")
+    assert said[1].payload["exit_code"] == 6
+
+
 def test_a_rename_goes_on_at_the_new_name(stage: Callable[..., Stage], fake_engine: FakeEngine) -> None:
     """The old topic says `removed` and is cleared; the new one goes on, and so does `seq`."""
     one = stage()
@@ -401,9 +416,10 @@ def test_an_answer_about_another_container(stage: Callable[..., Stage], fake_eng
 
 
 def test_nothing_is_said_after_the_farewell(stage: Callable[..., Stage], fake_engine: FakeEngine) -> None:
-    """The engine may answer late: what it then says of a container comes after the last word and is not told."""
+    """The engine may answer late: what it says then comes after the agent's last word, and is not told."""
     one = stage()
     settled(one)
+    wait_until(lambda: one.supervisor.complete, 20, "something is left to be done")
     late = fake_engine.script("/containers/{id}/json", Answer(delay=1, hang_up=True), times=1)
     web = fake_engine.create("web")
     fake_engine.begin(web)
