@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from parts import dockerd, mosquitto, qemu, sshd, systemd
+from parts import dockerd, faketime, mosquitto, qemu, sshd, systemd
 
 pytest_plugins = ["parts.fixtures"]
 
@@ -25,6 +25,8 @@ NEEDS: dict[str, Callable[[], str | None]] = {
     "engine": dockerd.missing,
     "broker": mosquitto.missing,
     "ssh": sshd.missing,
+    "faketime": faketime.missing,
+    "root": lambda: None if os.geteuid() == 0 else "mounts can be made by root only",
     "systemd": systemd.missing,
     "image": systemd.missing,
     "fuzz": fuzzer_missing,

@@ -32,9 +32,10 @@ def rfc3339(ns: int) -> str:
 class FakeContainer:
     """One container; its attributes may be changed at any time, events are the engine's affair.
 
-    `cpu` is in cores: a usage says `cpu * 100` percent. `rx` and `tx` are in bytes per second. `change` may alter each
-    statistics document before it is sent; `raw` is sent instead of it, if there is one, and `looked_at` in answer to an
-    inspection.
+    `cpu` is in cores: a usage says `cpu * 100` percent. `rx` and `tx` are in bytes per second. `started` is by the
+    engine's clock, which may be set; `began` is the same by one that never is, and what the counters go by. `change`
+    may alter each statistics document before it is sent; `raw` is sent instead of it, if there is one, and `looked_at`
+    in answer to an inspection.
     """
 
     id: str
@@ -53,6 +54,7 @@ class FakeContainer:
     health: str | None = None
     restart_count: int = 0
     started: int = 0
+    began: int = 0
     finished: int = 0
     change: Callable[[Document], None] | None = None
     raw: bytes | None = None
@@ -102,23 +104,26 @@ class FakeContainer:
             document["State"]["Health"] = {"Status": self.health, "FailingStreak": 0, "Log": []}
         return document
 
-    def stats(self, now: int) -> bytes:
-        """Return a statistics document as of `now` (the engine's clock, ns); one of zeros if it does not run."""
+    def stats(self, now: int, set_by: int = 0) -> bytes:
+        """Return a statistics document as of `now` (the engine's clock, ns); one of zeros if it does not run.
+
+        `set_by` is how far that clock has been set: counters do not follow it.
+        """
         if self.raw is not None:
             return self.raw
-        document = self._measured(now) if self.alive else self._zero()
+        document = self._measured(now, now - set_by) if self.alive else self._zero()
         if self.change is not None:
             self.change(document)
         return json.dumps(document).encode() + b"\n"
 
-    def _measured(self, now: int) -> Document:
+    def _measured(self, now: int, steady: int) -> Document:
         document: Document = json.loads(_recorded(self.case, "first.json"))
-        age = max(0, now - self.started)
+        age = max(0, steady - self.began)
         used = int(age * self.cpu)
         document |= {"read": rfc3339(now), "name": f"/{self.name}", "id": self.id}
         document["cpu_stats"] |= {
             "cpu_usage": {"total_usage": used, "usage_in_kernelmode": used // 4, "usage_in_usermode": used - used // 4},
-            "system_cpu_usage": now * self.online,
+            "system_cpu_usage": steady * self.online,
             "online_cpus": self.online,
         }
         for interface in document.get("networks", {}).values():

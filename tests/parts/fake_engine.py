@@ -57,7 +57,7 @@ class FakeEngine(FakeServer):
 
     def begin(self, container: FakeContainer) -> None:
         """Start a container; its counters begin at zero."""
-        container.started, container.state = self.now(), "running"
+        container.started, container.began, container.state = self.now(), self.now() - self.clock, "running"
         self._change(container, "start")
 
     def die(self, container: FakeContainer, exit_code: int = 0, event: bool = True) -> None:
@@ -134,12 +134,12 @@ class FakeEngine(FakeServer):
             return Answer(chunks=self._documents(container))
         if container.alive and not (request.flag("one-shot") and not self.one_shot_waits):
             self.ending.wait(self.tick)
-        return Answer(body=container.stats(self.now()), content_type="application/json")
+        return Answer(body=container.stats(self.now(), self.clock), content_type="application/json")
 
     def _documents(self, container: FakeContainer) -> Iterator[bytes]:
         due = time.monotonic()
         while container.id in self.containers:
-            yield container.stats(self.now())
+            yield container.stats(self.now(), self.clock)
             due += self.tick
             with self._changes:
                 self._changes.wait_for(lambda: self._over(container), max(0, due - time.monotonic()))

@@ -1,0 +1,153 @@
+"""Somebody sets the clock, by an hour, back or forward, on the agent's host or on the engine's."""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count, pairwise
+from pathlib import Path
+
+import pytest
+from parts import faketime
+from parts.agent import RunningAgent
+from parts.fake_engine import FakeEngine
+from parts.mosquitto import Mosquitto
+from parts.processes import wait_until
+from parts.viewer import ROOT, Viewer
+
+Watch = Callable[..., RunningAgent]
+View = Callable[[Mosquitto], Viewer]
+OwnBroker = Callable[..., Mosquitto]
+
+HOUR = 3600
+LONG = 60.0
+
+pytestmark = [
+    pytest.mark.faketime,
+    pytest.mark.parametrize("by", [HOUR, -HOUR], ids=["forward", "back"]),
+]
+whose = pytest.mark.parametrize("whose", ["the agent's", "the engine's", "both"])
+
+
+class Clocks:
+    """The clocks of an agent and of an engine."""
+
+    def __init__(self, fake: FakeEngine, path: Path) -> None:
+        self._fake, self._path = fake, path
+        self.set("both", 0)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of an agent whose clock this is."""
+        return faketime.environment(self._path)
+
+    def set(self, whose: str, by: int) -> None:
+        """Set one of them, or both, `by` seconds off what is true."""
+        if whose != "the agent's":
+            self._fake.clock = by * 10**9
+        if whose != "the engine's":
+            faketime.set_clock(self._path, by)
+
+
+@pytest.fixture
+def clocks(fake_engine: FakeEngine, short_path: Path) -> Clocks:
+    """Give the clocks of the fake engine and of agents with their environment."""
+    return Clocks(fake_engine, short_path / "clock")
+
+
+@whose
+def test_usages_go_on(
+    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, clocks: Clocks, whose: str, by: int
+) -> None:
+    """A usage comes once an interval as before, covers that interval, and its rates and percentages are right."""
+    broker = own_broker()
+    viewer = view(broker)
+    fake_engine.run("web", cpu=0.5, rx=1000)
+    running = watch(fake_engine, broker, environment=clocks.environment)
+    viewer.usages("web", 3)
+    clocks.set(whose, by)
+    after = time.monotonic()
+    hour = time.strftime("%Y-%m-%dT%H", time.gmtime(time.time() + (0 if whose == "the engine's" else by)))
+    viewer.wait_for(lambda m: m.topic == f"{ROOT}/agent" and m.json["time"].startswith(hour), LONG, after=after)
+    usages = viewer.usages("web", 6, LONG, after=after)
+    arrived = [m.arrived for m in viewer.messages if m.topic == f"{ROOT}/web/usage"]
+    assert max(later - earlier for earlier, later in pairwise(arrived)) < 5
+    assert viewer.missing("web") == 0
+    for usage in usages:
+        assert 0.1 < usage["interval"] < 5
+        assert usage["cpu"]["percent"] == pytest.approx(50, rel=0.05)
+        assert usage["network"]["rx_rate"] == pytest.approx(1000, rel=0.05)
+    assert set(viewer.statuses("web")) == {"running"}
+    assert viewer.counters(after=after)["uptime"] < HOUR / 2
+    assert " warning " not in running.log
+
+
+@whose
+def test_lives_are_told(
+    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, clocks: Clocks, whose: str, by: int
+) -> None:
+    """Ends, restarts and beginnings are told as before, whether or not they seem to lie before what was told."""
+    broker = own_broker()
+    viewer = view(broker)
+    ends, restarts = fake_engine.run("ends"), fake_engine.run("restarts")
+    watch(fake_engine, broker, environment=clocks.environment)
+    viewer.usages("ends")
+    viewer.usages("restarts")
+    clocks.set(whose, by)
+    fake_engine.die(ends, 3)
+    fake_engine.die(restarts, 4)
+    fake_engine.begin(restarts)
+    again = time.monotonic()
+    comes = fake_engine.run("comes")
+    assert viewer.status("ends", "exited")["exit_code"] == 3
+    assert viewer.status("restarts", "exited")["exit_code"] == 4
+    viewer.usages("restarts", 2, after=again)
+    viewer.usages("comes", 2, after=again)
+    fake_engine.destroy(comes)
+    fake_engine.destroy(ends)
+    viewer.status("comes", "removed")
+    viewer.status("ends", "removed")
+    assert viewer.statuses("ends") == ["running", "exited", "removed"]
+    assert viewer.statuses("restarts") == ["running", "exited", "running"]
+    assert viewer.statuses("comes") == ["running", "exited", "removed"]
+
+
+def test_the_backoff_is_kept(
+    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, clocks: Clocks, by: int
+) -> None:
+    """A wait lasts as long as it was meant to: it neither ends at once nor in an hour."""
+    broker = own_broker("allow_anonymous false")
+    watch(fake_engine, broker, environment=clocks.environment, backoff={"base": 4, "factor": 1, "cap": 4})
+    attempts = attempts_of(broker)
+    next(attempts)
+    clocks.set("the agent's", by)
+    first, second = next(attempts), next(attempts)
+    assert 3 < second - first < 15
+
+
+def test_what_was_removed_is_forgotten_in_time(
+    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, clocks: Clocks, by: int
+) -> None:
+    """A topic is cleared when its time has come by an unmoved clock, also across a restart of the agent."""
+    broker = own_broker()
+    viewer = view(broker)
+    web = fake_engine.run("web")
+    running = watch(fake_engine, broker, environment=clocks.environment, topics={"forget_removed": 4})
+    viewer.status("web", "running")
+    fake_engine.destroy(web)
+    viewer.status("web", "removed")
+    running.kill()
+    clocks.set("the agent's", by)
+    watch(fake_engine, broker, environment=clocks.environment, topics={"forget_removed": 4})
+    viewer.status("web", "cleared")
+
+
+def attempts_of(broker: Mosquitto) -> Iterator[float]:
+    """When the broker refuses the agent, monotonic, each time that it does."""
+    for refused in count(1):
+        wait_until(partial(refuses, broker, refused), LONG, "the agent does not try again")
+        yield time.monotonic()
+
+
+def refuses(broker: Mosquitto, times: int) -> bool:
+    """Whether the broker has refused somebody so often."""
+    return broker.log.count("not authorised") >= times
