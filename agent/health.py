@@ -1,5 +1,7 @@
 """Whether the agent is well: the promises of its threads, what systemd is told, and the heartbeat file."""
 
+import errno
+import logging
 import os
 import socket
 import tempfile
@@ -12,6 +14,8 @@ from pathlib import Path
 import orjson
 
 from agent.payloads import ProcessFigures
+
+log = logging.getLogger(__name__)
 
 HEARTBEAT = 10.0  # seconds between two signs of life; more often would wear out the card of a Pi
 HEARTBEAT_AGE = 30.0  # seconds after which they are missed; a loaded Pi may stall for some
@@ -77,26 +81,34 @@ class Heartbeat:
         self._name = f"usage-agent-{host.replace('/', '_')}.heartbeat"
         self._directories = _runtime_directories(environment)
         self._written: tuple[float, list[str]] = (float("-inf"), [])
+        self._complained = False
 
     def write(self, troubles: list[str]) -> None:
-        """Say that the agent lives, and its troubles. Where no directory can be written to, nobody can ask either."""
+        """Say that the agent lives, and its troubles; and in the log, once, where that cannot be written down."""
         written, said = self._written
         if said == troubles and _boot_clock() < written + HEARTBEAT:
             return
         self._written = _boot_clock(), troubles
         document = orjson.dumps({"pid": os.getpid(), "time": _boot_clock(), "troubles": troubles})
-        while self._directories:
+        reasons = []
+        for directory in self._directories:
             try:
-                _replace(self._directories[0] / self._name, document)
-            except OSError:
-                del self._directories[0]
+                _replace(directory / self._name, document)
+            except OSError as error:
+                reasons.append(f"{directory}: {error.strerror}")
+                _discard(directory / self._name)  # nobody is to read there what held before
             else:
+                self._complained = False
                 return
+        if not self._complained:
+            self._complained = True
+            why = "; ".join(reasons)
+            log.warning("the heartbeat cannot be written (%s): `usage-agent health` will not find this agent", why)
 
     def remove(self) -> None:
         """The agent has ended as it was asked to."""
-        if self._directories:
-            (self._directories[0] / self._name).unlink(missing_ok=True)
+        for directory in self._directories:
+            _discard(directory / self._name)
 
     def read(self) -> list[str]:
         """What ails the agent; empty when it is well."""
@@ -137,10 +149,21 @@ def _replace(path: Path, content: bytes) -> None:
     new = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
-        os.write(descriptor, content)
+        whole = os.write(descriptor, content) == len(content)
+    except OSError:
+        _discard(new)
+        raise
     finally:
         os.close(descriptor)
+    if not whole:
+        _discard(new)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     new.replace(path)
+
+
+def _discard(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
 
 
 def _boot_clock() -> float:

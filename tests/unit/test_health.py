@@ -6,6 +6,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from conftest import ExpectWarnings
 
 from agent.health import Heartbeat, Pulse, Systemd, process_figures
 
@@ -88,13 +89,33 @@ def test_an_old_heartbeat_is_not_well(heartbeat: Heartbeat, tmp_path: Path) -> N
     assert "no sign of life" in heartbeat.read()[0]
 
 
-def test_a_link_in_a_public_directory_is_not_followed(heartbeat: Heartbeat, tmp_path: Path) -> None:
+def test_a_link_in_a_public_directory_is_not_followed(
+    heartbeat: Heartbeat, tmp_path: Path, expected_warnings: ExpectWarnings
+) -> None:
     """Somebody else's link in the place of the new file does not make the agent overwrite what it points to."""
+    expected_warnings("the heartbeat cannot be written .*Too many levels of symbolic links")
     target = tmp_path / "precious"
     target.write_text("precious")
     (tmp_path / f".usage-agent-pi_4.heartbeat.{os.getpid()}").symlink_to(target)
     heartbeat.write([])
     assert target.read_text() == "precious"
+
+
+def test_a_disk_that_was_full_for_a_while(
+    heartbeat: Heartbeat, tmp_path: Path, expected_warnings: ExpectWarnings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That the heartbeat cannot be written is said once; as soon as it can, the agent is found again."""
+    expected_warnings("the heartbeat cannot be written .*`usage-agent health` will not find this agent")
+    heartbeat.write([])
+    blocking = tmp_path / f".usage-agent-pi_4.heartbeat.{os.getpid()}"
+    blocking.mkdir()
+    heartbeat.write(["one"])
+    heartbeat.write(["another"])
+    assert len(caplog.records) == 1
+    assert "no running agent found" in heartbeat.read()[0]
+    blocking.rmdir()
+    heartbeat.write([])
+    assert heartbeat.read() == []
 
 
 def test_the_agents_own_figures() -> None:
