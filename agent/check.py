@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent.cancel import Cancel
 from agent.choice import Auto, choose
+from agent.collector import NO_MEMORY
 from agent.config import EMBEDDED, Config
 from agent.containers.container import Container, Selection, described
 from agent.dialing import probe
@@ -77,8 +78,7 @@ def _judge(container: Container, future: "Future[Reading]") -> tuple[str, str, s
     parts = {"memory": reading.memory, "network": reading.network, "block I/O": reading.block_io, "pids": reading.pids}
     measured = ", ".join(["CPU", *(name for name, part in parts.items() if part)])
     if not reading.memory:
-        remedy = "memory is not measured: boot the host with cgroup_enable=memory cgroup_memory=1"
-        return "warn", container.name, f"{measured}; {remedy}"
+        return "warn", container.name, f"{measured}; {NO_MEMORY}"
     return "ok", container.name, measured
 
 

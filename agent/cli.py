@@ -41,7 +41,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # what we print into has read enough; nor may the interpreter's last flush complain of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    finally:
+        _flush_log()
     return code
+
+
+def _flush_log() -> None:
+    """Give up what a full disk keeps of the log: the last flush would fail, and that would be the exit code."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _command(options: argparse.Namespace, ending: Cancel) -> int:
@@ -75,9 +85,11 @@ def _check(config: Config, path: Path | None) -> int:
 
 
 def _run(config: Config, options: argparse.Namespace, ending: Cancel) -> int:
+    from agent.descriptors import raise_limit
     from agent.service import Service
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would keep the broker's password
+    raise_limit()
     setup(config.agent.log_level, config.agent.log_format)
     return Service(config, ending, once=options.once, dry_run=options.dry_run).run()
 

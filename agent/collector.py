@@ -8,21 +8,24 @@ collector never ends by itself, it asks for the container to be looked at and tr
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from agent.backoff import Backoff, retrying
 from agent.cancel import Cancel, Cancelled
 from agent.config import BackoffSettings
+from agent.descriptors import NoDescriptor
 from agent.documents import ContainerNotRunning, NoReading
 from agent.engine import Engine, EngineError, EngineUnreachable, NoSuchContainer
 from agent.health import Pulse
+from agent.once import Once
 from agent.payloads import Measurements
 from agent.sources import Source
 from agent.usage import Reading, usages
 
 log = logging.getLogger(__name__)
 
+NO_MEMORY = "memory is not measured: boot the host with cgroup_enable=memory cgroup_memory=1"
 MARGIN = 10.0  # seconds a thread may be late on a loaded machine before it counts as hanging
 
 
@@ -42,6 +45,7 @@ class Collecting:
     core_mhz: float | None
     pulse: Pulse
     limit: int | None
+    once: Once = field(default_factory=Once)
 
 
 class Collector:
@@ -103,8 +107,12 @@ class Collector:
     def _collect(self) -> None:
         common = self._common
         readings = common.source.readings(self._container_id, common.interval, self._cancel)
+        without_memory = 0
         for measurements in islice(usages(self._watched(readings), common.core_mhz, self._last), common.limit):
             self._recovered()
+            without_memory = 0 if "memory" in measurements else without_memory + 1
+            if without_memory == 2:  # one may be of a container that is just ending
+                common.once.warn(NO_MEMORY)
             with self._publishing:
                 if not self._cancel.is_set():
                     self._publish(measurements)
@@ -132,6 +140,9 @@ class Collector:
         if isinstance(error, (ContainerNotRunning, NoSuchContainer, ReadingsEnded)):
             level = logging.DEBUG  # most often it has ended, and the look will tell
             self._look()
+        elif isinstance(error, NoDescriptor):
+            level = logging.DEBUG
+            self._common.once.warn(str(error))
         elif isinstance(error, EngineUnreachable):
             level = logging.DEBUG  # the supervisor says it once for all containers
         else:
