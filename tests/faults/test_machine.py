@@ -1,0 +1,158 @@
+"""The machine that the agent runs on lacks something: it works, or says once why not."""
+
+import re
+import shlex
+import time
+from collections.abc import Callable
+
+import pytest
+from parts.agent import RunningAgent
+from parts.fake_container import Document
+from parts.fake_engine import FakeEngine
+from parts.mosquitto import Mosquitto
+from parts.viewer import ROOT, Viewer
+
+Watch = Callable[..., RunningAgent]
+Agent = Callable[..., RunningAgent]
+View = Callable[[Mosquitto], Viewer]
+OwnBroker = Callable[..., Mosquitto]
+
+LONG = 60.0
+FULL = "mount -t tmpfs -o size=4k,mode=0777 full {0} && (yes >{0}/filling || true) 2>/dev/null"
+EMPTY = "mount -t tmpfs -o ro,size=4k empty {0}"
+READ_ONLY = (
+    "mount --bind {0} {0} && mount -o remount,bind,ro {0} && mount -o remount,bind,ro / && ! touch {0}/x /x 2>&-"
+)
+
+
+def instead(script: str, *arguments: object) -> list[str]:
+    """Return a command that runs the script in mounts of its own, and then another command in its own place."""
+    prepared = script.format(*(shlex.quote(str(argument)) for argument in arguments))
+    return ["unshare", "--mount", "sh", "-c", f'{prepared} && exec "$@"', "sh"]
+
+
+def works(running: RunningAgent, viewer: Viewer) -> None:
+    """Hold the agent to usages that come, and to a good end."""
+    viewer.usages("web", 3, LONG)
+    assert running.stop() == 0
+    viewer.agent("exit")
+    assert "defect" not in running.log
+    assert "Traceback" not in running.log
+
+
+@pytest.fixture
+def broker(own_broker: OwnBroker) -> Mosquitto:
+    """Give a broker of the test's own, for every agent here is on host `h`."""
+    return own_broker()
+
+
+@pytest.fixture
+def viewer(broker: Mosquitto, view: View, fake_engine: FakeEngine) -> Viewer:
+    """Give a viewer, and a container for it to view."""
+    fake_engine.run("web")
+    return view(broker)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("state", [FULL, READ_ONLY], ids=["full", "read-only"])
+def test_the_disk_is_full_or_read_only(
+    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: Viewer, state: str
+) -> None:
+    """The agent needs no disk; that `usage-agent health` will not find it is said, once."""
+    place = broker.directory / "place"
+    place.mkdir()
+    environment = {"TMPDIR": str(place), "XDG_RUNTIME_DIR": str(place), "RUNTIME_DIRECTORY": str(place)}
+    running = watch(fake_engine, broker, environment=environment, inside=instead(state, place))
+    viewer.usages("web", 14, LONG)  # longer than from one heartbeat to the next
+    works(running, viewer)
+    warnings = [line for line in running.lines if " warning " in line]
+    assert len(warnings) == 1
+    assert re.search("heartbeat.*(No space left|Read-only).*health", warnings[0])
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_the_log_cannot_be_written(
+    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: Viewer, unbuffered: str
+) -> None:
+    """A log on a full disk costs its lines, and nothing else."""
+    running = watch(
+        fake_engine,
+        broker,
+        environment={"PYTHONUNBUFFERED": unbuffered},
+        inside=["sh", "-c", 'exec "$@" 2>/dev/full', "sh"],
+    )
+    works(running, viewer)
+
+
+def test_there_is_no_home(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: Viewer) -> None:
+    """A service has neither a home nor a user's name, and next to no environment."""
+    running = watch(fake_engine, broker, inside=["env", "-u", "HOME", "-u", "USER", "-u", "LOGNAME", "-u", "PATH"])
+    works(running, viewer)
+    assert " warning " not in running.log
+
+
+@pytest.mark.root
+def test_proc_is_hidden(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: Viewer) -> None:
+    """Without /proc the agent knows less of itself, and leaves that out."""
+    running = watch(fake_engine, broker, inside=instead(EMPTY, "/proc"))
+    assert "rss" not in viewer.counters(timeout=LONG)["process"]
+    works(running, viewer)
+    assert " warning " not in running.log
+
+
+def test_memory_is_not_accounted(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: Viewer) -> None:
+    """A kernel without its memory cgroup: all else is published, memory left out, and the remedy said once for all."""
+
+    def forget_memory(document: Document) -> None:
+        document["memory_stats"] = {}
+
+    for container in [*fake_engine.containers.values(), *(fake_engine.run(f"more-{n}") for n in range(5))]:
+        container.change = forget_memory
+    running = watch(fake_engine, broker)
+    for usage in viewer.usages("web", 3, LONG):
+        assert "memory" not in usage
+        assert usage["cpu"]["percent"] > 0
+    viewer.usages("more-4", 3, LONG)
+    works(running, viewer)
+    assert len(running.wait_for_line("memory is not measured: boot the host with cgroup_enable=memory", 1)) == 1
+
+
+def test_descriptors_are_few_by_default(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View) -> None:
+    """Three hundred containers with the usual limit of few descriptors, which may be raised: all have usages."""
+    viewer = view(broker)
+    for number in range(300):
+        fake_engine.run(f"one-{number}")
+    running = watch(fake_engine, broker, inside=["sh", "-c", 'ulimit -S -n 256 && exec "$@"', "sh"])
+    wait_for_all(viewer, 300)
+    assert running.fds() > 256
+    assert running.stop() == 0
+    assert " warning " not in running.log
+
+
+def test_descriptors_are_few(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View) -> None:
+    """Where the limit cannot be raised that is said once; most have usages, and every beginning and end is told."""
+    viewer = view(broker)
+    containers = [fake_engine.run(f"one-{number}") for number in range(300)]
+    running = watch(fake_engine, broker, inside=["sh", "-c", 'ulimit -n 256 && exec "$@"', "sh"])
+    for container in containers:
+        viewer.status(container.name, "running", timeout=LONG)
+    wait_for_all(viewer, 150)
+    assert len(running.wait_for_line("256 descriptors.*raise the limit", LONG)) == 1
+    fake_engine.die(containers[-1], 3)
+    fake_engine.run("late")
+    assert viewer.status(containers[-1].name, "exited")["exit_code"] == 3
+    viewer.status("late", "running")
+    viewer.counters(after=time.monotonic() + 8)  # the events have been asked for anew by now
+    assert len([line for line in running.lines if " warning " in line]) == 1
+    assert running.stop() == 0
+    viewer.agent("exit")
+
+
+def wait_for_all(viewer: Viewer, count: int) -> None:
+    """Wait until so many containers have a usage."""
+
+    def known(_: object) -> bool:
+        return len({m.topic for m in viewer.messages if m.topic.endswith("/usage")}) >= count
+
+    viewer.wait_for(known, LONG)
+    assert viewer.messages[0].topic.startswith(ROOT)
