@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from parts import dockerd, faketime, mosquitto, qemu, sshd, systemd
+from parts import dockerd, faketime, mosquitto, network, qemu, sshd, systemd
 
 pytest_plugins = ["parts.fixtures"]
 
@@ -24,6 +24,7 @@ def fuzzer_missing() -> str | None:
 NEEDS: dict[str, Callable[[], str | None]] = {
     "engine": dockerd.missing,
     "broker": mosquitto.missing,
+    "network": network.missing,
     "ssh": sshd.missing,
     "faketime": faketime.missing,
     "root": lambda: None if os.geteuid() == 0 else "mounts can be made by root only",
@@ -34,7 +35,13 @@ NEEDS: dict[str, Callable[[], str | None]] = {
 }
 """By marker: what says why this machine cannot run such a test."""
 
-MARKED_BY_FIXTURE = {"engine": "engine", "own_engine": "engine", "broker": "broker", "own_broker": "broker"}
+MARKED_BY_FIXTURE = {
+    "engine": "engine",
+    "own_engine": "engine",
+    "broker": "broker",
+    "own_broker": "broker",
+    "network": "network",
+}
 
 
 def pytest_configure() -> None:

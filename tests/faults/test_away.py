@@ -7,7 +7,6 @@ import pytest
 from parts.agent import RunningAgent
 from parts.dockerd import PrivateEngine
 from parts.mosquitto import Mosquitto
-from parts.processes import wait_until
 from parts.subscriber import retained
 from parts.viewer import ROOT, Viewer
 
@@ -17,56 +16,6 @@ OwnEngine = Callable[..., PrivateEngine]
 OwnBroker = Callable[..., Mosquitto]
 
 BACK = 20.0  # seconds for usages to flow again: interval + 2 s by the contract, and a busy machine
-
-
-def test_the_broker_is_restarted_and_has_forgotten_everything(
-    engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View
-) -> None:
-    """Every status is there again, usages flow again, and each missing usage was counted as dropped."""
-    broker = own_broker()
-    viewer = view(broker)
-    for name in ("one", "two"):
-        engine.run(name=name)
-    engine.run("true", name="ended")
-    running = watch(engine, broker, outbox={"capacity": 5})
-    for name in ("one", "two"):
-        viewer.usages(name)
-    known = set(retained(broker.url, f"{ROOT}/#"))
-    broker.kill()
-    waiting = view(own_broker())  # somebody to wait with: the outbox of five is full within three seconds
-    with pytest.raises(AssertionError):
-        waiting.counters(timeout=6)
-    running.freeze()  # the viewer must be back first, or it would miss what it is to count
-    subscriptions = broker.log.count("Sending SUBACK")
-    broker.start()
-    wait_until(lambda: broker.log.count("Sending SUBACK") > subscriptions, 20, "the viewer does not come back")
-    back = time.monotonic()
-    running.thaw()
-    for name in ("one", "two"):
-        viewer.usages(name, after=back, timeout=BACK)
-    assert set(retained(broker.url, f"{ROOT}/#")) == known
-    counters = viewer.counters(after=time.monotonic())
-    dropped = counters["outbox"]["dropped"]
-    assert dropped > 0
-    viewer.wait_for(lambda _: viewer.missing("one") + viewer.missing("two") == dropped)
-    assert viewer.statuses("one").count("exited") == 0
-
-
-def test_the_broker_is_frozen(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
-    """A broker that answers nothing for longer than the keepalive allows is missed, and used again when it is back."""
-    broker = own_broker()
-    viewer = view(broker)
-    engine.run(name="web")
-    running = watch(engine, broker, broker={"keepalive": 2})
-    viewer.usages("web", count=2)
-    broker.freeze()
-    running.wait_for_line("lost the connection|does not answer|no answer", timeout=30)
-    back = time.monotonic()
-    broker.thaw()
-    viewer.usages("web", count=3, after=back, timeout=BACK)
-    counters = viewer.counters(after=time.monotonic())
-    assert counters["broker"]["connects"] >= 2
-    assert counters["outbox"]["dropped"] == viewer.missing("web") == 0
 
 
 def test_the_engine_is_killed_and_containers_live_on(

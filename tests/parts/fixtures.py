@@ -12,6 +12,7 @@ from parts.certificates import Certificates
 from parts.dockerd import PrivateEngine
 from parts.fake_engine import FakeEngine
 from parts.mosquitto import Mosquitto
+from parts.network import FarBroker, Network
 from parts.peer import Peer
 from parts.subscriber import Subscriber
 from parts.viewer import HOST, Viewer
@@ -82,6 +83,25 @@ def own_broker(short_path: Path) -> Iterator[Callable[..., Mosquitto]]:
 
 
 @pytest.fixture
+def network() -> Iterator[Network]:
+    """Give a network with a host for the agent and one for the broker, which the test may cut."""
+    made = Network()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def far_broker(network: Network, short_path: Path) -> Iterator[FarBroker]:
+    """Give a broker at the far end of that network."""
+    made = FarBroker(short_path / "far-broker", network)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
 def subscribe() -> Iterator[Callable[..., Subscriber]]:
     """Give a maker of subscribers: `subscribe(broker.url, "containers/#")`."""
     made: list[Subscriber] = []
@@ -137,25 +157,30 @@ def view() -> Iterator[Callable[[Mosquitto], Viewer]]:
 
 @pytest.fixture
 def watch(agent: Callable[..., RunningAgent]) -> Callable[..., RunningAgent]:
-    """Give a maker of agents on host `h` with an interval of one second: `watch(engine, broker, topics={…})`."""
+    """Give a maker of agents on host `h` with an interval of one second: `watch(engine, broker, topics={…})`.
+
+    The one of a broker that is far away runs at the other end of its network.
+    """
 
     def make(
         engine: PrivateEngine | FakeEngine,
-        broker: Mosquitto,
+        broker: Mosquitto | Peer,
         /,
         *command: str,
         environment: dict[str, str] | None = None,
         inside: Sequence[str] = (),
         **tables: dict[str, Any],
     ) -> RunningAgent:
+        far = broker if isinstance(broker, FarBroker) else None
         config: Config = {
             "agent": {"host": HOST, "interval": 1},
             "engine": {"url": engine.url, "timeout": 5},
-            "broker": {"url": broker.url, "client_id": f"usage-agent-{uuid.uuid4().hex[:8]}"},
+            "broker": {"url": far.far_url if far else broker.url, "client_id": f"usage-agent-{uuid.uuid4().hex[:8]}"},
             "shutdown": {"timeout": 2},
         }
         for table, keys in tables.items():
             config[table] = config.get(table, {}) | keys
+        inside = [*(far.network.at_agent if far else ()), *inside]
         return agent(config, *(command or RUN), environment=environment, inside=inside)
 
     return make

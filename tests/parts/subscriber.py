@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
@@ -44,15 +44,16 @@ class Subscriber:
         self._filters = filters or ("#",)
         self._news = threading.Condition()
         self._ready = False
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        place = urlsplit(url)
+        transport: Literal["tcp", "unix"] = "unix" if place.scheme == "unix" else "tcp"
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5, transport=transport)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
         self._client.reconnect_delay_set(1, 1)
         if username is not None:
             self._client.username_pw_set(username, password)
-        place = urlsplit(url)
-        self._client.connect(place.hostname or "127.0.0.1", place.port or 1883)
+        self._client.connect(place.path if transport == "unix" else place.hostname or "127.0.0.1", place.port or 1883)
         self._client.loop_start()
         with self._news:
             granted = self._news.wait_for(lambda: self._ready, 20)

@@ -1,0 +1,133 @@
+"""The broker is killed, and comes back at once, late, or without what it had retained."""
+
+import time
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+from parts.agent import RunningAgent
+from parts.dockerd import PrivateEngine
+from parts.fake_engine import FakeEngine
+from parts.mosquitto import Mosquitto
+from parts.processes import wait_until
+from parts.subscriber import Received, retained
+from parts.viewer import ROOT, Viewer
+
+from agent.mqtt.limits import WINDOW
+from faults.crowd import Crowd, Footprint
+
+Watch = Callable[..., RunningAgent]
+View = Callable[..., Viewer]
+OwnBroker = Callable[..., Mosquitto]
+
+BACK = 20.0  # seconds for usages to flow again: interval + 2 s by the contract, and a busy machine
+
+
+def come_back(broker: Mosquitto, running: RunningAgent) -> float:
+    """Start the broker and let its one viewer come first: it could not count what it was not there for.
+
+    Return when the agent could see the broker again.
+    """
+    running.freeze()
+    subscriptions = broker.log.count("Sending SUBACK")
+    broker.start()
+    wait_until(lambda: broker.log.count("Sending SUBACK") > subscriptions, 20, "the viewer does not come back")
+    running.thaw()
+    return time.monotonic()
+
+
+def test_the_broker_is_restarted_and_has_forgotten_everything(
+    engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View
+) -> None:
+    """Every status is there again, usages flow again, and each missing usage was counted as dropped."""
+    broker = own_broker()
+    viewer = view(broker)
+    for name in ("one", "two"):
+        engine.run(name=name)
+    engine.run("true", name="ended")
+    running = watch(engine, broker, outbox={"capacity": 5})
+    for name in ("one", "two"):
+        viewer.usages(name)
+    known = set(retained(broker.url, f"{ROOT}/#"))
+    broker.kill()
+    waiting = view(own_broker())  # somebody to wait with: the outbox of five is full within three seconds
+    with pytest.raises(AssertionError):
+        waiting.counters(timeout=6)
+    back = come_back(broker, running)
+    for name in ("one", "two"):
+        viewer.usages(name, after=back, timeout=BACK)
+    assert set(retained(broker.url, f"{ROOT}/#")) == known
+    counters = viewer.counters(after=time.monotonic())
+    dropped = counters["outbox"]["dropped"]
+    assert dropped > 0
+    viewer.wait_for(lambda _: viewer.missing("one") + viewer.missing("two") == dropped)
+    assert viewer.statuses("one").count("exited") == 0
+
+
+def test_the_broker_is_killed_in_the_middle_of_a_burst(
+    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View
+) -> None:
+    """Nothing is counted as sent that no subscriber got, and nothing as dropped that one got; three times over.
+
+    The broker forwards before it acknowledges, without a limit of its own for subscribers that are slow.
+    """
+    broker = own_broker("max_inflight_messages 0", "max_queued_messages 0")
+    viewer = view(broker)
+    crowd = Crowd(fake_engine, 100)
+    running = watch(fake_engine, broker, agent={"interval": 0.5}, outbox={"capacity": 150})
+    crowd.settled(viewer, 0)
+    for _ in range(3):
+        broker.kill()
+        crowd.wait_for(400)
+        back = come_back(broker, running)
+        counters = crowd.settled(viewer, back)
+        assert crowd.missing(viewer) == counters["outbox"]["dropped"] > 0
+    assert counters["broker"] == {"connects": 4, "disconnects": 3}
+    wait_until(lambda: len(retained(broker.url, f"{ROOT}/+/status")) == 100, 20, "not every status is there again")
+
+
+@pytest.mark.parametrize("on_full", ["drop_newest", "drop_oldest"])
+def test_the_broker_is_away_for_long(
+    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, on_full: str
+) -> None:
+    """A hundred containers' ten minutes at an interval of a minute: memory stays, and the right usages survive."""
+    broker = own_broker()
+    viewer = view(broker)
+    crowd = Crowd(fake_engine, 100)
+    outbox = {"capacity": 150, "on_full": on_full}
+    running = watch(fake_engine, broker, agent={"interval": 0.5}, outbox=outbox)
+    crowd.settled(viewer, 0)
+    broker.kill()
+    crowd.wait_for(500)
+    before = Footprint.of(running)
+    crowd.wait_for(1000)
+    late = time.time_ns()
+    crowd.wait_for(1500)
+    before.assert_kept(running)
+    back = come_back(broker, running)
+    counters = crowd.settled(viewer, back)
+    missing, dropped = crowd.missing(viewer), counters["outbox"]["dropped"]
+    assert dropped > 2000
+    # What was under way to the broker when it was killed may have arrived; as the oldest it is dropped all the same.
+    assert missing <= dropped <= missing + (WINDOW if on_full == "drop_oldest" else 0)
+    kept = [survivors(viewer, name, back) for name in crowd.names]
+    if on_full == "drop_newest":
+        assert sum(len(early) for early, _ in kept) >= 150
+    else:
+        assert not any(early for early, _ in kept)
+        assert all(after and after[0] > late for _, after in kept)
+
+
+def survivors(viewer: Viewer, name: str, back: float) -> tuple[list[int], list[int]]:
+    """Return the times of usages that came after the broker did: those before the gap in their numbers, and after it.
+
+    There must be one gap and no more.
+    """
+    arrivals: dict[int, Received] = {}
+    for message in viewer.on(f"{ROOT}/{name}/usage"):
+        arrivals.setdefault(message.json["seq"], message)  # what was under way may have come twice
+    gaps = [next_ for one, next_ in pairwise(arrivals) if next_ != one + 1]
+    assert len(gaps) == 1, f"{name}: {list(arrivals)}"
+    late = [message for message in arrivals.values() if message.arrived >= back]
+    early = [message.json["timestamp"] for message in late if message.json["seq"] < gaps[0]]
+    return early, [message.json["timestamp"] for message in late if message.json["seq"] >= gaps[0]]

@@ -1,0 +1,153 @@
+"""The network between agent and broker goes: packets vanish, and nobody is told."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+from parts.agent import RunningAgent
+from parts.fake_engine import FakeEngine
+from parts.network import FarBroker, Network
+from parts.subscriber import retained
+from parts.viewer import ROOT, Viewer
+
+from faults.crowd import Crowd, Footprint
+
+Watch = Callable[..., RunningAgent]
+View = Callable[..., Viewer]
+
+BACK = 20.0  # seconds for usages to flow again: interval + 2 s by the contract, and a busy machine
+BUSY = 6.0  # seconds that a busy machine may be late
+LOST = "lost the connection to mqtt://10.0.2.2"
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_cut_while_usages_flow(
+    fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View, qos: int
+) -> None:
+    """The cut is noticed within twice the keepalive; nothing grows in it; after it all is there, or was counted."""
+    viewer = view(far_broker)
+    crowd = Crowd(fake_engine, 100)
+    running = watch(
+        fake_engine, far_broker, agent={"interval": 0.5}, broker={"keepalive": 5, "qos": qos}, outbox={"capacity": 500}
+    )
+    viewer.usages(crowd.names[-1], count=2)
+    network.cut()
+    began = time.monotonic()
+    running.wait_for_line(LOST, timeout=60)
+    assert time.monotonic() - began < 2 * 5 + BUSY
+    crowd.wait_for(500)
+    before = Footprint.of(running)
+    crowd.wait_for(2000)
+    before.assert_kept(running)
+    network.mend()
+    back = time.monotonic()
+    viewer.usages(crowd.names[0], after=back, timeout=BACK)
+    dropped = crowd.settled(viewer, back)["outbox"]["dropped"]
+    assert dropped > 0
+    # Without acknowledgements, what was written to the socket counts as sent: what was under way then is lost.
+    assert crowd.missing(viewer) >= dropped if qos == 0 else crowd.missing(viewer) == dropped
+    assert len(running.wait_for_line(LOST)) == 1
+
+
+def test_cut_while_nothing_flows(
+    fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View
+) -> None:
+    """A connection over which nothing goes is found dead by its keepalive; subscribers are told by the will."""
+    viewer = view(far_broker)
+    fake_engine.run("web")
+    running = watch(fake_engine, far_broker, agent={"interval": 3600}, broker={"keepalive": 4})
+    viewer.usages("web")
+    network.cut()
+    began = time.monotonic()
+    running.wait_for_line(LOST, timeout=60)
+    assert time.monotonic() - began < 2 * 4 + BUSY
+    viewer.agent("connection lost")
+    network.mend()
+    back = time.monotonic()
+    viewer.agent("running", after=back, timeout=BACK)
+    assert b'"running"' in retained(far_broker.url, f"{ROOT}/status")[f"{ROOT}/status"]
+
+
+def test_cut_is_shorter_than_the_patience(
+    fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View
+) -> None:
+    """A cut of a second is no more than a delay: the connection is kept, and nothing is lost."""
+    viewer = view(far_broker)
+    crowd = Crowd(fake_engine, 1)
+    watch(fake_engine, far_broker)
+    (name,) = crowd.names
+    viewer.usages(name, count=2)
+    network.cut()
+    crowd.wait_for(2)
+    network.mend()
+    viewer.usages(name, count=2, after=time.monotonic(), timeout=BACK)
+    assert viewer.counters(after=time.monotonic())["broker"] == {"connects": 1, "disconnects": 0}
+    assert viewer.missing(name) == 0
+
+
+def test_the_brokers_host_loses_its_power(
+    fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View
+) -> None:
+    """A connection of which only the agent knows any more is given up, and the new broker gets everything."""
+    viewer = view(far_broker)
+    fake_engine.run("web")
+    running = watch(fake_engine, far_broker)
+    viewer.usages("web", count=2)
+    network.cut()
+    far_broker.kill()
+    far_broker.start()
+    network.mend()
+    back = time.monotonic()
+    viewer.usages("web", after=back, timeout=BACK)
+    running.wait_for_line(LOST)
+    topics = {f"{ROOT}/status", f"{ROOT}/web/status"}
+    assert set(retained(far_broker.url, f"{ROOT}/#")) == topics
+
+
+def test_a_connection_of_which_only_the_broker_knows(
+    fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View
+) -> None:
+    """The broker's late will for the old connection does not outlive the new one's status."""
+    viewer = view(far_broker)
+    fake_engine.run("web")
+    running = watch(fake_engine, far_broker, broker={"keepalive": 60})
+    viewer.usages("web", count=2)
+    network.cut()
+    running.wait_for_line(LOST, timeout=60)
+    network.mend()
+    back = time.monotonic()
+    viewer.usages("web", count=2, after=back, timeout=BACK)
+    viewer.agent("connection lost")
+    assert b'"running"' in retained(far_broker.url, f"{ROOT}/status")[f"{ROOT}/status"]
+
+
+def test_cut_before_the_agent_starts(
+    fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View
+) -> None:
+    """An agent whose packets get nowhere says so once, and works as soon as the way is open."""
+    viewer = view(far_broker)
+    fake_engine.run("web")
+    network.cut()
+    running = watch(fake_engine, far_broker)
+    running.wait_for_line("no answer; is the broker running, and does a firewall let the agent through")
+    network.mend()
+    back = time.monotonic()
+    viewer.usages("web", after=back, timeout=BACK)
+    assert viewer.missing("web") == 0
+
+
+@pytest.mark.parametrize("noticed", [False, True])
+def test_the_end_while_cut(
+    fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View, noticed: bool
+) -> None:
+    """SIGTERM ends the agent in time, whether it knows of the cut or not."""
+    viewer = view(far_broker)
+    fake_engine.run("web")
+    running = watch(fake_engine, far_broker)
+    viewer.usages("web")
+    network.cut()
+    if noticed:
+        running.wait_for_line(LOST, timeout=60)
+    began = time.monotonic()
+    assert running.stop() == 0
+    assert time.monotonic() - began < 2 + 2 + BUSY  # shutdown.timeout, what the contract adds, a busy machine
