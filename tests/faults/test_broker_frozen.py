@@ -1,0 +1,92 @@
+"""The broker stands still: its kernel goes on accepting connections and bytes for it."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+from parts.agent import RunningAgent
+from parts.dockerd import PrivateEngine
+from parts.fake_engine import FakeEngine
+from parts.mosquitto import Mosquitto
+from parts.viewer import Viewer
+
+from faults.crowd import Crowd, Footprint, came
+
+Watch = Callable[..., RunningAgent]
+View = Callable[..., Viewer]
+OwnBroker = Callable[..., Mosquitto]
+
+BACK = 20.0  # seconds for usages to flow again: interval + 2 s by the contract, and a busy machine
+BUSY = 6.0  # seconds that a busy machine may be late
+GIVEN_UP = "lost the connection to .*(no sign of life|timed out)"
+
+
+def test_the_broker_is_frozen(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
+    """A broker that answers nothing for longer than the keepalive allows is missed, and used again when it is back."""
+    broker = own_broker()
+    viewer = view(broker)
+    engine.run(name="web")
+    running = watch(engine, broker, broker={"keepalive": 2})
+    viewer.usages("web", count=2)
+    broker.freeze()
+    running.wait_for_line("lost the connection|does not answer|no answer", timeout=30)
+    back = time.monotonic()
+    broker.thaw()
+    viewer.usages("web", count=3, after=back, timeout=BACK)
+    counters = viewer.counters(after=time.monotonic())
+    assert counters["broker"]["connects"] >= 2
+    assert counters["outbox"]["dropped"] == viewer.missing("web") == 0
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+def test_frozen_while_much_is_to_be_said(
+    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, qos: int
+) -> None:
+    """It is missed within twice the keepalive, nothing grows, and what is lost is counted.
+
+    With QoS 0 paho would take all there is into memory, and the kernel takes what fits into its buffers.
+    """
+    broker = own_broker("max_inflight_messages 0", "max_queued_messages 0")
+    viewer = view(broker)
+    crowd = Crowd(fake_engine, 100)
+    running = watch(
+        fake_engine, broker, agent={"interval": 0.5}, broker={"keepalive": 3, "qos": qos}, outbox={"capacity": 150}
+    )
+    crowd.settled(viewer, 0)
+    broker.freeze()
+    began = time.monotonic()
+    running.wait_for_line(GIVEN_UP, timeout=60)
+    assert time.monotonic() - began < 2 * 3 + BUSY
+    running.wait_for_line("is it frozen")
+    before = Footprint.of(running)
+    crowd.wait_for(2000)
+    before.assert_kept(running)
+    back = time.monotonic()
+    broker.thaw()
+    counters = crowd.settled(viewer, back, timeout=60)
+    assert counters["outbox"]["dropped"] > 0
+    assert counters["broker"]["connects"] == 2
+    if qos == 0:
+        assert crowd.missing(viewer) >= counters["outbox"]["dropped"]
+    else:
+        assert crowd.missing(viewer) == counters["outbox"]["dropped"]
+
+
+def test_frozen_for_less_than_the_keepalive(
+    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View
+) -> None:
+    """A broker that stands still for a moment is waited for: the same connection, nothing lost, nothing twice."""
+    broker = own_broker("max_inflight_messages 0", "max_queued_messages 0")
+    viewer = view(broker)
+    crowd = Crowd(fake_engine, 20)
+    watch(fake_engine, broker, agent={"interval": 0.5})
+    crowd.settled(viewer, 0)
+    broker.freeze()
+    crowd.wait_for(100)
+    broker.thaw()
+    counters = crowd.settled(viewer, time.monotonic())
+    assert counters["broker"] == {"connects": 1, "disconnects": 0}
+    assert crowd.missing(viewer) == counters["outbox"]["dropped"] == 0
+    for name in crowd.names:
+        numbers = came(viewer, name)
+        assert numbers == list(range(1, len(numbers) + 1))
