@@ -1,5 +1,6 @@
 """What can go wrong with the broker, cut by what can be done about it, and every message with its remedy."""
 
+import re
 import socket
 import ssl
 from collections.abc import Sequence
@@ -9,6 +10,16 @@ from agent.config import Address
 from agent.mqtt.hearsay import Hearsay
 from agent.mqtt.lookout import Seen, Sighting
 from agent.mqtt.refusals import KEEPALIVE_TIMEOUT, OWN_ID, connection_remedy, temporary
+
+_ALERT = re.compile(r"alert [a-z ]*(certificate|unknown ca|access denied|handshake failure)[a-z ]*\b")
+
+_CERTIFICATE = {
+    9: "it is not valid yet: is the clock of this machine right?",
+    10: "let who runs the broker renew it; or is the clock of this machine wrong?",
+    62: "set broker.url to the name it was made for",
+    64: "set broker.url to the name it was made for",
+}
+"""What to do about a certificate, by OpenSSL's X509_V_ERR_…"""
 
 
 class BrokerError(Exception):
@@ -58,12 +69,21 @@ def _refusal(address: Address, client_id: str, what: str, reason: Any) -> Broker
     return BrokerRefused(message, reason.value)
 
 
-def _closed(address: Address, complaint: str) -> BrokerUnreachable:
-    """Return the error for a connection that was closed before the broker had accepted it."""
-    ask = "if it asks for a certificate, set broker.tls_cert" if address.tls else "is that an MQTT broker?"
-    reason = f" ({complaint})" if complaint else ""
-    message = f"{address} closed the connection instead of answering{reason}; {ask}"
+def _closed(address: Address, complaint: str) -> BrokerError:
+    """Return the error for a connection that was closed before the broker had accepted it.
+
+    What the socket said of it is left out: whether that is a reset or an end is chance, and would be told as news.
+    """
+    if address.tls and (alert := _ALERT.search(complaint)):
+        return _distrusted(address, alert[0])
+    ask = "does it ask for a certificate (broker.tls_cert)?" if address.tls else "is that an MQTT broker?"
+    message = f"{address} closed the connection instead of answering; {ask} Or has it all the clients that it takes?"
     return BrokerUnreachable(message, Sighting(address, Seen.CLOSING))
+
+
+def _distrusted(address: Address, alert: str) -> BrokerRefused:
+    remedy = "set broker.tls_cert and broker.tls_key to a certificate that it trusts"
+    return BrokerRefused(f"{address} does not accept the agent's certificate, or wants one: {alert}; {remedy}")
 
 
 def _lost(address: Address, complaint: str, lasting: bool) -> BrokerUnreachable:
@@ -80,8 +100,10 @@ def connecting_failed(address: Address, error: Exception) -> BrokerError:
     """Return the error for what the system, TLS or the web server raised while connecting."""
     match error:
         case ssl.SSLCertVerificationError():
-            remedy = "set broker.tls_ca to the authority that signed it, and broker.url to the name it was made for"
+            remedy = _CERTIFICATE.get(error.verify_code, "set broker.tls_ca to the authority that signed it")
             return BrokerRefused(f"{address} has a certificate that is not trusted: {error.verify_message}; {remedy}")
+        case ssl.SSLError() if alert := _ALERT.search(str(error)):
+            return _distrusted(address, alert[0])
         case ssl.SSLError() if not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
             reason = (error.reason or str(error)).replace("_", " ").lower()
             return BrokerRefused(f"{address}: TLS failed: {reason}; does the broker speak TLS at this port?")

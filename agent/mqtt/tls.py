@@ -1,6 +1,8 @@
 """TLS for the connection to the broker."""
 
 import ssl
+from contextlib import suppress
+from typing import Any
 
 from agent.config import BrokerSettings
 
@@ -10,13 +12,25 @@ class TlsFileError(Exception):
 
 
 class _Socket(ssl.SSLSocket):
-    """Closes itself when the handshake fails, since nobody else has a hold on it then."""
+    """Closes itself when the handshake fails, since nobody else has a hold on it then.
+
+    With TLS 1.3 the handshake is over before the broker has seen our certificate. When it does not like that it sends
+    an alert and hangs up; whether we then notice at a read or at a write is chance, and only a read would tell why.
+    """
 
     def do_handshake(self, block: bool = False) -> None:
         try:
             super().do_handshake(block)
         except BaseException:
             self.close()
+            raise
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        try:
+            return super().send(data, flags)
+        except (ssl.SSLEOFError, ConnectionError):
+            with suppress(ssl.SSLWantReadError):
+                self.recv(1)  # raises the alert, if there is one
             raise
 
 

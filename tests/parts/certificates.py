@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 class Certificates:
-    """Two authorities, a server's certificate for this machine and a client's, of the first one. All in files."""
+    """Two authorities; of the first one, certificates of a server, good and bad, and of clients. All in files."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -13,19 +13,21 @@ class Certificates:
         self.stranger, _ = self._authority("stranger")
         self.server, self.server_key = self._signed("server", "subjectAltName=IP:127.0.0.1,DNS:localhost")
         self.misnamed, self.misnamed_key = self._signed("misnamed", "subjectAltName=DNS:elsewhere.example")
+        self.expired, self.expired_key = self._signed("expired", "subjectAltName=IP:127.0.0.1", days=-1)
         self.client, self.client_key = self._signed("client", "extendedKeyUsage=clientAuth")
+        self.renewed, self.renewed_key = self._signed("renewed", "extendedKeyUsage=clientAuth")
 
     def _authority(self, name: str) -> tuple[Path, Path]:
         certificate, key = self._paths(name)
         self._openssl("req", "-x509", *_new(key), "-days", "2", "-subj", f"/CN={name}", "-out", certificate)
         return certificate, key
 
-    def _signed(self, name: str, extension: str) -> tuple[Path, Path]:
+    def _signed(self, name: str, extension: str, days: int = 2) -> tuple[Path, Path]:
         certificate, key = self._paths(name)
         request, extensions = certificate.with_suffix(".csr"), certificate.with_suffix(".ext")
         extensions.write_text(extension)
         self._openssl("req", *_new(key), "-subj", f"/CN={name}", "-out", request)
-        signing = ("-CA", self.ca, "-CAkey", self.ca_key, "-CAcreateserial", "-days", "2", "-extfile", extensions)
+        signing = ("-CA", self.ca, "-CAkey", self.ca_key, "-CAcreateserial", "-days", str(days), "-extfile", extensions)
         self._openssl("x509", "-req", "-in", request, *signing, "-out", certificate)
         return certificate, key
 

@@ -1,0 +1,157 @@
+"""Certificates that are wrong, missing, too old or replaced: what is said, and that new files are used."""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from parts.agent import RunningAgent
+from parts.certificates import Certificates
+from parts.fake_engine import FakeEngine
+from parts.mosquitto import Mosquitto, free_port
+from parts.viewer import Viewer
+
+from faults.test_broker_refuses import BACKOFF, MENDED, four_attempts, told_once
+
+Watch = Callable[..., RunningAgent]
+View = Callable[..., Viewer]
+OwnBroker = Callable[..., Mosquitto]
+
+
+class Files:
+    """The agent's three files and the broker's two, which a test replaces."""
+
+    def __init__(self, directory: Path, certificates: Certificates) -> None:
+        self.known = certificates
+        self.ca, self.cert, self.key = (directory / name for name in ("ca.pem", "cert.pem", "key.pem"))
+        self.server, self.server_key = directory / "server.pem", directory / "server.key"
+        self.trust(certificates.ca)
+        self.serve(certificates.server, certificates.server_key)
+
+    def trust(self, authority: Path) -> None:
+        """Give the agent an authority."""
+        shutil.copy(authority, self.ca)
+
+    def own(self, certificate: Path, key: Path) -> None:
+        """Give the agent a certificate."""
+        shutil.copy(certificate, self.cert)
+        shutil.copy(key, self.key)
+
+    def serve(self, certificate: Path, key: Path) -> None:
+        """Give the broker a certificate, which it uses from its next start on."""
+        shutil.copy(certificate, self.server)
+        shutil.copy(key, self.server_key)
+
+
+@pytest.fixture
+def files(short_path: Path, certificates: Certificates) -> Files:
+    """Give files that are all right."""
+    return Files(short_path, certificates)
+
+
+class TlsBroker:
+    """A broker whose second listener speaks TLS; the first is for viewers."""
+
+    def __init__(self, own_broker: OwnBroker, files: Files, *lines: str) -> None:
+        self.port = free_port()
+        tls = files.known.lines(files.server, files.server_key)
+        self.broker = own_broker(f"listener {self.port} 127.0.0.1", *tls, *lines)
+
+    def settings(self, files: Files, **keys: str) -> dict[str, str]:
+        """Return what the agent is to be told of the broker."""
+        return {"url": f"mqtts://127.0.0.1:{self.port}", "tls_ca": str(files.ca)} | keys
+
+    def assert_left_in_peace(self) -> None:
+        """Wait for the next attempts, and fail if they come faster than the backoff has it."""
+        four_attempts(self.broker, rf"New connection .* on port {self.port}\.")
+
+
+def test_the_authority_is_the_wrong_one(
+    fake_engine: FakeEngine, own_broker: OwnBroker, files: Files, watch: Watch, view: View
+) -> None:
+    """The remedy is the right authority; put there, it is used without a restart."""
+    files.trust(files.known.stranger)
+    broker = TlsBroker(own_broker, files)
+    fake_engine.run("web")
+    running = watch(fake_engine, broker.broker, backoff=BACKOFF, broker=broker.settings(files))
+    broker.assert_left_in_peace()
+    told_once(running, "not trusted: .*; set broker.tls_ca to the authority that signed it")
+    files.trust(files.known.ca)
+    view(broker.broker).usages("web", timeout=MENDED)
+
+
+@pytest.mark.parametrize("fault", ["expired", "misnamed"])
+def test_the_brokers_certificate_is_not_good(
+    fake_engine: FakeEngine, own_broker: OwnBroker, files: Files, watch: Watch, view: View, fault: str
+) -> None:
+    """Each fault has a remedy of its own; a broker with a new certificate is used without a restart."""
+    bad = {
+        "expired": (files.known.expired, files.known.expired_key),
+        "misnamed": (files.known.misnamed, files.known.misnamed_key),
+    }
+    remedies = {
+        "expired": "certificate has expired; let who runs the broker renew it",
+        "misnamed": "not valid for '127.0.0.1'.*set broker.url to the name it was made for",
+    }
+    files.serve(*bad[fault])
+    broker = TlsBroker(own_broker, files)
+    fake_engine.run("web")
+    running = watch(fake_engine, broker.broker, backoff=BACKOFF, broker=broker.settings(files))
+    broker.assert_left_in_peace()
+    told_once(running, remedies[fault])
+    broker.broker.stop()
+    files.serve(files.known.server, files.known.server_key)
+    broker.broker.start()
+    view(broker.broker).usages("web", timeout=MENDED)
+
+
+@pytest.mark.parametrize("version", ["tlsv1.2", "tlsv1.3"])
+def test_the_broker_asks_for_a_certificate(
+    fake_engine: FakeEngine, own_broker: OwnBroker, files: Files, watch: Watch, version: str
+) -> None:
+    """An agent without one is told what to set, in one line, whichever moment the broker hangs up at."""
+    broker = TlsBroker(own_broker, files, "require_certificate true", f"tls_version {version}")
+    fake_engine.run("web")
+    running = watch(fake_engine, broker.broker, backoff=BACKOFF, broker=broker.settings(files))
+    broker.assert_left_in_peace()
+    told_once(running, "does not accept the agent's certificate.*set broker.tls_cert and broker.tls_key")
+
+
+def test_the_agents_certificate_is_not_trusted(
+    fake_engine: FakeEngine, own_broker: OwnBroker, files: Files, watch: Watch, view: View
+) -> None:
+    """An expired certificate of the agent is told of; a new one is used at the next attempt."""
+    files.own(files.known.expired, files.known.expired_key)
+    broker = TlsBroker(own_broker, files, "require_certificate true")
+    viewer = view(broker.broker)
+    fake_engine.run("web")
+    own = {"tls_cert": str(files.cert), "tls_key": str(files.key)}
+    running = watch(fake_engine, broker.broker, backoff=BACKOFF, broker=broker.settings(files, **own))
+    broker.assert_left_in_peace()
+    told_once(running, "does not accept the agent's certificate.*certificate expired")
+    files.own(files.known.client, files.known.client_key)
+    viewer.usages("web", timeout=MENDED)
+
+
+def test_files_are_replaced_while_the_agent_runs(
+    fake_engine: FakeEngine, own_broker: OwnBroker, files: Files, watch: Watch, view: View
+) -> None:
+    """That disturbs no connection; the next one is made with the new files, whole or, said once, when they are."""
+    files.own(files.known.client, files.known.client_key)
+    broker = TlsBroker(own_broker, files, "require_certificate true", "use_identity_as_username true")
+    viewer = view(broker.broker)
+    fake_engine.run("web")
+    own = {"tls_cert": str(files.cert), "tls_key": str(files.key)}
+    running = watch(fake_engine, broker.broker, backoff=BACKOFF, broker=broker.settings(files, **own))
+    viewer.usages("web")
+    shutil.copy(files.known.renewed, files.cert)  # and the key not yet
+    replaced = time.monotonic()
+    viewer.usages("web", count=2, after=replaced)
+    assert "u'renewed'" not in broker.broker.log
+    broker.broker.restart()
+    running.wait_for_line(r"broker.tls_cert, broker.tls_key: .*key values mismatch")
+    shutil.copy(files.known.renewed_key, files.key)
+    mended = time.monotonic()
+    viewer.usages("web", after=mended, timeout=MENDED)
+    assert "u'renewed'" in broker.broker.log
