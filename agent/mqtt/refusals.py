@@ -16,9 +16,7 @@ _TEMPORARY = (
     0x8B,
     KEEPALIVE_TIMEOUT,
     0x93,
-    0x97,
-    0x9F,
-)  # unavailable, busy, shutting down, …, quota, too often
+)  # unavailable, busy, shutting down, …
 
 OWN_ID = "give each agent its own broker.client_id or agent.host"
 
@@ -30,10 +28,12 @@ _CONNECTION = {
     0x8A: "ask who runs the broker why it has banned the agent",
     TAKEN_OVER: "another client uses the same client id ({client_id}); " + OWN_ID,
     PACKET_TOO_LARGE: "raise the broker's limit on the size of packets",
+    0x97: "raise the broker's quota for the agent",
     0x98: "somebody who runs the broker has done this",
     RETAIN_UNSUPPORTED: "let the broker keep retained messages: statuses need them",
     0x9C: "set broker.url to the server that is meant for the agent",
     0x9D: "set broker.url to the broker's new place",
+    0x9F: "raise the broker's limit on new connections, or backoff.base",
 }
 
 _MESSAGE = {

@@ -2,15 +2,18 @@
 
 import re
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from parts.agent import RunningAgent
 from parts.fake_engine import FakeEngine
 from parts.mosquitto import Mosquitto
+from parts.peer import CONNECT, PUBLISH, Answer, Packet, Peer, connack, obliging
 from parts.processes import wait_until
 from parts.subscriber import Subscriber
-from parts.viewer import Viewer
+from parts.viewer import ROOT, Viewer
 
 Watch = Callable[..., RunningAgent]
 View = Callable[..., Viewer]
@@ -51,6 +54,43 @@ def test_the_password_is_wrong(
     assert viewer.missing("web") == 0
 
 
+REFUSALS = {
+    "the MQTT version is not spoken": (0x84, "set broker.protocol to the MQTT version that it speaks"),
+    "the client id is not accepted": (0x85, "set broker.client_id to one that it accepts"),
+    "the user is unknown": (0x86, "check broker.username and broker.password"),
+    "the user has no rights": (0x87, "what the broker allows this user and client id to do"),
+    "the server is unavailable": (0x88, "the broker's log may say why"),
+    "the server is busy": (0x89, "the broker's log may say why"),
+    "the client is banned": (0x8A, "ask who runs the broker why it has banned the agent"),
+    "the quota is used up": (0x97, "raise the broker's quota"),
+    "there are too many new connections": (0x9F, "raise the broker's limit on new connections"),
+}
+
+
+@pytest.mark.parametrize("fault", REFUSALS)
+def test_the_broker_refuses_to_be_connected_to(fake_engine: FakeEngine, peer: Peer, watch: Watch, fault: str) -> None:
+    """Whatever its reason is: the agent comes once in each step of the backoff, and says once what to do."""
+    code, remedy = REFUSALS[fault]
+    moments: list[float] = []
+
+    def refuse(packet: Packet) -> Answer:
+        if packet.kind != CONNECT or packet.level == 99:
+            return obliging(packet)
+        moments.append(time.monotonic())
+        return connack(5, code)
+
+    peer.answer = refuse
+    fake_engine.run("web")
+    running = watch(fake_engine, peer, backoff=BACKOFF, broker={"protocol": "5"})
+    peer.wait_for(CONNECT, 4, timeout=60)
+    assert moments[3] - moments[0] >= WAITS - 0.1  # the broker may have been slow to look at the first
+    told_once(running, remedy)
+    if code not in (0x88, 0x89):  # these may pass at any moment, so it is looked out for that
+        assert peer.visits == len(peer.seen(CONNECT))
+    peer.answer = obliging
+    wait_until(lambda: f"{ROOT}/web/usage" in published(peer), MENDED, "no usage comes")
+
+
 def test_the_broker_has_too_many_clients(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, subscribe: Subscribe
 ) -> None:
@@ -66,6 +106,11 @@ def test_the_broker_has_too_many_clients(
     other.close()
     viewer.usages("web", timeout=MENDED)
     assert viewer.missing("web") == 0
+
+
+def published(peer: Peer) -> set[str]:
+    """Return the topics on which something came."""
+    return {packet.topic for packet in peer.seen(PUBLISH)}
 
 
 def log_moments(broker: Mosquitto, pattern: str, count: int) -> list[int]:
