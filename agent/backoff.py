@@ -19,7 +19,6 @@ class Backoff(wait_base):
     """
 
     def __init__(self, base: float, factor: float, cap: float) -> None:
-        self.longest = cap * (1 + JITTER)
         self._first = min(base, cap)
         self._factor = factor
         self._cap = cap

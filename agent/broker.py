@@ -155,11 +155,7 @@ class Connection:
     @property
     def lasting(self) -> bool:
         """Whether it has been open for long enough to be called good."""
-        return self.lasts(LASTING)
-
-    def lasts(self, seconds: float) -> bool:
-        """Whether it has been open for so long."""
-        return time.monotonic() - self.since >= seconds
+        return time.monotonic() - self.since >= LASTING
 
     @property
     def in_flight(self) -> Sequence[Delivery]:

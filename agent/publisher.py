@@ -20,9 +20,9 @@ from agent.dialing import Dialer
 from agent.health import Pulse
 from agent.inheritance import Inheritance
 from agent.messages import Message
-from agent.mqtt.failures import BrokerError, BrokerRefused, BrokerUnreachable
+from agent.mqtt.failures import BrokerError, BrokerUnreachable, taken_over
 from agent.mqtt.lookout import Lookout
-from agent.mqtt.refusals import TAKEN_OVER, message_refusal
+from agent.mqtt.refusals import message_refusal
 from agent.outbox import Delivery, Outbox
 from agent.payloads import BrokerCounters
 from agent.poison import Poison
@@ -69,7 +69,6 @@ class Publisher:
         self._last_attempt = False
         self._good = False  # the broker has accepted something over the connection that is, or was last
         self._trusting = True
-        self._contested = False  # somebody else has used our client id
         self._connects = self._disconnects = 0
         self._refusals: dict[str, str] = {}  # by topic, as logged
 
@@ -109,9 +108,13 @@ class Publisher:
         _log.info("connected to %s with MQTT %s", connection.address, connection.protocol)
         try:
             self._publish(connection)
-        except BrokerError:
+        except BrokerError as error:
             self._poison.died(connection.in_flight, young=not connection.lasting)
             self._outbox.restore()
+            # Two agents with one client id last for as long as the other waits: their waits must grow nevertheless.
+            if connection.lasting and not taken_over(error):
+                self._backoff.reset()
+                self._trusting = True
             raise
         finally:
             self._outbox.on_wake(lambda: None)  # in the waits between connections only stop() wakes
@@ -133,10 +136,6 @@ class Publisher:
             if answered or connection.lasting:
                 self._good = True
                 self.trouble = None
-            # Two with one client id each last until the other has waited: only who outlasts every wait is alone.
-            if connection.lasting and (not self._contested or connection.lasts(self._backoff.longest)):
-                self._backoff.reset()
-                self._trusting, self._contested = True, False
         self._say_goodbye(connection)
 
     def _finished(self) -> bool:
@@ -186,7 +185,6 @@ class Publisher:
         if self._stopping and (self._last_attempt or time.monotonic() >= self._deadline):
             self._cancel.set()
             return
-        self._contested |= isinstance(error, BrokerRefused) and error.code == TAKEN_OVER
         at_once = self._good and self._trusting and isinstance(error, BrokerUnreachable)
         if str(error) != self.trouble:
             when = "at once" if at_once else f"in {seconds:.0f} s at the latest"

@@ -9,7 +9,7 @@ from typing import Any
 from agent.config import Address
 from agent.mqtt.hearsay import Hearsay
 from agent.mqtt.lookout import Seen, Sighting
-from agent.mqtt.refusals import KEEPALIVE_TIMEOUT, OWN_ID, connection_remedy, temporary
+from agent.mqtt.refusals import KEEPALIVE_TIMEOUT, OWN_ID, TAKEN_OVER, connection_remedy, temporary
 
 _ALERT = re.compile(r"alert [a-z ]*(certificate|unknown ca|access denied|handshake failure)[a-z ]*\b")
 
@@ -43,6 +43,11 @@ class BrokerRefused(BrokerError):
     def __init__(self, message: str, code: int | None = None) -> None:
         super().__init__(message)
         self.code = code
+
+
+def taken_over(error: BrokerError) -> bool:
+    """Whether the broker has ended the connection because another client came with the same client id."""
+    return isinstance(error, BrokerRefused) and error.code == TAKEN_OVER
 
 
 def ended(address: Address, client_id: str, heard: Hearsay, lasting: bool) -> BrokerError:

@@ -10,10 +10,10 @@ import pytest
 from parts.agent import RunningAgent
 from parts.fake_engine import FakeEngine
 from parts.mosquitto import Mosquitto
-from parts.peer import CONNECT, PUBLISH, Answer, Packet, Peer, connack, obliging
+from parts.peer import CONNECT, PUBLISH, Answer, Packet, Peer, connack, disconnect, obliging
 from parts.processes import wait_until
 from parts.subscriber import Subscriber
-from parts.viewer import ROOT, Viewer
+from parts.viewer import HOST, ROOT, Viewer
 
 Watch = Callable[..., RunningAgent]
 View = Callable[..., Viewer]
@@ -106,6 +106,43 @@ def test_the_broker_has_too_many_clients(
     other.close()
     viewer.usages("web", timeout=MENDED)
     assert viewer.missing("web") == 0
+
+
+def test_another_agent_has_the_client_id(
+    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View
+) -> None:
+    """Two agents with one client id throw each other out, more and more slowly, and say so; one alone works again."""
+    broker = own_broker()
+    viewer = view(broker)
+    fake_engine.run("web")
+    same = {"client_id": "same"}
+    both = [watch(fake_engine, broker, agent={"host": host}, backoff=BACKOFF, broker=same) for host in (HOST, "other")]
+    moments = log_moments(broker, "Client same already connected", 12)
+    assert moments[11] - moments[0] >= 5
+    for running in both:
+        running.wait_for_line(r"if another client uses the same client id .same., give each agent its own broker.client_id")
+    both[1].kill()
+    alone = time.monotonic()
+    viewer.usages("web", count=3, after=alone, timeout=MENDED)
+
+
+def test_the_broker_says_that_the_client_id_was_taken(fake_engine: FakeEngine, peer: Peer, watch: Watch) -> None:
+    """Waits grow although each connection had lasted: it lasted only for as long as the other agent waited."""
+    begun: dict[int, float] = {}
+
+    def take_over(packet: Packet) -> Answer:
+        since = time.monotonic() - begun.setdefault(packet.visit, time.monotonic())
+        return disconnect(0x8E) if packet.kind == PUBLISH and since > 5.5 else obliging(packet)
+
+    peer.answer = take_over
+    fake_engine.run("web")
+    backoff = {"base": 1, "factor": 2, "cap": 4}
+    running = watch(fake_engine, peer, backoff=backoff, broker={"protocol": "5"})
+    remedy = "another client uses the same client id .*; give each agent its own broker.client_id or agent.host"
+    for seconds in (1, 2, 4):
+        running.wait_for_line(f"Session taken over; {remedy} .trying again, in {seconds} s", timeout=60)
+    peer.answer = obliging
+    peer.wait_for(CONNECT, 4, timeout=MENDED)
 
 
 def published(peer: Peer) -> set[str]:
