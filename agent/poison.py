@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from agent.messages import Message
-from agent.mqtt.limits import WINDOW
+from agent.mqtt.limits import LARGEST, WINDOW
 from agent.outbox import Delivery
 
 TIMES = 2
@@ -21,6 +21,9 @@ class Poison:
     answers to earlier ones are lost together with the connection. So after a connection that was lost young, messages
     go one at a time until as many as were unanswered are through, and the one that is alone when the broker hangs up
     is suspected.
+
+    What else goes to its topic is left out as well if it is about as large: each usage of that container would cost
+    all others three connections. That holds until a connection that had lasted ends: the broker may be mended then.
     """
 
     def __init__(self) -> None:
@@ -28,6 +31,7 @@ class Poison:
         self._suspect: Message | None = None
         self._deaths = 0
         self._sent_at = 0.0
+        self._left_out: dict[str, int] = {}  # topics, and the size from which on messages are
 
     @property
     def window(self) -> int:
@@ -41,6 +45,8 @@ class Poison:
 
     def died(self, unanswered: Sequence[Delivery], young: bool) -> None:
         """Note the end of a connection, with what was in flight."""
+        if not young:
+            self._left_out.clear()
         alone = self._careful > 0 and len(unanswered) == 1 and time.monotonic() - self._sent_at < AT_ONCE
         suspect = unanswered[0].message if alone else None
         self._deaths = self._deaths + 1 if suspect is self._suspect else 1
@@ -49,15 +55,18 @@ class Poison:
             self._careful = max(1, sum(delivery.is_usage for delivery in unanswered))
 
     def is_poison(self, message: Message) -> bool:
-        """Say, before sending it, whether this message is better left out; logs that."""
+        """Say, before sending it, whether this message is better left out; logs that, once for each topic."""
         self._sent_at = time.monotonic()
+        if len(message.payload) >= self._left_out.get(message.topic, LARGEST):
+            return True
         if message is not self._suspect or self._deaths < TIMES:
             return False
         _log.warning(
             "left out a message on %s, %d bytes: the broker hung up each time it got it; "
-            "is it larger than the broker allows?",
+            "is it larger than the broker allows, or must the agent not write there?",
             message.topic,
             len(message.payload),
         )
         self._suspect = None
+        self._left_out[message.topic] = len(message.payload) * 9 // 10  # usages of one container differ by some digits
         return True

@@ -108,6 +108,30 @@ def test_the_broker_has_too_many_clients(
     assert viewer.missing("web") == 0
 
 
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_messages_are_too_large(
+    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, protocol: str
+) -> None:
+    """One container's messages are larger than the broker takes: they alone are dropped, counted and told of.
+
+    With MQTT 3.1.1 the broker hangs up on them, which takes a few connections to find out, and not for each usage.
+    """
+    broker = own_broker("max_packet_size 2200")
+    viewer = view(broker)
+    fake_engine.run("web")
+    fake_engine.run("large", image="x" * 2000)
+    running = watch(fake_engine, broker, backoff=BACKOFF, broker={"protocol": protocol})
+    for kind in ("status", "usage"):
+        running.wait_for_line(f"on (the broker does not take messages on )?{ROOT}/large/{kind}", timeout=90)
+    found = time.monotonic()
+    viewer.usages("web", count=5, after=found, timeout=60)
+    outbox = viewer.counters(after=time.monotonic())["outbox"]
+    assert outbox["dropped"] >= 1
+    assert viewer.missing("web") == 0
+    assert viewer.statuses("web") == ["running"] * len(viewer.statuses("web"))
+    assert len(running.wait_for_line(f"{ROOT}/large/usage")) == 1
+
+
 def test_another_agent_has_the_client_id(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View
 ) -> None:
