@@ -1,7 +1,7 @@
 """Where messages wait for the broker: usages bounded and every loss counted, each topic's newest status never lost.
 
     put() ──────► usages    ─┐                  ┌─► acknowledged()  sent, or a status that arrived
-                             ├─ take() ► in flight ─► refused()      dropped, or a status left alone
+                             ├─ take() ► in flight ─► refused()      dropped, or a status that waits for repeat()
     announce() ─► statuses  ─┘        ◄─────────┴─── restore()       the connection broke: back to the front
 
 The law, at every instant: added = sent + dropped + waiting, and waiting <= capacity. What is in flight still waits:
@@ -51,6 +51,7 @@ class Outbox:
         self._pending: OrderedDict[str, tuple[Message, ...]] = OrderedDict()
         self._statuses_in_flight: set[Delivery] = set()
         self._newest: OrderedDict[str, Message] = OrderedDict()
+        self._refused: dict[str, Message] = {}  # retained statuses that are not on the broker for now
         self._added = self._sent = self._dropped = 0
         self._closed = self._connected = False
 
@@ -86,6 +87,7 @@ class Outbox:
         ends within milliseconds has run nevertheless.
         """
         with self._changed:
+            self._refused.pop(message.topic, None)
             self._newest[message.topic] = message
             self._newest.move_to_end(message.topic)
             earlier = self._pending.pop(message.topic, ())
@@ -116,9 +118,18 @@ class Outbox:
             self._sent += self._land(delivery)
 
     def refused(self, delivery: Delivery) -> None:
-        """Note that the broker will not have it: a usage is dropped, a retained status tried again after restore()."""
+        """Note that the broker will not have it: a usage is dropped, a retained status waits for repeat()."""
         with self._changed:
+            message, in_flight = delivery.message, delivery in self._statuses_in_flight
             self._dropped += self._land(delivery)
+            if in_flight and self._newest.get(message.topic) is message:
+                self._refused[message.topic] = message
+
+    def repeat(self) -> None:
+        """Try the retained statuses again that were refused: somebody may have changed the broker's mind."""
+        with self._changed:
+            self._pending.update((topic, (message,)) for topic, message in self._refused.items())
+            self._refused.clear()
 
     def restore(self) -> None:
         """Start over, the connection is lost: what was in flight waits again, in its order, before everything else.
@@ -132,6 +143,7 @@ class Outbox:
             self._statuses_in_flight.clear()
             self._pending = OrderedDict((topic, (message,)) for topic, message in self._newest.items())
             self._connected = False
+            self._refused.clear()
 
     def close(self) -> None:
         """Accept no more usages: they are dropped and counted. Statuses are accepted to the last."""

@@ -58,6 +58,7 @@ class Publisher:
         self._outbox = outbox
         self._inheritance = Inheritance(retained_filter, on_retained)
         self._backoff = Backoff(backoff.base, backoff.factor, backoff.cap)
+        self._repeating = backoff.cap  # seconds between two attempts at refused statuses
         self._pulse = pulse
         self._wake = Wake()
         self._cancel = Cancel()
@@ -126,10 +127,14 @@ class Publisher:
         self._outbox.on_wake(self._wake.set)
         self._outbox.connected()
         self._inheritance.begin(connection)
+        repeat = time.monotonic() + self._repeating
         while not self._finished():
             self._pulse.promise("broker", MOVING)
             self._send(connection)
             now = time.monotonic()
+            if now >= repeat:
+                repeat = now + self._repeating
+                self._outbox.repeat()
             connection.turn(min(TURN, self._deadline - now, self._inheritance.due - now))
             answered = self._hear(connection)
             self._inheritance.go_on(connection)

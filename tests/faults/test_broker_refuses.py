@@ -1,6 +1,7 @@
 """The broker is there and says no: one line with the remedy, slow attempts, and work as soon as it is mended."""
 
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -106,6 +107,33 @@ def test_the_broker_has_too_many_clients(
     other.close()
     viewer.usages("web", timeout=MENDED)
     assert viewer.missing("web") == 0
+
+
+def test_a_topic_may_not_be_written_to(
+    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, short_path: Path
+) -> None:
+    """Each topic is told once; its usages are counted as dropped, all others arrive. Rights given later are used."""
+    acl = short_path / "acl"
+    acl.write_text(f"topic deny {ROOT}/secret/#\ntopic readwrite #\n")
+    broker = own_broker(f"acl_file {acl}")
+    viewer = view(broker)
+    for name in ("web", "secret"):
+        fake_engine.run(name)
+    running = watch(fake_engine, broker, backoff=BACKOFF, broker={"protocol": "5"})
+    viewer.usages("web", count=4)
+    remedy = "not authorized; let the agent's user write to this topic, in the broker's access rules"
+    for kind in ("status", "usage"):
+        assert len(running.wait_for_line(f"on {ROOT}/secret/{kind}: {remedy}")) == 1
+    outbox = viewer.counters(after=time.monotonic())["outbox"]
+    assert outbox["dropped"] >= 3
+    assert viewer.missing("web") == 0
+    acl.write_text("topic readwrite #\n")
+    broker.signal(signal.SIGHUP)
+    viewer.usages("secret", timeout=MENDED)
+    assert viewer.status("secret", "running", timeout=MENDED)
+    counters = viewer.counters(after=time.monotonic())
+    assert counters["outbox"]["dropped"] == viewer.missing("secret")
+    assert counters["broker"] == {"connects": 1, "disconnects": 0}
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])

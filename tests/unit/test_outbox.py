@@ -180,7 +180,7 @@ def test_unacknowledged_clearing_is_repeated() -> None:
 
 
 def test_refused_status() -> None:
-    """A refused status is left alone until it is announced again or the connection is a new one."""
+    """A refused status is left alone until it is announced again, all are repeated or the connection is a new one."""
     outbox = Outbox(1, "drop_newest")
     outbox.announce(status("a", b"1"))
     outbox.refused(take(outbox))
@@ -188,7 +188,12 @@ def test_refused_status() -> None:
     outbox.restore()
     assert take(outbox).message.payload == b"1"
     outbox.announce(status("a", b"2"))
+    outbox.refused(take(outbox))
+    assert outbox.take() is None
+    outbox.repeat()
     assert take(outbox).message.payload == b"2"
+    outbox.repeat()
+    assert outbox.take() is None
 
 
 @both_policies
@@ -317,6 +322,7 @@ class _AnyOrder(RuleBasedStateMachine):
         self.pending: OrderedDict[str, list[Message]] = OrderedDict()
         self.connected = False
         self.newest: OrderedDict[str, Message] = OrderedDict()
+        self.refused: dict[str, Message] = {}
         self.added = self.sent = self.dropped = 0
 
     def usages_in_flight(self) -> list[Delivery]:
@@ -338,6 +344,7 @@ class _AnyOrder(RuleBasedStateMachine):
     @rule(topic=st.sampled_from("abc"), payload=st.sampled_from([b"", b"x"]), retain=st.booleans())
     def announce(self, topic: str, payload: bytes, retain: bool) -> None:
         message = status(topic, payload, retain)
+        self.refused.pop(topic, None)
         earlier = self.pending.pop(topic, [])
         self.pending[topic] = ([*earlier, message] if self.connected and retain else [message])[-A_LIFE:]
         self.newest.pop(topic, None)
@@ -375,6 +382,8 @@ class _AnyOrder(RuleBasedStateMachine):
             self.dropped += not accepted
         elif self.newest.get(message.topic) is message and not (message.retain and message.payload):
             del self.newest[message.topic]
+        elif not accepted and self.newest.get(message.topic) is message:
+            self.refused[message.topic] = message
         (self.outbox.acknowledged if accepted else self.outbox.refused)(delivery)
 
     @rule()
@@ -383,7 +392,14 @@ class _AnyOrder(RuleBasedStateMachine):
         self.in_flight = []
         self.pending = OrderedDict((topic, [message]) for topic, message in self.newest.items())
         self.connected = False
+        self.refused = {}
         self.outbox.restore()
+
+    @rule()
+    def repeat(self) -> None:
+        self.pending |= {topic: [message] for topic, message in self.refused.items()}
+        self.refused = {}
+        self.outbox.repeat()
 
     @rule()
     def close(self) -> None:
