@@ -21,10 +21,11 @@ AGAIN, SLOWER, SELDOM = 60.0, 4, 3600.0  # seconds until the kernel's files are 
 
 def choose(source: str, interval: float, engine: Engine, changed: Callable[[], None] = lambda: None) -> Source:
     """Return the source of that name; by "auto" the cheapest. `changed` is called when its name becomes another."""
+    kernel = KernelSource(engine, Kernel(descriptors=engine.descriptors))
     if source == "auto":
-        return Auto(engine, interval, KernelSource(engine, Kernel()) if engine.local else None, changed)
+        return Auto(engine, interval, kernel if engine.local else None, changed)
     if source == "kernel":
-        return KernelSource(engine, Kernel())
+        return kernel
     return Poll(engine) if source == "poll" else Stream(engine)
 
 

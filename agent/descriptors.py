@@ -1,6 +1,7 @@
 """File descriptors: as many as the system allows, and some kept back for everything but readings."""
 
 import resource
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,25 +23,37 @@ def raise_limit() -> None:
 
 
 class Descriptors:
-    """Those that readings may use, one each: beyond them a container lacks its usages, and not the agent its events."""
+    """Those that readings may use: beyond them a container lacks its usages, and not the agent its events."""
 
     def __init__(self) -> None:
-        self._limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._free = self._limit - min(RESERVE, self._limit // 2)
+        self.limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if self.limit == resource.RLIM_INFINITY:
+            self.limit = sys.maxsize
+        self._free = self.limit - min(RESERVE, self.limit // 2)
         self._lock = threading.Lock()
+
+    def take(self, spare: int = 0) -> bool:
+        """Take one; False if no more than `spare` are free."""
+        with self._lock:
+            if self._free <= spare:
+                return False
+            self._free -= 1
+            return True
+
+    def give(self) -> None:
+        """Give one back."""
+        with self._lock:
+            self._free += 1
 
     @contextmanager
     def one(self) -> Iterator[None]:
         """Have one while the block runs. Raises NoDescriptor."""
-        with self._lock:
-            if self._limit != resource.RLIM_INFINITY and self._free <= 0:
-                raise NoDescriptor(
-                    f"{self._limit} descriptors are too few for so many containers, and some have no usages: "
-                    "raise the limit (LimitNOFILE= in the unit, ulimit -n in a shell)"
-                )
-            self._free -= 1
+        if not self.take():
+            raise NoDescriptor(
+                f"{self.limit} descriptors are too few for so many containers, and some have no usages: "
+                "raise the limit (LimitNOFILE= in the unit, ulimit -n in a shell)"
+            )
         try:
             yield
         finally:
-            with self._lock:
-                self._free += 1
+            self.give()

@@ -77,7 +77,7 @@ class Engine:
         self._settings = settings
         self._calls = Calls(settings.url, settings.timeout)
         self._api = OLDEST
-        self._descriptors = Descriptors()
+        self.descriptors = Descriptors()
 
     def connect(self) -> EngineInfo:
         """Ask the engine who it is and agree on a version; again whenever it comes back, perhaps as another one."""
@@ -158,14 +158,14 @@ class Engine:
     def stats_stream(self, container_id: str, cancel: Cancel) -> Generator[bytes, None, None]:
         """Yield a stats document about every second, as it came; ends with the container, or when `cancel` is set."""
         path = self._path(f"/containers/{quote(container_id, safe='')}/stats?stream=true")
-        with suppress(Cancelled), self._descriptors.one(), self._calls.answer(path, cancel) as response:
+        with suppress(Cancelled), self.descriptors.one(), self._calls.answer(path, cancel) as response:
             yield from lines(self._calls.chunks(response))
 
     def stats_once(self, container_id: str, cancel: Cancel) -> bytes:
         """Return one stats document, as it came. Raises Cancelled if `cancel` was set."""
         once = "stream=false&one-shot=true" if self.one_shot else "stream=false"
         path = self._path(f"/containers/{quote(container_id, safe='')}/stats?{once}")
-        with self._descriptors.one(), self._calls.answer(path, cancel) as response:
+        with self.descriptors.one(), self._calls.answer(path, cancel) as response:
             return self._calls.body(response)
 
     def counters(self) -> EngineCounters:

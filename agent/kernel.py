@@ -5,10 +5,8 @@ the engine; whether its numbers are the same is for others to prove (see kernel_
 """
 
 import os
-import resource
 import time
 from collections.abc import Set
-from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
@@ -18,6 +16,7 @@ from agent.cgroup.network import Interfaces
 from agent.cgroup.place import MOUNT, paths, unified
 from agent.cgroup.v1 import CgroupV1
 from agent.cgroup.v2 import CgroupV2
+from agent.descriptors import Descriptors
 from agent.documents import ContainerNotRunning, NoReading
 from agent.usage import Reading
 
@@ -30,7 +29,10 @@ class Kernel:
     From any thread; nothing is opened before it is asked for.
     """
 
-    def __init__(self, proc: str | None = None, cgroups: str | None = None) -> None:
+    def __init__(
+        self, proc: str | None = None, cgroups: str | None = None, descriptors: Descriptors | None = None
+    ) -> None:
+        self._descriptors = descriptors or Descriptors()
         self._proc = proc or _mounted("/host/proc", "/proc")
         self._cgroups = cgroups or _mounted("/host/sys/fs/cgroup", "/sys/fs/cgroup")
         self._lock = Lock()
@@ -43,10 +45,9 @@ class Kernel:
         """
         with self._lock:
             if self._host is None:
-                _allow_files()
-                self._host = Host(self._proc)
+                self._host = Host(self._proc, self._descriptors)
         process = f"{self._proc}/{pid}"
-        files = Files()
+        files = Files(self._descriptors)
         try:
             cgroup = self._open_cgroup(files, self._host, process, container_id)
             return ContainerFiles(files, cgroup, None if host_network else Interfaces(files, process))
@@ -108,13 +109,6 @@ class ContainerFiles:
 
 def _mounted(*places: str) -> str:
     return next((place for place in places if os.path.isdir(place)), places[-1])  # noqa: PTH112
-
-
-def _allow_files() -> None:
-    """Take all the descriptors that we may have: a container needs a dozen, and many shells give a thousand."""
-    with suppress(OSError, ValueError):  # a sandbox may forbid to ask for it: then it has to give it
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def core_mhz() -> float | None:

@@ -162,7 +162,7 @@ class Supervisor:
                 self._lives.silence(life)
             elif event and action in ("die", "died"):
                 self._died(life, before, event, found)
-            elif found and life.runs and not (found.running and life.told_of(found)):
+            elif found and life.runs and not _same_run(life, found):
                 # Its `die` was missed; and where it runs again, so was how it ended.
                 self._end(life, "exited", before and before.ended(None, None) if found.running else found)
             if not exists and action in END:
@@ -241,6 +241,10 @@ class Supervisor:
 def _destroyed(container_id: str) -> Event:
     """What the engine would have told of a container that is not in its list any more."""
     return Event(time.time_ns(), "destroy", "", container_id, "", {})
+
+
+def _same_run(life: Life, found: Container) -> bool:
+    return found.running and life.told_of(found)
 
 
 def _ns(moment: str | None) -> int:

@@ -6,10 +6,13 @@ Opening, reading and closing costs about three times what reading alone does.
 import errno
 import os
 
+from agent.descriptors import Descriptors
 from agent.documents import ContainerNotRunning, NoReading
 
 SIZE = 1 << 16  # bytes; more than any of these files has in one record
 PAGE = 4096  # bytes; of a list of records the kernel hands over as many at once as fit in here
+
+_MORE = "; raise the limit (LimitNOFILE= in the unit, ulimit -n in a shell): a container needs a dozen"
 
 # What reading a file says whose cgroup or process is gone.
 _ENDED = (errno.ENODEV, errno.ESRCH)
@@ -47,20 +50,30 @@ class KernelFile:
 
 
 class Files:
-    """Opens files, and closes all of them together."""
+    """Opens files, and closes all of them together.
 
-    def __init__(self) -> None:
+    They leave half of the `descriptors` to others: a stream needs one where they need a dozen.
+    """
+
+    def __init__(self, descriptors: Descriptors) -> None:
+        self._descriptors = descriptors
         self._open: list[KernelFile] = []
 
     def find(self, path: str) -> KernelFile | None:
         """Open a file that not every kernel has. Raises KernelUnreadable where it is there and cannot be opened."""
+        if not self._descriptors.take(spare=self._descriptors.limit // 2):
+            raise KernelUnreadable(
+                f"{path} is not opened: of {self._descriptors.limit} descriptors few are left{_MORE}"
+            )
         try:
-            self._open.append(KernelFile(path))
-        except FileNotFoundError:
-            return None
+            file = KernelFile(path)
         except OSError as error:
+            self._descriptors.give()
+            if isinstance(error, FileNotFoundError):
+                return None
             raise KernelUnreadable(f"{path} cannot be opened: {error.strerror}{_remedy(error)}") from error
-        return self._open[-1]
+        self._open.append(file)
+        return file
 
     def open(self, path: str) -> KernelFile:
         """Open a file that has to be there. Raises KernelUnreadable."""
@@ -72,11 +85,12 @@ class Files:
         """Close them."""
         while self._open:
             self._open.pop().close()
+            self._descriptors.give()
 
 
 def _remedy(error: OSError) -> str:
     if error.errno in (errno.EMFILE, errno.ENFILE):
-        return "; raise the limit of open files (LimitNOFILE=, ulimit -n): a container needs a dozen"
+        return _MORE
     if error.errno in (errno.EACCES, errno.EPERM):
         return "; let the agent's user read it (a sandbox or a security module forbids it)"
     return ""

@@ -4,6 +4,7 @@ import time
 from contextlib import closing
 
 from agent.cgroup.files import Files
+from agent.descriptors import Descriptors
 
 TICK = 10_000_000  # ns: the kernel counts CPU time for users in hundredths of a second, on every architecture
 
@@ -11,10 +12,10 @@ TICK = 10_000_000  # ns: the kernel counts CPU time for users in hundredths of a
 class Host:
     """The machine, as the process file system at `proc` shows it; from any thread. Raises KernelUnreadable."""
 
-    def __init__(self, proc: str) -> None:
-        with closing(Files()) as files:
+    def __init__(self, proc: str, descriptors: Descriptors) -> None:
+        with closing(Files(descriptors)) as files:
             self._memory = _total(files.open(f"{proc}/meminfo").read())
-        self._stat = Files().open(f"{proc}/stat")  # for as long as the agent runs
+        self._stat = Files(descriptors).open(f"{proc}/stat")  # for as long as the agent runs
         self._read_at = 0
         self._cpu_time = 0
         self.online = 1

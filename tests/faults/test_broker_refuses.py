@@ -172,7 +172,7 @@ def test_another_agent_has_the_client_id(
     moments = log_moments(broker, "Client same already connected", 12)
     assert moments[11] - moments[0] >= 5
     for running in both:
-        running.wait_for_line(r"if another client uses the same client id .same., give each agent its own broker.client_id")
+        running.wait_for_line(r"if another client uses the same client id .same., give each agent its own")
     both[1].kill()
     alone = time.monotonic()
     viewer.usages("web", count=3, after=alone, timeout=MENDED)
