@@ -75,12 +75,14 @@ class Floor:
     def _turn(self) -> None:
         sock = self._client.socket()
         assert sock is not None, "the broker has gone"  # noqa: S101  # then there is nothing to measure
-        writing = [sock] if self._client.want_write() else []
-        readable, writable, _ = select.select([sock], writing, [], 1)
-        if readable:
-            self._client.loop_read()
-        if writable:
-            self._client.loop_write()
+        # Not select(), which ends at descriptor 1024.
+        waiting = select.poll()
+        waiting.register(sock, select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
+        for _, events in waiting.poll(1000):
+            if events & ~select.POLLOUT:
+                self._client.loop_read()
+            if events & select.POLLOUT:
+                self._client.loop_write()
 
     def _on_publish(self, *_: object) -> None:
         self._answered += 1
