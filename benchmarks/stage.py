@@ -43,6 +43,11 @@ def open_broker(directory: Path) -> Mosquitto:
     broker = Mosquitto(directory, "sys_interval 1")
     broker.config.write_text(broker.config.read_text().replace("log_type all", "log_type error"))
     broker.start()
+    first = Subscriber(broker.url)
+    try:
+        first.publish("bench", b"first")  # what it never received, it does not tell of
+    finally:
+        first.close()
     return broker
 
 
