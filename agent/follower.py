@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 PROBE = 1.0  # seconds between two looks at an engine that is away: one connect() to its socket
 LASTING = 10.0  # seconds after which a subscription is called good
+PATIENT = 3  # subscriptions in a row that do not last before it is tried more seldom: it may be restarted twice
 SELDOM = 32.0  # seconds between two tries, at last, where it is there but none is good: each makes it tell everything
 RELIST = 60.0  # seconds between two lists; an event can be lost (the engine keeps 256 of them), a list cannot
 
@@ -42,7 +43,7 @@ class Follower:
         self._cancel = Cancel()
         self._since: int | None = None
         self._next_list = 0.0
-        self._stands: float | None = None  # since when there is a subscription
+        self._stands: float | None = None  # since when there is a subscription, and was a list
         self._short = 0  # subscriptions in a row that did not last
         self._told: object = None
         self._silent = False
@@ -55,7 +56,9 @@ class Follower:
             try:
                 self._follow()
             except EngineError as error:
-                self._cancel.wait(self._lost(error))
+                wait = self._lost(error)
+                self._pulse.promise("events", wait + MARGIN)
+                self._cancel.wait(wait)
         self._pulse.done("events")
 
     def stop(self) -> None:
@@ -68,9 +71,11 @@ class Follower:
         for event in self._engine.events(self._since, self._cancel):
             self._pulse.promise("events", self._within)
             if not subscribed:
-                self._found(info)
+                self._connected(info)
             if not subscribed or time.monotonic() >= self._next_list:
                 self._supervisor.listed(self._engine.containers(), every=not subscribed)
+                if not subscribed:
+                    self._found()
                 self._next_list = time.monotonic() + RELIST
             subscribed = True
             if event is None:
@@ -79,18 +84,17 @@ class Follower:
                 self._since = event.time
                 self._supervisor.happened(event)
 
-    def _found(self, info: EngineInfo) -> None:
+    def _found(self) -> None:
         if self._next_list and not self._silent:
             log.info("the engine is back")
         self._stands = time.monotonic()
         self.trouble = None
-        self._connected(info)
 
     def _lost(self, error: EngineError) -> float:
         """Tell what is wrong, unless that was told; return how long to wait.
 
-        An engine that is there, and whose events or list are of no use, is not told of each time: nor is it asked as
-        often as one whose coming back is waited for.
+        An engine that is there, and whose events are of no use, is not told of each time; nor is it asked as often as
+        one whose coming back is waited for.
         """
         stood, self._stands = self._stands, None
         if stood is not None and time.monotonic() - stood < LASTING:
@@ -98,10 +102,10 @@ class Follower:
         else:
             self._short = 0
             self._told = self._told if stood is None else None
-        wait = min(PROBE * 2.0 ** min(max(self._short - 1, 0), 10), SELDOM)
+        wait = min(PROBE * 2.0 ** min(max(self._short - PATIENT, 0), 10), SELDOM)
         if not self._cancel.is_set():
             self._engine.count_retry()
-            self._silent = self._told == _kind(error)
+            self._silent = self._told == _kind(error) and (stood is None or self._short > PATIENT)
             log.log(logging.DEBUG if self._silent else logging.WARNING, "%s; looking for it every %.0f s", error, wait)
             self._told = _kind(error)
             self.trouble = str(error)
