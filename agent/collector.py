@@ -69,6 +69,7 @@ class Collector:
         self._backoff = Backoff(common.backoff.base, common.backoff.factor, common.backoff.cap)
         self._waiting_for: str | None = None
         self._last: Reading | None = None  # outlives an error: the first usage after it covers the time in between
+        self._warned = False
         self._thread = threading.Thread(target=self._run, name=f"collector-{container_id[:12]}", daemon=True)
 
     def start(self) -> None:
@@ -93,6 +94,10 @@ class Collector:
         """The engine was seen to be there: one who waits because it could not be reached may try again now."""
         if self._waiting_for == EngineUnreachable.__name__:
             self._cancel.nudge()
+
+    def engine_is_back(self) -> None:
+        """The engine was away, and answers: whatever it said meanwhile, what one waits for may be there now."""
+        self._cancel.nudge()
 
     def _run(self) -> None:
         try:
@@ -130,8 +135,8 @@ class Collector:
     def _recovered(self) -> None:
         self._backoff.reset()
         if self._waiting_for:
-            log.info("readings of %s are back", self._name)
-            self._waiting_for = None
+            log.log(logging.INFO if self._warned else logging.DEBUG, "readings of %s are back", self._name)
+            self._waiting_for, self._warned = None, False
 
     def _on_wait(self, error: BaseException, seconds: float) -> None:
         self._common.engine.count_retry()
@@ -147,5 +152,5 @@ class Collector:
             level = logging.DEBUG  # the supervisor says it once for all containers
         else:
             level = logging.DEBUG if reason == self._waiting_for else logging.WARNING
-        self._waiting_for = reason
+        self._waiting_for, self._warned = reason, self._warned or level == logging.WARNING
         log.log(level, "no readings of %s: %s; next try in %.0f s", self._name, error, seconds)

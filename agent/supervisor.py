@@ -85,6 +85,9 @@ class Supervisor:
                 self._lives.enter(container_id).inherited = not self._listed
                 self._queue(container_id, None)
             self._listed = True
+        if every:
+            for collector in self.collectors:
+                collector.engine_is_back()
         self._workers.put(self._settle_ghosts)
 
     def retained(self, retained: dict[str, bytes]) -> None:
