@@ -20,7 +20,8 @@ class FakeEngine(FakeServer):
     """An engine of fake containers; `events` are what it tells.
 
     `tick` is the seconds between two documents of a stream, `api` the newest API version, `oldest_api` the oldest,
-    `clock` what is added to its clock (ns). `requests` counts by route, such as `/containers/{id}/stats`.
+    `clock` what is added to its clock (ns), `slowness` the seconds before every answer. `requests` counts by route,
+    such as `/containers/{id}/stats`.
     """
 
     def __init__(self, socket: Path, containers: int = 0, tick: float = 1.0, api: str = "1.41") -> None:
@@ -30,6 +31,7 @@ class FakeEngine(FakeServer):
         self.oldest_api = "1.12"
         self.version = "20.10.24"
         self.clock = 0
+        self.slowness = 0.0
         self.one_shot_waits = False  # True: as Engine 20.10, for the collector's next tick
         self.containers: dict[str, FakeContainer] = {}
         self.events = EventFeed()
@@ -103,6 +105,7 @@ class FakeEngine(FakeServer):
 
     def respond(self, request: Request) -> Answer:
         """Answer a request as an engine would."""
+        self.ending.wait(self.slowness)
         return self._route(request).with_headers({"Api-Version": self.api, "Ostype": "linux"})
 
     def _route(self, request: Request) -> Answer:

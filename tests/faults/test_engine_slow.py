@@ -1,0 +1,157 @@
+"""The engine takes its time, with everything or with one thing only."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from parts.agent import RunningAgent
+from parts.fake_engine import Answer, FakeEngine
+from parts.mosquitto import Mosquitto
+from parts.processes import wait_until
+from parts.viewer import Viewer
+
+from faults.bearing import HASTY, SOON, Figures, assert_sound
+
+Watch = Callable[..., RunningAgent]
+View = Callable[[Mosquitto], Viewer]
+
+INSPECT, STATS = "/containers/{id}/json", "/containers/{id}/stats"
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+def drip(begin: bytes, what: bytes) -> Iterator[bytes]:
+    """Send a byte now and then, for ever."""
+    yield begin
+    never = threading.Event()
+    while not never.wait(0.2):
+        yield what
+
+
+def test_an_inspection_hangs(
+    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
+) -> None:
+    """While the engine says nothing of one container, all that happens to another is told at once."""
+    broker = own_broker()
+    viewer = view(broker)
+    fake_engine.run("stuck", looked_at=Answer(silent=True))
+    running = watch(fake_engine, broker, engine={"timeout": 10})
+    wait_until(lambda: fake_engine.requests[INSPECT] > 0, 20, "it is not looked at")
+    began = time.monotonic()
+    web = fake_engine.run("web")
+    viewer.usages("web", timeout=SOON)
+    fake_engine.die(web, 3)
+    assert viewer.status("web", "exited", timeout=SOON)["exit_code"] == 3
+    assert time.monotonic() - began < 10, "it was waited for"
+    assert viewer.statuses("stuck") == []
+    assert_sound(running, viewer)
+
+
+def test_a_container_ends_whose_inspection_hangs(
+    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
+) -> None:
+    """Its end is told with the exit code of the event, as soon as the engine was waited for in vain."""
+    broker = own_broker()
+    viewer = view(broker)
+    web = fake_engine.run("web")
+    running = watch(fake_engine, broker, engine={"timeout": 1})
+    viewer.usages("web")
+    web.looked_at = Answer(silent=True)
+    fake_engine.die(web, 6)
+    assert viewer.status("web", "exited")["exit_code"] == 6
+    assert_sound(running, viewer)
+
+
+@pytest.mark.parametrize("source", ["stream", "poll"])
+@pytest.mark.parametrize(
+    ("begin", "what"),
+    [
+        (b"HTTP/1.1 2", b"0"),
+        (OK, b"X"),
+        (OK + b"\r\n", b"{"),
+        (OK + b"\r\n", b"\n"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1"),
+    ],
+    ids=["status line", "header", "document", "blank lines", "chunk"],
+)
+def test_figures_come_byte_by_byte(
+    fake_engine: FakeEngine,
+    own_broker: Callable[..., Mosquitto],
+    watch: Watch,
+    view: View,
+    source: str,
+    begin: bytes,
+    what: bytes,
+) -> None:
+    """An answer that never ends is an error like one that never begins, though something comes all the time."""
+    broker = own_broker()
+    viewer = view(broker)
+    fake_engine.run("web")
+    running = watch(fake_engine, broker, engine={"timeout": 1, "source": source}, backoff=HASTY)
+    viewer.usages("web")
+    slow = fake_engine.script(STATS, Answer(raw=drip(begin, what)), times=1)
+    if source == "stream":
+        fake_engine.restart()
+    wait_until(lambda: slow.used == 1, 20, "nobody asks")
+    errors = viewer.counters(after=time.monotonic())["engine"]["errors"]
+    viewer.wait_for(lambda m: m.topic.endswith("/agent") and m.json["engine"]["errors"] > errors)
+    viewer.usages("web", count=2, after=time.monotonic())
+    assert viewer.statuses("web") == ["running"]
+    assert_sound(running, viewer)
+
+
+def test_the_engine_is_slow_with_everything(
+    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
+) -> None:
+    """Answers that come late but in time are good answers: everything is told, and nothing is an error."""
+    broker = own_broker()
+    viewer = view(broker)
+    web = fake_engine.run("web")
+    fake_engine.slowness = 1.5
+    running = watch(fake_engine, broker, engine={"timeout": 5})
+    viewer.usages("web", count=3, timeout=40)
+    fake_engine.die(web, 2)
+    assert viewer.status("web", "exited")["exit_code"] == 2
+    assert viewer.counters(after=time.monotonic())["engine"]["errors"] == 0
+    assert_sound(running, viewer)
+
+
+@pytest.mark.parametrize("answer", [Answer(silent=True), Answer(403), Answer(body=b"<html>")])
+def test_info_does_not_answer(
+    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View, answer: Answer
+) -> None:
+    """All that is missing is the version of cgroups."""
+    broker = own_broker()
+    viewer = view(broker)
+    fake_engine.run("web")
+    fake_engine.script("/info", answer)
+    running = watch(fake_engine, broker, engine={"timeout": 1})
+    viewer.usages("web", count=2)
+    assert viewer.agent("running")["engine"] == {"version": fake_engine.version, "api": "1.41"}
+    assert_sound(running, viewer)
+
+
+def test_the_engine_freezes_with_many_containers(
+    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
+) -> None:
+    """However often it freezes and thaws: nobody stopped, nothing is left behind, and it is told once each time."""
+    broker = own_broker()
+    viewer = view(broker)
+    for number in range(20):
+        fake_engine.run(f"web-{number}")
+    running = watch(fake_engine, broker, engine={"timeout": 1}, backoff=HASTY)
+    for number in range(20):
+        viewer.usages(f"web-{number}")
+    before, lines = Figures.of(running), len(running.lines)
+    for times in range(1, 4):
+        fake_engine.freeze()
+        running.wait_for_line("did not answer within", count=times)
+        fake_engine.thaw()
+        back = time.monotonic()
+        for number in range(20):
+            viewer.usages(f"web-{number}", count=2, after=back)
+    wait_until(lambda: running.threads() <= before.threads, 20, "threads are left behind")
+    before.assert_not_grown(running, fds=20)
+    assert len(running.lines) - lines < 3 * 20, running.log
+    assert {word for number in range(20) for word in viewer.statuses(f"web-{number}")} == {"running"}
+    assert_sound(running, viewer)
