@@ -293,6 +293,28 @@ def test_the_list_forgets_containers_that_run(
     assert_sound(running, viewer)
 
 
+@pytest.mark.parametrize(
+    ("route", "answer"),
+    [
+        (LIST, json_answer([None, {}])),
+        (INSPECT, Answer(body=b"{}")),
+        (INSPECT, Answer(500)),
+        (STATS, Answer(body=b"<html>")),
+        ("/version", json_answer({"Version": "1", "ApiVersion": "1." + "9" * 5000})),
+    ],
+)
+def test_check_of_an_engine_that_answers_rubbish(
+    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, route: str, answer: Answer
+) -> None:
+    """`check` says so, with the exit code for it: 3, or 0 where only one container has no readings."""
+    fake_engine.run("web")
+    fake_engine.script(route, answer)
+    checking = watch(fake_engine, own_broker(), "check")
+    assert checking.wait() == (0 if route == STATS else 3)
+    assert "Traceback" not in checking.log
+    assert any(line.startswith(("FAIL", "warn")) for line in checking.output), checking.output
+
+
 def test_the_engine_knows_nothing_of_a_container_that_runs(
     fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
 ) -> None:
