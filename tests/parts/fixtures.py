@@ -106,7 +106,7 @@ def subscribe() -> Iterator[Callable[..., Subscriber]]:
     """Give a maker of subscribers: `subscribe(broker.url, "containers/#")`."""
     made: list[Subscriber] = []
 
-    def make(url: str, *filters: str, **login: str) -> Subscriber:
+    def make(url: str, *filters: str, **login: Any) -> Subscriber:
         made.append(Subscriber(url, *filters, **login))
         return made[-1]
 
@@ -141,12 +141,12 @@ def agent(short_path: Path) -> Iterator[Callable[..., RunningAgent]]:
 
 
 @pytest.fixture
-def view() -> Iterator[Callable[[Mosquitto], Viewer]]:
+def view() -> Iterator[Callable[..., Viewer]]:
     """Give a maker of viewers; what each has seen is checked at the end."""
     made: list[Viewer] = []
 
-    def make(broker: Mosquitto) -> Viewer:
-        made.append(Viewer(broker.url))
+    def make(broker: Mosquitto, qos: int = 1) -> Viewer:
+        made.append(Viewer(broker.url, qos))
         return made[-1]
 
     yield make

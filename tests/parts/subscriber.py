@@ -35,13 +35,18 @@ class Received:
 
 
 class Subscriber:
-    """A client of MQTT 5 that keeps every message of its filters and comes back when the broker does."""
+    """A client of MQTT 5 that keeps every message of its filters and comes back when the broker does.
 
-    qos = 1
+    With `qos=0` it acknowledges nothing, and gets all that a broker has sent before it was killed: an acknowledgement
+    on its way to that broker would have the connection reset, and what was not yet read is lost then.
+    """
 
-    def __init__(self, url: str, *filters: str, username: str | None = None, password: str | None = None) -> None:
+    def __init__(
+        self, url: str, *filters: str, username: str | None = None, password: str | None = None, qos: int = 1
+    ) -> None:
         self.messages: list[Received] = []
         self._filters = filters or ("#",)
+        self._qos = qos
         self._news = threading.Condition()
         self._ready = False
         place = urlsplit(url)
@@ -94,7 +99,7 @@ class Subscriber:
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if not reason.is_failure:
-            client.subscribe([(topic, self.qos) for topic in self._filters])
+            client.subscribe([(topic, self._qos) for topic in self._filters])
 
     def _on_subscribe(self, *_: Any) -> None:
         with self._news:

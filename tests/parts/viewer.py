@@ -59,8 +59,8 @@ class Law:
 class Viewer(Subscriber):
     """Subscribes to all that an agent on host `h` says; counts usages as they come."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(url, f"{ROOT}/#")
+    def __init__(self, url: str, qos: int = 1) -> None:
+        super().__init__(url, f"{ROOT}/#", qos=qos)
 
     def usages(self, container: str, count: int = 1, timeout: float = 20, after: float = 0) -> list[Any]:
         """Wait for usages of a container."""

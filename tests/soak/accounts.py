@@ -150,12 +150,10 @@ def _memory(run: Run) -> Iterator[str]:
 class Witness(Subscriber):
     """The recorder: hands all messages to the accounts, and keeps only what is said of the agent."""
 
-    qos = 0
-
     def __init__(self, url: str, accounts: Accounts) -> None:
         self._accounts = accounts
         self.subscriptions = 0
-        super().__init__(url, f"{ROOT}/#")
+        super().__init__(url, f"{ROOT}/#", qos=0)
 
     def keep(self, message: Received) -> None:
         """Count it."""
