@@ -33,6 +33,7 @@ from agent.health import Heartbeat, Pulse, Systemd, process_figures
 from agent.kernel import core_mhz
 from agent.messages import Message, Messages
 from agent.mqtt.failures import BrokerError
+from agent.once import Once
 from agent.outbox import Outbox
 from agent.payloads import AgentCounters, AgentStatus, EngineInfo
 from agent.printer import Printer
@@ -67,6 +68,7 @@ class Service:
         self._ending = ending
         self._defect = False
         self._pulse = Pulse()
+        self._notices = Once()
         self._systemd = Systemd(os.environ)
         self._heartbeat = Heartbeat(config.agent.host, os.environ)
         self._ready = False
@@ -193,6 +195,7 @@ class Service:
                 core_mhz=core_mhz() if self._engine.local else None,
                 pulse=self._pulse,
                 limit=1 if self._once else None,
+                once=self._notices,
             )
         )
         log.info("engine %s, API %s, cgroup v%s; source %s", *_words(info), self._source.name)
