@@ -5,8 +5,10 @@ from collections import defaultdict
 
 from agent.containers.container import Container
 
-# What MQTT gives a meaning to or forbids in a topic name, and lone surrogates, which UTF-8 cannot carry.
-_UNSAFE = re.compile("[/+#\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# What MQTT gives a meaning to or advises against in a topic name, and lone surrogates, which UTF-8 cannot carry. Some
+# brokers (mosquitto) end the connection over a control character or a code point that is no character.
+_NO_CHARACTERS = "\ufdd0-\ufdef" + "".join(chr(plane << 16 | 0xFFFE) + chr(plane << 16 | 0xFFFF) for plane in range(17))
+_UNSAFE = re.compile(f"[/+#\x00-\x1f\x7f-\x9f\ud800-\udfff{_NO_CHARACTERS}]")
 # Compose recreates a container by renaming the old one to <its short id>_<name> for a moment, or by giving the new
 # one the old one's short id in front until the old one is gone. Neither is a container of another name.
 _INTERLUDE = re.compile("([0-9a-f]{12})_(.+)", re.DOTALL)

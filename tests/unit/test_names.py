@@ -36,7 +36,7 @@ def test_any_name_becomes_one_level(name: str) -> None:
     """No name, however hostile, makes an empty level, a second level, a wildcard, or bytes that MQTT forbids."""
     level = safe(name)
     assert level
-    assert not set(level) & set("/+#\0\x1f\x7f\x9f")
+    assert not set(level) & set("/+#\0\x1f\x7f\x9f\ufffe\ufdd0\U0010ffff")
     assert level.encode()
 
 
