@@ -49,7 +49,7 @@ class Names:
         changed = {} if self._plain.get(container.id, plain) == plain else self.release(container.id)
         self._plain[container.id] = plain
         self._groups[plain][container.id] = (name != container.name, container.created, container.id)
-        return changed | self._levels(plain)
+        return changed | self._around(plain, container.id)
 
     def release(self, container_id: str) -> dict[str, str | None]:
         """Take back the level of a container that is gone."""
@@ -57,7 +57,7 @@ class Names:
         if plain is None:
             return {}
         del self._groups[plain][container_id]
-        return self._levels(plain)
+        return self._around(plain, container_id)
 
     def rivals(self, container: Container) -> set[str]:
         """The ids of the others that want the level which this container wants."""
@@ -71,11 +71,34 @@ class Names:
             return match[2]
         return container.name
 
+    def _around(self, plain: str, container_id: str) -> dict[str, str | None]:
+        """The levels of a group, one of which has changed, and of groups whose name is that of one put aside there."""
+        levels = self._levels(plain)
+        for one in (container_id, *levels):
+            if (aside := _aside(plain, one)) in self._groups:
+                levels = levels | self._levels(aside)
+        return levels
+
+    def _first(self, plain: str, container_id: str) -> str:
+        """The level of a group's first: the plain one, unless another container was put aside just there."""
+        other, _, short_id = plain.rpartition("-")
+        taken = any(safe(one[:12]) == short_id for one in self._groups.get(other, ()))
+        return _aside(plain, container_id) if taken else plain
+
     def _levels(self, plain: str) -> dict[str, str | None]:
         group = sorted(self._groups[plain].values())
         if not group:
             del self._groups[plain]
         return {
-            container_id: plain if place == 0 else None if interlude else f"{plain}-{safe(container_id[:12])}"
+            container_id: self._first(plain, container_id)
+            if place == 0
+            else None
+            if interlude
+            else _aside(plain, container_id)
             for place, (interlude, _created, container_id) in enumerate(group)
         }
+
+
+def _aside(plain: str, container_id: str) -> str:
+    """The level of a container that has to leave the plain one to another."""
+    return f"{plain}-{safe(container_id[:12])}"

@@ -80,6 +80,23 @@ def test_the_plain_level_is_passed_on() -> None:
     assert names.release(NEW) == {}
 
 
+@pytest.mark.parametrize("thief_first", [False, True])
+def test_nobody_gets_a_level_that_another_was_put_aside_to(thief_first: bool) -> None:
+    """A name that spells the level of another container is put aside itself, whichever came first."""
+    thief = "c" * 64
+    names = Names("{service}")
+    claims = [
+        container(OLD, "web-1", created=1, service="web"),
+        container(NEW, "web-2", created=2, service="web"),
+        container(thief, "web-3", created=3, service=f"web-{NEW[:12]}"),
+    ]
+    levels: dict[str, str | None] = {}
+    for one in reversed(claims) if thief_first else claims:
+        levels |= names.claim(one)
+    assert levels == {OLD: "web", NEW: f"web-{NEW[:12]}", thief: f"web-{NEW[:12]}-{thief[:12]}"}
+    assert names.release(NEW) == {OLD: "web", thief: f"web-{NEW[:12]}"}
+
+
 def test_a_rename_moves_and_frees() -> None:
     """A renamed container has its new level, and who collided with its old name has that."""
     names = Names("{name}")
