@@ -17,6 +17,7 @@ from agent.broker import TURN, Connection
 from agent.cancel import Cancel, Cancelled
 from agent.config import BackoffSettings, BrokerSettings
 from agent.dialing import Dialer
+from agent.escape import quote
 from agent.health import Pulse
 from agent.inheritance import Inheritance
 from agent.messages import Message
@@ -178,7 +179,9 @@ class Publisher:
         if len(self._refusals) >= 1000:  # topics come and go for months
             self._refusals.clear()
         self._refusals[topic] = reason
-        _log.warning("the broker does not take messages on %s: %s", topic, reason)
+        _log.warning(
+            "the broker does not take messages on %s: %s", topic if len(topic) < 1000 else quote(topic), reason
+        )
 
     def _say_goodbye(self, connection: Connection) -> None:
         """End the connection. Where not even the statuses got through, the will tells subscribers more than silence."""
