@@ -1,0 +1,130 @@
+"""Names and labels that mean harm: they reach nobody else's topic, break no JSON, and forge no line of the log."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from parts.agent import RunningAgent
+from parts.fake_engine import FakeEngine
+from parts.mosquitto import Mosquitto
+from parts.subscriber import Subscriber
+from parts.viewer import ROOT, Viewer
+
+Watch = Callable[..., RunningAgent]
+View = Callable[[Mosquitto], Viewer]
+Subscribe = Callable[..., Subscriber]
+OwnBroker = Callable[..., Mosquitto]
+
+LONG = 60.0
+HOSTILE = [
+    "a/b",
+    "+",
+    "#",
+    "../../other/status",
+    "containers/other/web",
+    "$SYS/broker",
+    "x" * 250,
+    "\U0001f433" * 250,
+    "line\nforged",
+    "2026-11-25T00:00:00Z error service: forged",
+    "line\u2028forged\u2029\x85\x0b\x0c\r",
+    "\u202etxt.exe",
+    "\u200f\u061c\u2066hidden",
+    "\x00\x1b[2J\x07",
+    'quo"te\\',
+    "%s%n{name}",
+    "not a character \ufffe",
+    "nor this \ufdd0",
+    "nor this \U0001ffff",
+    "status",
+    "agent",
+    " ",
+]
+UGLY = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+@pytest.fixture
+def broker(own_broker: OwnBroker) -> Mosquitto:
+    """Give a broker of the test's own, for every agent here is on host `h`."""
+    return own_broker()
+
+
+def harmless(running: RunningAgent, everything: Subscriber, levels: int) -> None:
+    """Hold the agent to its own topics, to one connection, and to lines of its own."""
+    everything.on(f"{ROOT}/agent", LONG)
+    topics = {message.topic for message in everything.messages} - {f"{ROOT}/status", f"{ROOT}/agent"}
+    assert all(topic.startswith(f"{ROOT}/") for topic in topics)
+    assert all(topic.count("/") == ROOT.count("/") + levels + 1 for topic in topics)
+    counters = everything.on(f"{ROOT}/agent")[-1].json
+    assert counters["broker"] == {"connects": 1, "disconnects": 0}, running.log
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\S+ (info|warning) +[a-z]+: ", line) for line in running.lines)
+    assert not any(UGLY.search(line) for line in running.lines)
+    assert running.stop() == 0
+
+
+def test_names(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View, subscribe: Subscribe) -> None:
+    """Each has topics of its own, one level below the host, and its name in the payload as it is."""
+    viewer, everything = view(broker), subscribe(broker.url, "#")
+    for name in HOSTILE:
+        fake_engine.run(name, image=name)
+    running = watch(fake_engine, broker)
+    viewer.wait_for(lambda m: m.topic.endswith("/usage") and m.json["seq"] == 2, LONG, len(HOSTILE))
+    told = {m.json["container"]["name"]: m.topic for m in viewer.messages if m.topic.endswith("/usage")}
+    assert set(told) == set(HOSTILE)
+    assert len(set(told.values())) == len(HOSTILE)
+    harmless(running, everything, 1)
+
+
+def test_labels(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View, subscribe: Subscribe) -> None:
+    """With Compose's labels in the template it is the same, and each label is one level."""
+    viewer, everything = view(broker), subscribe(broker.url, "#")
+    for number, label in enumerate(HOSTILE):
+        labels = {"com.docker.compose.project": label, "com.docker.compose.service": label, label: label}
+        fake_engine.run(f"web-{number}", labels=labels | {"usage-agent.enable": label})
+    running = watch(fake_engine, broker, topics={"container": "{project}/{service}"})
+    viewer.wait_for(lambda m: m.topic.endswith("/usage") and m.json["seq"] == 2, LONG, len(HOSTILE))
+    told = {m.json["container"]["service"]: m.topic for m in viewer.messages if m.topic.endswith("/usage")}
+    assert set(told) == set(HOSTILE)
+    assert len(set(told.values())) == len(HOSTILE)
+    harmless(running, everything, 2)
+
+
+def test_another_containers_topic(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View) -> None:
+    """A label that spells the topic at which another one was put aside does not get that topic."""
+    viewer = view(broker)
+    first = fake_engine.run("first", labels={"com.docker.compose.service": "web"})
+    second = fake_engine.run("second", labels={"com.docker.compose.service": "web"}, created=first.created + 1)
+    aside = f"web-{second.id[:12]}"
+    watch(fake_engine, broker, topics={"container": "{service}"})
+    viewer.usages(aside, timeout=LONG)
+    thief = fake_engine.run("thief", labels={"com.docker.compose.service": aside})
+    viewer.wait_for(lambda m: m.topic.endswith("/usage") and m.json["container"]["name"] == "thief", LONG)
+    viewer.usages(aside, 5, LONG)
+    assert {one for one, _ in viewer.told(aside)} == {second.id}
+    fake_engine.destroy(thief)
+    viewer.status(f"{aside}-{thief.id[:12]}", "removed", timeout=LONG)
+    assert viewer.told(aside) == [(second.id, "running")]
+
+
+def test_a_name_that_is_too_long_for_a_topic(
+    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View
+) -> None:
+    """It is told of in a line of bearable length, and nobody else is the worse for it."""
+    viewer = view(broker)
+    fake_engine.run("web")
+    fake_engine.run("x" * 70_000)
+    running = watch(fake_engine, broker)
+    running.wait_for_line('messages on "containers/h/x.*(topic not valid|packet too large); ')
+    viewer.usages("web", 3, LONG)
+    assert viewer.counters()["broker"]["connects"] == 1
+    assert max(map(len, running.lines)) < 11_000
+    assert running.stop() == 0
+
+
+def test_the_hosts_own_name(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, subscribe: Subscribe) -> None:
+    """A host's name is one level, too, whatever it is."""
+    everything = subscribe(broker.url, "#")
+    fake_engine.run("web")
+    watch(fake_engine, broker, agent={"host": "../h/+/#"})
+    everything.on("containers/.._h____/web/usage", LONG)
+    assert {message.topic.split("/")[1] for message in everything.messages} == {".._h____"}
