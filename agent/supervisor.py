@@ -20,7 +20,7 @@ from agent.containers.life import Life, Reason
 from agent.containers.lives import Lives
 from agent.engine import EngineError, Event, NoSuchContainer
 from agent.times import format_time, parse_time
-from agent.workers import Workers
+from agent.workers import AHEAD, Workers
 
 log = logging.getLogger(__name__)
 
@@ -136,8 +136,8 @@ class Supervisor:
                 self._lives.moved(life)
             with self._lives.lock:
                 life.busy = bool(life.events)
-                if life.busy:
-                    self._workers.put(partial(self._work_off, life))
+                if life.busy:  # before everything else: others may wait for this one to leave its level
+                    self._workers.put(partial(self._work_off, life), AHEAD)
                 else:
                     self._looking -= 1
         self._settle_ghosts()

@@ -11,6 +11,8 @@ log = logging.getLogger(__name__)
 
 Job = Callable[[], None]
 
+AHEAD = -1.0
+
 
 class Workers:
     """Runs jobs in the order they fall due, several side by side.
@@ -33,8 +35,8 @@ class Workers:
             thread.start()
 
     def put(self, job: Job, after: float = 0) -> None:
-        """Have a job done, in so many seconds; after stop() it is thrown away."""
-        due = time.monotonic() + after if after else 0.0  # 0: what is due now keeps its order, and goes first
+        """Have a job done, in so many seconds, or `AHEAD` of all others; after stop() it is thrown away."""
+        due = time.monotonic() + after if after > 0 else after  # what is due now keeps its order, and goes first
         with self._changed:
             if not self._stopped:
                 heapq.heappush(self._jobs, (due, next(self._numbers), job))

@@ -426,9 +426,7 @@ def test_nothing_is_said_after_the_farewell(stage: Callable[..., Stage], fake_en
     wait_until(lambda: late.used == 1, 20, "nobody asks")
     one.close()
     one.supervisor.farewell()
-    life = one.lives.get(web.id)
-    assert life is not None
-    wait_until(lambda: not life.busy, 20, "the worker does not come back")
+    wait_until(lambda: one.supervisor.complete, 20, "the worker does not come back")
     assert one.about("web", usages=True) == []
     assert one.supervisor.collectors == []
 
