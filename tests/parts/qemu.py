@@ -38,12 +38,8 @@ After=docker.service
 SuccessAction=poweroff-force
 FailureAction=poweroff-force
 [Service]
-Type=oneshot
-TimeoutStartSec=infinity
-ExecStart=mount /dev/vdb /mnt
-ExecStart=-sh -c 'cd /mnt && sh ./run >output 2>&1'
-ExecStart=-sh -c 'journalctl --no-pager >/mnt/journal'
-ExecStart=umount /mnt
+ExecStart=sh -c 'mount /dev/vdb /mnt; cd /mnt; sh ./run 2>&1 | tee output >/dev/console; \\
+    journalctl --no-pager >journal; cd /; umount /mnt'
 [Install]
 WantedBy=multi-user.target
 """
@@ -66,7 +62,8 @@ def missing() -> str | None:
 def run(directory: Path, scratch: Path) -> Path:
     """Boot with `directory` as a second disk, run the script `run` in it as root, and return that disk's image.
 
-    What the script prints is in its file `output`, what the machine says in `journal`.
+    What the script prints is in its file `output`, what the machine says in `journal`. Raises AssertionError with the
+    console's last lines if the machine does not end by itself.
     """
     recipe = " ".join((SUITE, *PACKAGES, *debian.DISPENSABLE, SIZE, *FILES.values()))
     system = debian.cached(f"machine-{debian.key(recipe)}", _make)
@@ -74,7 +71,7 @@ def run(directory: Path, scratch: Path) -> Path:
     debian.quietly(["mke2fs", "-q", "-t", "ext4", "-d", str(directory), str(disk), "512M"])
     drives = (f"file={system}/disk.img,format=raw,if=virtio,snapshot=on", f"file={disk},format=raw,if=virtio")
     command = [
-        *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "2048", "-smp", "2"),
+        *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-m", "2048", "-smp", "2"),
         *("-nographic", "-no-reboot", "-net", "none"),
         *("-kernel", f"{system}/vmlinuz", "-initrd", f"{system}/initrd.img"),
         *("-append", "console=ttyS0 root=/dev/vda rw panic=1 quiet systemd.show_status=1"),
@@ -82,15 +79,15 @@ def run(directory: Path, scratch: Path) -> Path:
     ]
     console = scratch / "console"
     with console.open("wb") as file:
-        done = subprocess.run(
-            bound_to_us(command),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            timeout=PATIENCE,
-            check=False,
-        )
-    assert done.returncode == 0, console.read_text(errors="replace")[-4000:]
+        qemu = subprocess.Popen(bound_to_us(command), stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+        try:
+            code = qemu.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            code = None
+        finally:
+            qemu.kill()
+            qemu.wait()
+    assert code == 0, console.read_text(errors="replace")[-4000:]
     return disk
 
 
