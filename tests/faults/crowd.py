@@ -32,7 +32,7 @@ class Crowd:
         goal = self._told + documents
         wait_until(lambda: self._told >= goal, timeout, f"{goal - self._told} documents of {documents} are missing")
 
-    def settled(self, viewer: Viewer, after: float, timeout: float = 30) -> Any:
+    def settled(self, viewer: Viewer, after: float, timeout: float = 60) -> Any:
         """Wait until nothing is held up any more and every container was heard again; return the counters then."""
         viewer.wait_for(self._drained, timeout, after=after)
         drained = time.monotonic()

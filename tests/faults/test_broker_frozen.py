@@ -63,7 +63,7 @@ def test_frozen_while_much_is_to_be_said(
     before.assert_kept(running)
     back = time.monotonic()
     broker.thaw()
-    counters = crowd.settled(viewer, back, timeout=60)
+    counters = crowd.settled(viewer, back)
     assert counters["outbox"]["dropped"] > 0
     assert counters["broker"]["connects"] == 2
     if qos == 0:

@@ -120,7 +120,7 @@ def test_a_topic_may_not_be_written_to(
     for name in ("web", "secret"):
         fake_engine.run(name)
     running = watch(fake_engine, broker, backoff=BACKOFF, broker={"protocol": "5"})
-    viewer.usages("web", count=4)
+    viewer.usages("web", count=4, timeout=60)
     remedy = "not authorized; let the agent's user write to this topic, in the broker's access rules"
     for kind in ("status", "usage"):
         assert len(running.wait_for_line(f"on {ROOT}/secret/{kind}: {remedy}")) == 1
