@@ -46,7 +46,7 @@ class Follower:
         self._stands: float | None = None  # since when there is a subscription, and was a list
         self._short = 0  # subscriptions in a row that did not last
         self._told: object = None
-        self._silent = False
+        self._missed = False  # somebody was told that it is away
         self.trouble: str | None = "the engine has not answered yet"
 
     def run(self) -> None:
@@ -85,8 +85,9 @@ class Follower:
                 self._supervisor.happened(event)
 
     def _found(self) -> None:
-        if self._next_list and not self._silent:
+        if self._missed and self._next_list:
             log.info("the engine is back")
+        self._missed = False
         self._stands = time.monotonic()
         self.trouble = None
 
@@ -105,8 +106,9 @@ class Follower:
         wait = min(PROBE * 2.0 ** min(max(self._short - PATIENT, 0), 10), SELDOM)
         if not self._cancel.is_set():
             self._engine.count_retry()
-            self._silent = self._told == _kind(error) and (stood is None or self._short > PATIENT)
-            log.log(logging.DEBUG if self._silent else logging.WARNING, "%s; looking for it every %.0f s", error, wait)
+            known = self._told == _kind(error) and (stood is None or self._short > PATIENT)
+            log.log(logging.DEBUG if known else logging.WARNING, "%s; looking for it every %.0f s", error, wait)
+            self._missed |= not known
             self._told = _kind(error)
             self.trouble = str(error)
         return wait
