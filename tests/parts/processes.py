@@ -27,6 +27,11 @@ def wait_until(condition: Callable[[], object], timeout: float, what: str) -> No
         never.wait(0.02)
 
 
+def slack() -> float:
+    """Seconds that may be added to a limit on this machine now: 3, and the more the more work waits for its CPUs."""
+    return 3 + os.getloadavg()[0] / (os.cpu_count() or 1)
+
+
 def find(program: str) -> str | None:
     """Find a program that may live where only root's PATH looks."""
     return shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
