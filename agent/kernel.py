@@ -1,6 +1,6 @@
 """Readings straight from the files of this machine's kernel, and the clock rate of its CPUs.
 
-The same numbers that an engine on this machine would read, for a hundredth of what asking it costs. Nothing here knows
+The same numbers that an engine on this machine would read, for a fiftieth of what asking it costs. Nothing here knows
 the engine; whether its numbers are the same is for others to prove (see kernel_source.py).
 """
 
