@@ -24,20 +24,6 @@ RECEIVED = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Stage:
-    """What candidates run on. `pids` are the containers' first processes, by name."""
-
-    engine: PrivateEngine
-    broker: Mosquitto
-    directory: Path
-    pids: dict[str, int]
-
-    def engine_processes(self) -> set[int]:
-        """Return what the engine's CPU time is counted of."""
-        return self.engine.processes()
-
-
 def open_broker(directory: Path) -> Mosquitto:
     """Return a broker that tells once a second what it has received, and logs nothing."""
     broker = Mosquitto(directory, "sys_interval 1")
@@ -51,30 +37,51 @@ def open_broker(directory: Path) -> Mosquitto:
     return broker
 
 
-def received(broker: Mosquitto) -> dict[str, int]:
-    """Return the messages, bytes of payload and bytes on the wire that the broker had received a moment ago."""
-    asking = Subscriber(broker.url, *RECEIVED.values())
-    try:
-        return {name: int(asking.on(topic)[-1].payload) for name, topic in RECEIVED.items()}
-    finally:
-        asking.close()
+class Traffic:
+    """What a broker tells of what it has received. It tells when that changes, and forgets it after a minute."""
+
+    def __init__(self, broker: Mosquitto) -> None:
+        self._told = Subscriber(broker.url, *RECEIVED.values())
+
+    def received(self) -> dict[str, int]:
+        """Return the messages, bytes of payload and bytes on the wire that the broker had received a moment ago."""
+        last = {message.topic: int(message.payload) for message in self._told.messages}
+        return {name: last.get(topic, 0) for name, topic in RECEIVED.items()}
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._told.close()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """What candidates run on. `pids` are the containers' first processes, by name."""
+
+    engine: PrivateEngine
+    broker: Mosquitto
+    traffic: Traffic
+    directory: Path
+    pids: dict[str, int]
+
+    def engine_processes(self) -> set[int]:
+        """Return what the engine's CPU time is counted of."""
+        return self.engine.processes()
 
 
 @contextlib.contextmanager
 def opened(directory: Path, containers: int) -> Iterator[Stage]:
     """Give a stage with so many containers."""
-    engine = PrivateEngine(directory / "engine")
-    broker = None
-    try:
-        say("starting an engine and a broker")
+    say("starting an engine and a broker")
+    with contextlib.ExitStack() as stack:
         broker = open_broker(directory / "broker")
+        stack.callback(broker.close)
+        traffic = Traffic(broker)
+        stack.callback(traffic.close)
+        engine = PrivateEngine(directory / "engine")
+        stack.callback(engine.close)
+        stack.callback(say, "ending the engine and its containers")
         engine.start()
-        yield Stage(engine, broker, directory, _fill(engine, containers))
-    finally:
-        say("ending the engine and its containers")
-        engine.close()
-        if broker is not None:
-            broker.close()
+        yield Stage(engine, broker, traffic, directory, _fill(engine, containers))
 
 
 def _fill(engine: PrivateEngine, containers: int) -> dict[str, int]:

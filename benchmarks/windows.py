@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks import accounting
 from benchmarks.progress import wait
-from benchmarks.stage import Stage, received
+from benchmarks.stage import Stage
 
 SECOND = 1_000_000_000
 TOLD = 1.2  # seconds after which the broker's own figures are of a moment ago
@@ -48,13 +48,13 @@ def measure(stage: Stage, client: Callable[[], set[int]], seconds: float) -> Win
     """Measure for so long; `client` tells which processes the candidate consists of."""
     before = _look(stage, client())
     wait(TOLD)
-    traffic = received(stage.broker)
+    traffic = stage.traffic.received()
     wait(before.time / SECOND + seconds - time.monotonic())
     pids = client()
     after = _look(stage, pids)
     peak, rss = accounting.memory(pids), accounting.memory(pids, "VmRSS")
     wait(TOLD)
-    more = received(stage.broker)
+    more = stage.traffic.received()
     span = after.time - before.time
     return Window(
         seconds=span / SECOND,
