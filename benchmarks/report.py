@@ -93,7 +93,17 @@ def _figures(row: dict[str, Any], least: float) -> list[str]:
 
 def growth(rows: Iterable[dict[str, Any]]) -> str:
     """Return the table of the fake engine."""
-    head = ["containers", "every", "CPU", "CPU of a usage", "peak memory", "dropped", "within 100 ms", "99 % within"]
+    head = [
+        "containers",
+        "every",
+        "CPU",
+        "CPU of a usage",
+        "peak memory",
+        "arrived",
+        "dropped",
+        "within 100 ms",
+        "99 % within",
+    ]
     return table(
         head,
         (
@@ -103,6 +113,7 @@ def growth(rows: Iterable[dict[str, Any]]) -> str:
                 percent(row["cpu"]),
                 microseconds(row["per_usage"]),
                 megabytes(row["peak"]),
+                f"{row['complete'] * 100:.0f} %",
                 f"{row['dropped']}",
                 f"{row['on_time'] * 100:.1f} %",
                 "-" if row["late_99"] is None else f"{row['late_99'] * 1000:.0f} ms",

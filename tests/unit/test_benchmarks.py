@@ -158,7 +158,7 @@ RESULTS: dict[str, Any] = {
     },
     "growth": [
         {"containers": n, "interval": 1, "source": "stream", "cpu": n * 0.0003, "per_usage": 0.0003, "peak": n * 10**5}
-        | {"dropped": 0, "on_time": 0.995, "late_99": 0.05}
+        | {"dropped": 0, "on_time": 0.995, "late_99": 0.05, "complete": 1.0}
         for n in (100, 1000, 3000)
     ],
     "usage": {"burst": 0.0001, "alone": 0.0003},
