@@ -1,6 +1,6 @@
 """The kernel's files: opened once, and read anew from their beginning as often as one likes.
 
-Opening, reading and closing costs about three times what reading alone does.
+Opening, reading and closing costs six times what reading alone does.
 """
 
 import errno
@@ -9,8 +9,9 @@ import os
 from agent.descriptors import Descriptors
 from agent.documents import ContainerNotRunning, NoReading
 
-SIZE = 1 << 16  # bytes; more than any of these files has in one record
-PAGE = 4096  # bytes; of a list of records the kernel hands over as many at once as fit in here
+# Most say less than half a page, all at once: one call, and no larger buffer, which costs more than a second call. What
+# is longer may come in pieces, since of a list of records the kernel hands over as many as fit into a page.
+PAGE = 4096  # bytes
 
 _MORE = "; raise the limit (LimitNOFILE= in the unit, ulimit -n in a shell): a container needs a dozen"
 
@@ -34,9 +35,9 @@ class KernelFile:
     def read(self) -> bytes:
         """Return what it says now. Raises ContainerNotRunning, and KernelUnreadable."""
         try:
-            content = os.pread(self._fd, SIZE, 0)
+            content = os.pread(self._fd, PAGE, 0)
             if len(content) > PAGE // 2:
-                while more := os.pread(self._fd, SIZE, len(content)):
+                while more := os.pread(self._fd, PAGE, len(content)):
                     content += more
         except OSError as error:
             if error.errno in _ENDED:
