@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.cancel import Cancel
 from agent.choice import Auto, choose
 from agent.collector import NO_MEMORY
-from agent.config import EMBEDDED, Config
+from agent.config import Config
 from agent.containers.container import Container, Selection, described
 from agent.dialing import probe
 from agent.documents import NoReading
@@ -83,7 +83,7 @@ def _judge(container: Container, future: "Future[Reading]") -> tuple[str, str, s
 
 
 def _check_broker(config: Config) -> int:
-    if any(address.scheme == EMBEDDED for address in config.broker.addresses):
+    if config.broker.embedded:
         _line("ok", "broker", "embedded: started and ended together with the agent")
         return 0
     try:

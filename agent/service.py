@@ -20,7 +20,7 @@ from agent import __version__
 from agent.cancel import Cancel
 from agent.choice import choose
 from agent.collector import MARGIN, Collecting
-from agent.config import EMBEDDED, Config
+from agent.config import Config
 from agent.containers.container import Selection
 from agent.containers.forgetting import Forgetting
 from agent.containers.ghosts import Ghosts
@@ -88,7 +88,7 @@ class Service:
         self._follower = Follower(
             self._engine, self._supervisor, self._pulse, config.engine.timeout, self._engine_answered
         )
-        self._embedded = EmbeddedBroker() if _embedded(config) and not dry_run else None
+        self._embedded = EmbeddedBroker() if config.broker.embedded and not dry_run else None
         self._publisher: Publisher | Printer = Printer(self._outbox) if dry_run else self._make_publisher()
 
     def run(self) -> int:
@@ -241,10 +241,6 @@ class Service:
             log.exception("the agent ends by a defect of its own")
             self._defect = True
             self._ending.set()
-
-
-def _embedded(config: Config) -> bool:
-    return any(address.scheme == EMBEDDED for address in config.broker.addresses)
 
 
 def _words(info: EngineInfo) -> tuple[str, str, str]:

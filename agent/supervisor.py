@@ -78,7 +78,7 @@ class Supervisor:
             for life in self._lives.all():
                 state = states.pop(life.id, None)
                 if state is None:
-                    self._queue(life.id, _destroyed(life.id))
+                    self._queue(life.id, Event.unlisted(life.id, time.time_ns()))
                 elif every or (state in ("running", "paused")) != life.runs:
                     self._queue(life.id, None)
             for container_id in states:
@@ -239,11 +239,6 @@ class Supervisor:
             life.collector = None
         if life.told and (life.runs or reason == "removed"):
             life.stopped(reason, container)
-
-
-def _destroyed(container_id: str) -> Event:
-    """What the engine would have told of a container that is not in its list any more."""
-    return Event(time.time_ns(), "destroy", "", container_id, "", {})
 
 
 def _same_run(life: Life, found: Container) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from agent.config.address import Address, parse_broker
+from agent.config.address import EMBEDDED, Address, parse_broker
 from agent.config.secret import Secret, read_secret, warn_of_readers
 
 LOCAL_SOCKET = "unix:///var/run/docker.sock"
@@ -128,6 +128,11 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         bool, Meta(description="Whether any certificate is accepted, whoever it belongs to (true, false).")
     ] = False
     addresses: tuple[Address, ...] = ()
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the broker is one that the agent brings along."""
+        return any(address.scheme == EMBEDDED for address in self.addresses)
 
     def __post_init__(self) -> None:
         """Parse `url`; raises ValueError."""

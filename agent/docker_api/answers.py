@@ -59,6 +59,11 @@ class Event:
     name: str
     attributes: Mapping[str, str]
 
+    @classmethod
+    def unlisted(cls, container_id: str, now: int) -> "Event":
+        """What the engine would have told of a container that is not in its list any more."""
+        return cls(now, "destroy", "", container_id, "", {})
+
     @property
     def exit_code(self) -> int | None:
         """How the container ended, if that is what happened and the engine says it."""
