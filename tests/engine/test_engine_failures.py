@@ -1,6 +1,7 @@
 """Everything an engine can do wrong comes out as one of four errors, within the time there is."""
 
-import importlib.util
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -238,10 +239,15 @@ def test_missing_certificates(tmp_path: Path) -> None:
 
 def test_ssh_without_its_extra() -> None:
     """ssh:// needs more than the others, and the error says what."""
-    if importlib.util.find_spec("paramiko"):
-        pytest.skip("the extra is installed")
-    with pytest.raises(EngineUnreachable, match=r"pip install 'usage-agent\[ssh\]'"):
-        unconnected("ssh://host").connect()
+    code = """if True:
+        import sys
+        sys.modules["paramiko"] = None  # as if it were not installed
+        from agent.config import EngineSettings
+        from agent.engine import Engine
+        Engine(EngineSettings(url="ssh://host")).connect()
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert "EngineUnreachable: ssh://host needs an extra: pip install 'usage-agent[ssh]'" in done.stderr
 
 
 @pytest.mark.parametrize(

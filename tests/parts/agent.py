@@ -42,7 +42,8 @@ class RunningAgent:
         self._process = subprocess.Popen(
             bound_to_us([*inside, sys.executable, "-m", "agent", *command, "--config", str(self.config)]),
             cwd=directory,  # where no checkout can be imported by accident
-            env=_environment() | dict(environment or {}),
+            # Its heartbeat is for the agents of this test: others may run for a host of the same name.
+            env=_environment() | {"RUNTIME_DIRECTORY": str(directory.parent)} | dict(environment or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
