@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 OLDEST = (1, 24)  # the first API with everything that is read here; docker-py begins there too
 NEWEST = (1, 52)  # the newest that was tested: a newer engine is asked to speak this one
-LARGEST = 4 << 20  # bytes of a document; the largest inspect seen had 60 kB
+LARGEST = 16 << 20  # bytes of an answer; a list has 3 kB for each container with many labels, an inspect 60 kB
 SHOWN = 200  # characters of what cannot be understood, in errors: a line of the log is no place for all of it
 
 _ID = re.compile("[0-9a-f]{64}")

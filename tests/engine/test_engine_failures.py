@@ -16,6 +16,7 @@ from parts.fake_http import Answer, json_answer
 from parts.processes import wait_until
 
 from agent.cancel import Cancel, Cancelled
+from agent.docker_api.answers import LARGEST
 from agent.engine import Engine, EngineError, EngineRefused, EngineRubbish, EngineUnreachable, NoSuchContainer
 
 SHORT = 1.0  # seconds the engine is given in tests where it lets them pass
@@ -88,7 +89,7 @@ def test_every_call_fails_alike(
         (Answer(body=b'["text"]'), EngineRubbish),
         (Answer(body=b'{"Id":"\xff"}'), EngineRubbish),
         (Answer(body=b"[" * 50_000), EngineRubbish),
-        (Answer(body=b" " * (4 << 20) + b"{}"), EngineRubbish),
+        (Answer(body=b" " * LARGEST + b"{}"), EngineRubbish),
     ],
     ids=["empty", "blank", "torn", "torn chunks", "half", "page", "null", "number", "text", "latin-1", "deep", "huge"],
 )
