@@ -30,6 +30,8 @@ def test_parity(engine: PrivateEngine, workloads: Workloads, start: Callable[[Wo
     if start is Workloads.disk_busy and not workloads.disk:
         expected.remove("block_io")  # cgroup v1 counts it for a disk with a limit only
     for earlier, later in zip(first, second, strict=True):
-        assert {part for part in PARTS if getattr(later, part)} == expected
+        found = {part for part in PARTS if getattr(later, part)}
+        # While any container has a limit for the disk, cgroup v1 counts what all of them read and write.
+        assert expected <= found <= expected | {"block_io"}
         assert later.cpu.total > earlier.cpu.total or start is Workloads.memory_heavy
         assert later.cpu.throttled_periods or start is not Workloads.throttled

@@ -10,7 +10,7 @@ from agent.usage import Reading
 
 COUNTERS, GAUGES = 0.02, 0.05
 PAGE = 4096
-ATTEMPTS = 10  # on a busy machine time passes between one look and the other
+ATTEMPTS = 40  # on a busy machine time passes between two looks, and page cache comes and goes meanwhile
 
 CPU = ("total", "kernel", "user", "system", "online", "throttled_periods", "throttled_time")
 PARTS = ("memory", "network", "block_io", "pids")
