@@ -109,6 +109,7 @@ def test_a_crash(agent: Start, peer: Peer) -> None:
     limits = Path(f"/proc/{running.pid}/limits").read_text().splitlines()
     assert [line.split()[4:6] for line in limits if line.startswith("Max core file size")] == [["0", "0"]]
     running.signal(signal.SIGABRT)
-    assert running.wait() == -signal.SIGABRT
+    # The dump is made beside threads that go on: it may end in a segmentation fault half way.
+    assert running.wait() in (-signal.SIGABRT, -signal.SIGSEGV)
     assert "Fatal Python error: Aborted" in running.log
     assert not [form for form in SHOWN if form in seen(running)]
