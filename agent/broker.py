@@ -29,6 +29,7 @@ from agent.wake import Wake
 
 TURN = 1.0  # seconds; paho's loop_misc, which keeps the keepalive, is to be called that often
 PATIENCE = 5.0  # seconds for a connection to be made, and for the CONNACK
+GATHERING = 0.01  # seconds from the first message of a burst until it is sent, with others that have come meanwhile
 LASTING = 5.0  # seconds after which a connection is a good one, whatever has come over it
 
 Protocol = Literal["5", "3.1.1"]
@@ -136,6 +137,8 @@ class Connection:
         waiting = hidden or self._heard.answers  # QoS 0 is answered while it is being published
         ready = dict(self._poll.poll(0 if waiting else 1000 * max(0.0, min(timeout, TURN))))
         if ready.pop(self._wake.fileno(), 0):
+            if not self._in_flight:
+                time.sleep(GATHERING)
             self._wake.clear()
         events = ready.get(sock.fileno(), 0)
         if hidden or events & ~select.POLLOUT:
@@ -156,6 +159,11 @@ class Connection:
     def lasting(self) -> bool:
         """Whether it has been open for long enough to be called good."""
         return time.monotonic() - self.since >= LASTING
+
+    @property
+    def unanswered(self) -> int:
+        """How many messages are in flight."""
+        return len(self._in_flight)
 
     @property
     def in_flight(self) -> Sequence[Delivery]:

@@ -67,7 +67,7 @@ def _check_readings(config: Config, engine: Engine, source: Source) -> None:
 
 def _first(source: Source, interval: float, container: Container) -> Reading:
     with closing(source.readings(container.id, interval, Cancel())) as readings:
-        return next(readings)
+        return next(reading for reading in readings if isinstance(reading, Reading))
 
 
 def _judge(container: Container, future: "Future[Reading]") -> tuple[str, str, str]:

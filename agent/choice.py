@@ -10,7 +10,7 @@ from agent.cancel import Cancel, Cancelled
 from agent.engine import Engine
 from agent.kernel import Kernel, KernelUnreadable
 from agent.kernel_source import KernelSource, Proven
-from agent.sources import Poll, Source, Stream
+from agent.sources import Paced, Poll, Readings, Source, Stream
 from agent.usage import Reading
 
 log = logging.getLogger(__name__)
@@ -59,33 +59,31 @@ class Auto:
         """The source in use."""
         return "kernel" if self._works else self._engine_source().name
 
-    def readings(self, container_id: str, interval: float, cancel: Cancel) -> Generator[Reading, None, None]:
+    def readings(self, container_id: str, interval: float, cancel: Cancel) -> Readings:
         """Yield readings as a Source does; from one source to the other without a gap in what they count."""
         try:
-            proven = self._prove(container_id, cancel)
-            if proven and (yield from self._by_kernel(container_id, proven.begin(interval, cancel))):
-                return
+            if proven := self._prove(container_id, cancel):
+                yield from self._by_kernel(container_id, proven.begin(interval))
             while proven := (yield from self._by_engine(container_id, interval, cancel)):
                 after = time.monotonic() + interval
-                if (yield from self._by_kernel(container_id, proven.go_on(after, interval, cancel))):
-                    return
+                yield from self._by_kernel(container_id, proven.go_on(after, interval))
         except Cancelled:
             return
 
-    def _by_kernel(self, container_id: str, readings: Generator[Reading, None, None]) -> Generator[Reading, None, bool]:
-        """Yield proven readings; return whether they ended as all readings do, and not by a failure."""
+    def _by_kernel(self, container_id: str, readings: Readings) -> Readings:
+        """Yield proven readings, until the kernel's files fail."""
         self._count(1)
         try:
             with closing(readings):
                 yield from readings
         except KernelUnreadable as error:
             self._failed(container_id, error, known=True)
-            return False
         finally:
             self._count(-1)
-        return True
 
-    def _by_engine(self, container_id: str, interval: float, cancel: Cancel) -> Generator[Reading, None, Proven | None]:
+    def _by_engine(
+        self, container_id: str, interval: float, cancel: Cancel
+    ) -> Generator[Reading | Paced, None, Proven | None]:
         """Yield the engine's readings until the kernel's files are proved, and return those; None when they end."""
         wait = self._again
         again = time.monotonic() + wait

@@ -7,9 +7,10 @@ collector never ends by itself, it asks for the container to be looked at and tr
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from itertools import islice
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 
 from agent.backoff import Backoff, retrying
 from agent.cancel import Cancel, Cancelled
@@ -17,16 +18,16 @@ from agent.config import BackoffSettings
 from agent.descriptors import NoDescriptor
 from agent.documents import ContainerNotRunning, NoReading
 from agent.engine import Engine, EngineError, EngineUnreachable, NoSuchContainer
-from agent.health import Pulse
+from agent.health import MARGIN, Pulse
 from agent.once import Once
 from agent.payloads import Measurements
-from agent.sources import Source
-from agent.usage import Reading, usages
+from agent.rounds import Rounds
+from agent.sources import Paced, Readings, Source
+from agent.usage import Reading, measure
 
 log = logging.getLogger(__name__)
 
 NO_MEMORY = "memory is not measured: boot the host with cgroup_enable=memory cgroup_memory=1"
-MARGIN = 10.0  # seconds a thread may be late on a loaded machine before it counts as hanging
 
 
 class ReadingsEnded(EngineError):
@@ -44,8 +45,9 @@ class Collecting:
     backoff: BackoffSettings
     core_mhz: float | None
     pulse: Pulse
+    rounds: Rounds
     limit: int | None
-    once: Once = field(default_factory=Once)
+    once: Once
 
 
 class Collector:
@@ -65,30 +67,33 @@ class Collector:
         self._publish = publish
         self._look = look
         self._cancel = Cancel()
-        self._publishing = threading.Lock()
+        self._taking = threading.Lock()  # a reading; nobody else uses or changes what the rounds use
+        self._readings: Readings | None = None
+        self._paced: Paced | None = None  # in the rounds; else there is a thread
+        self._last: Reading | None = None  # outlives an error: the first usage after it covers the time in between
+        self._usages = self._without_memory = 0
         self._backoff = Backoff(common.backoff.base, common.backoff.factor, common.backoff.cap)
         self._waiting_for: str | None = None
-        self._last: Reading | None = None  # outlives an error: the first usage after it covers the time in between
         self._warned = False
-        self._thread = threading.Thread(target=self._run, name=f"collector-{container_id[:12]}", daemon=True)
 
     def start(self) -> None:
         """Begin to collect."""
+        self._thread = threading.Thread(target=self._run, name=f"collector-{self._container_id[:12]}", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """End. After this returns nothing more is published, though the thread may take a moment to leave."""
-        with self._publishing:
+        with self._taking:
             self._cancel.set()
-
-    def join(self, timeout: float) -> None:
-        """Wait for the thread to leave."""
-        self._thread.join(max(timeout, 0))
+            if self._paced:
+                self._common.rounds.remove(self._turn)
+                self._paced = None
+                self._close()
 
     @property
     def finished(self) -> bool:
-        """Whether the thread has left: stopped, or its limit reached."""
-        return not self._thread.is_alive()
+        """Whether nothing more will come: stopped, or its limit reached."""
+        return not self._thread.is_alive() and self._paced is None
 
     def engine_answers(self) -> None:
         """The engine was seen to be there: one who waits because it could not be reached may try again now."""
@@ -103,34 +108,76 @@ class Collector:
         try:
             retrying(self._backoff, self._cancel, (EngineError, NoReading), self._on_wait)(self._collect)
         except Cancelled:
-            pass
+            self._close()
         except Exception:  # the edge of the thread: a defect must be seen, and must not look like a quiet container
             log.exception("collector of %s ended by a defect of the agent", self._name)
         finally:
             self._common.pulse.done(self._thread.name)
 
     def _collect(self) -> None:
+        """Take the readings that have to be waited for; go on in the rounds with those that have not."""
         common = self._common
-        readings = common.source.readings(self._container_id, common.interval, self._cancel)
-        without_memory = 0
-        for measurements in islice(usages(self._watched(readings), common.core_mhz, self._last), common.limit):
-            self._recovered()
-            without_memory = 0 if "memory" in measurements else without_memory + 1
-            if without_memory == 2:  # one may be of a container that is just ending
-                common.once.warn(NO_MEMORY)
-            with self._publishing:
-                if not self._cancel.is_set():
-                    self._publish(measurements)
-        if not self._cancel.is_set() and common.limit is None:
+        within = common.interval + 2 * common.timeout + MARGIN
+        if self._readings is None:
+            self._readings = common.source.readings(self._container_id, common.interval, self._cancel)
+        with ExitStack() as stack:
+            stack.callback(self._close)
+            common.pulse.promise(self._thread.name, within)
+            for reading in self._readings:
+                if isinstance(reading, Paced):
+                    stack.pop_all()
+                    self._go_round(reading)
+                    return
+                common.pulse.promise(self._thread.name, within)
+                with self._taking:
+                    self._take(reading)
+        if not self._cancel.is_set():
             raise ReadingsEnded("the engine ended the readings")
 
-    def _watched(self, readings: Iterator[Reading]) -> Iterator[Reading]:
-        within = self._common.interval + 2 * self._common.timeout + MARGIN
-        self._common.pulse.promise(self._thread.name, within)
-        for reading in readings:
-            self._common.pulse.promise(self._thread.name, within)
-            self._last = reading
-            yield reading
+    def _go_round(self, paced: Paced) -> None:
+        with self._taking:
+            if self._cancel.is_set():
+                self._close()
+            else:
+                self._paced = paced
+                self._await_turn(paced)
+
+    def _await_turn(self, paced: Paced) -> None:
+        self._common.rounds.add(self._turn, paced.grid.after(time.monotonic()))
+
+    def _turn(self) -> None:
+        """Take the reading that is due. Where there is a failure instead a thread goes on."""
+        with self._taking:
+            if self._paced is None:
+                return
+            if reading := self._paced.read():
+                self._take(reading)
+            if reading and not self._cancel.is_set():
+                self._await_turn(self._paced)
+            else:
+                self._paced = None
+                self.start()
+
+    def _close(self) -> None:
+        """End the readings, which closes what they are read from."""
+        if self._readings:
+            self._readings.close()
+            self._readings = None
+
+    def _take(self, reading: Reading) -> None:
+        common = self._common
+        previous, self._last = self._last, reading
+        measurements = measure(previous, reading, common.core_mhz)
+        if self._cancel.is_set() or measurements is None:
+            return
+        self._recovered()
+        self._without_memory = 0 if "memory" in measurements else self._without_memory + 1
+        if self._without_memory == 2:  # one may be of a container that is just ending
+            common.once.warn(NO_MEMORY)
+        self._publish(measurements)
+        self._usages += 1
+        if self._usages == common.limit:
+            self._cancel.set()
 
     def _recovered(self) -> None:
         self._backoff.reset()

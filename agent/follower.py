@@ -9,9 +9,8 @@ import time
 from collections.abc import Callable
 
 from agent.cancel import Cancel
-from agent.collector import MARGIN
 from agent.engine import Engine, EngineError, EngineRefused, EngineUnreachable
-from agent.health import Pulse
+from agent.health import MARGIN, Pulse
 from agent.payloads import EngineInfo
 from agent.supervisor import Supervisor
 

@@ -17,6 +17,7 @@ from agent.payloads import ProcessFigures
 
 log = logging.getLogger(__name__)
 
+MARGIN = 10.0  # seconds a thread may be late on a loaded machine before it counts as hanging
 HEARTBEAT = 10.0  # seconds between two signs of life; more often would wear out the card of a Pi
 HEARTBEAT_AGE = 30.0  # seconds after which they are missed; a loaded Pi may stall for some
 

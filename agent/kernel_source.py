@@ -1,10 +1,11 @@
 """The third source: the kernel's files, once the engine has confirmed what they say of a container.
 
 The engine is asked twice for each run of a container: which process it is, and for one document to compare with. After
-that it is not needed any more, and readings go on while it restarts.
+that it is not needed any more, and readings go on while it restarts; they are not waited for, and need no thread of
+their own (see rounds.py).
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +16,8 @@ from agent.documents import ContainerNotRunning, NoReading
 from agent.engine import Engine, EngineRefused
 from agent.kernel import ContainerFiles, Kernel, KernelUnreadable
 from agent.proof import disagreements
-from agent.sampling import due_times, grid
-from agent.sources import turns
+from agent.sampling import Grid, dues, on_beat
+from agent.sources import Paced, Readings
 from agent.usage import Reading
 
 ATTEMPTS = 4  # what goes up and down may be elsewhere when the engine looks; each field has to agree once
@@ -30,18 +31,22 @@ class Proven:
     files: ContainerFiles
     first: Reading
 
-    def begin(self, interval: float, cancel: Cancel) -> Generator[Reading, None, None]:
-        """Yield readings as a Source does, the first one first. Raises ContainerNotRunning, and KernelUnreadable."""
+    def begin(self, interval: float) -> Readings:
+        """Yield the first reading, then how the others are to be had. Raises ContainerNotRunning, KernelUnreadable."""
         with closing(self.files):
             yield self.first
-            for _ in turns(due_times(self.first.arrived, interval), interval, cancel):
-                yield self.files.read()
+            yield from self._paced(dues(self.first.arrived, interval))
 
-    def go_on(self, first: float, interval: float, cancel: Cancel) -> Generator[Reading, None, None]:
-        """The same on a grid that is there already, that begins about `first`."""
+    def go_on(self, first: float, interval: float) -> Readings:
+        """The same on a grid that is there already, that goes on at about `first`."""
         with closing(self.files):
-            for _ in turns(grid(first, interval), interval, cancel):
-                yield self.files.read()
+            yield from self._paced(on_beat(first, interval))
+
+    def _paced(self, grid: Grid) -> Readings:
+        paced = Paced(grid, self.files.read)
+        yield paced
+        if paced.failure:
+            raise paced.failure
 
 
 class KernelSource:
@@ -53,13 +58,13 @@ class KernelSource:
         self._engine = engine
         self._kernel = kernel
 
-    def readings(self, container_id: str, interval: float, cancel: Cancel) -> Generator[Reading, None, None]:
+    def readings(self, container_id: str, interval: float, cancel: Cancel) -> Readings:
         """Yield readings as a Source does."""
         try:
             proven = self.prove(container_id, cancel)
         except Cancelled:
             return
-        yield from proven.begin(interval, cancel)
+        yield from proven.begin(interval)
 
     def prove(self, container_id: str, cancel: Cancel) -> Proven:
         """Open a container's files and compare them with what the engine says. Raises Cancelled too."""

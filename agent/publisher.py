@@ -149,7 +149,7 @@ class Publisher:
 
     def _send(self, connection: Connection) -> None:
         """Fill the window."""
-        while len(connection.in_flight) < self._window(connection) and (delivery := self._outbox.take()) is not None:
+        while connection.unanswered < self._window(connection) and (delivery := self._outbox.take()) is not None:
             if self._poison.is_poison(delivery.message):
                 self._outbox.refused(delivery)
             elif code := connection.publish(delivery):

@@ -6,13 +6,50 @@ than one, and every reading would push the next one further away.
 
 import math
 from collections.abc import Iterable, Iterator
-from itertools import count, islice
+from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
 
 TICK = 1.0  # seconds between two readings of an engine's stream, about
 BEATS, LONGEST_BEAT = 10, 0.25  # an interval has so many beats, or more: each at most so many seconds long
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Points in time, monotonic seconds: one an `interval`, the first at `begin`."""
+
+    begin: float
+    interval: float
+
+    def after(self, moment: float) -> float:
+        """Return the first point that is later. Points are reckoned, not added to each other: no errors add up."""
+        if moment < self.begin:
+            return self.begin
+        point = math.floor((moment - self.begin) / self.interval) + 1
+        due = self.begin + point * self.interval
+        # The division may round down to the point that has just been served.
+        return due if due > moment else self.begin + (point + 1) * self.interval
+
+
+def on_beat(begin: float, interval: float) -> Grid:
+    """Return the grid that begins at the first beat from `begin` on.
+
+    Every container's grid keeps to the same beat, so that their usages leave in bursts: a message that has to wake the
+    publisher and wait for its acknowledgement alone costs twice as much CPU time as one among others.
+    """
+    beat = min(interval / BEATS, LONGEST_BEAT)
+    return Grid(math.ceil(begin / beat) * beat, interval)
+
+
+def dues(first: float, interval: float) -> Grid:
+    """Return when to ask again, if the first answer came at `first`: half a tick later, then once an interval.
+
+    An engine before version 25 answers at its collector's next tick, as it did the first time. Asked half a tick before
+    a tick it answers at that one, and not now at this one and now at the next.
+    """
+    return on_beat(first + min(TICK, interval) / 2, interval)
 
 
 def every(interval: float, arrivals: Iterable[tuple[float, T]]) -> Iterator[tuple[float, T]]:
@@ -28,29 +65,8 @@ def every(interval: float, arrivals: Iterable[tuple[float, T]]) -> Iterator[tupl
     for begin, thing in islice(source, 2):
         yield begin, thing
         due = begin + interval
+    grid = Grid(begin, interval)
     for arrival, thing in source:
         if arrival + slack >= due:
             yield arrival, thing
-            point = math.floor((arrival + slack - begin) / interval) + 1
-            # The division may round down to the point that has just been served.
-            due = begin + (point if begin + point * interval > arrival + slack else point + 1) * interval
-
-
-def due_times(first: float, interval: float) -> Iterator[float]:
-    """Yield when to ask again, if the first answer came at `first`: half a tick later, then once an interval.
-
-    An engine before version 25 answers at its collector's next tick, as it did the first time. Asked half a tick before
-    a tick it answers at that one, and not now at this one and now at the next.
-    """
-    return grid(first + min(TICK, interval) / 2, interval)
-
-
-def grid(begin: float, interval: float) -> Iterator[float]:
-    """Yield a time once an interval, from `begin` or the next beat after it.
-
-    Every container's grid keeps to the same beat, so that their usages leave in bursts: a message that has to wake the
-    publisher and wait for its acknowledgement alone costs twice as much CPU time as one among others.
-    """
-    beat = min(interval / BEATS, LONGEST_BEAT)
-    start = math.ceil(begin / beat) * beat
-    return (start + point * interval for point in count())
+            due = grid.after(arrival + slack)

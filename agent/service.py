@@ -19,7 +19,7 @@ from typing import Any
 from agent import __version__
 from agent.cancel import Cancel
 from agent.choice import choose
-from agent.collector import MARGIN, Collecting
+from agent.collector import Collecting
 from agent.config import Config
 from agent.containers.container import Selection
 from agent.containers.forgetting import Forgetting
@@ -29,7 +29,7 @@ from agent.containers.names import Names
 from agent.embedded import EmbeddedBroker
 from agent.engine import Engine
 from agent.follower import Follower
-from agent.health import Heartbeat, Pulse, Systemd, process_figures
+from agent.health import MARGIN, Heartbeat, Pulse, Systemd, process_figures
 from agent.kernel import core_mhz
 from agent.messages import Message, Messages
 from agent.mqtt.failures import BrokerError
@@ -39,6 +39,7 @@ from agent.payloads import AgentCounters, AgentStatus, EngineInfo
 from agent.printer import Printer
 from agent.publisher import Publisher
 from agent.rivals import Rivals
+from agent.rounds import Rounds
 from agent.supervisor import Supervisor
 from agent.times import format_time
 
@@ -69,6 +70,7 @@ class Service:
         self._defect = False
         self._pulse = Pulse()
         self._notices = Once()
+        self._rounds = Rounds(self._pulse)
         self._systemd = Systemd(os.environ)
         self._heartbeat = Heartbeat(config.agent.host, os.environ)
         self._ready = False
@@ -196,6 +198,7 @@ class Service:
                 pulse=self._pulse,
                 limit=1 if self._once else None,
                 once=self._notices,
+                rounds=self._rounds,
             )
         )
         log.info("engine %s, API %s, cgroup v%s; source %s", *_words(info), self._source.name)

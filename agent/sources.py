@@ -7,17 +7,38 @@ interval. From about two seconds up the poll is the cheaper.
 """
 
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from typing import Protocol
 
 from agent import documents
 from agent.cancel import Cancel, Cancelled
+from agent.documents import NoReading
 from agent.engine import Engine, EngineRubbish
-from agent.sampling import due_times, every
+from agent.sampling import Grid, dues, every
 from agent.usage import Reading
 
 ENOUGH = 3  # bad documents in a row: one may happen, so many are the engine's way
+
+
+class Paced:
+    """Readings that nobody has to wait for: one may be had at any time, and is to be had at the points of `grid`."""
+
+    def __init__(self, grid: Grid, read: Callable[[], Reading]) -> None:
+        self.grid = grid
+        self.failure: NoReading | None = None
+        self._read = read
+
+    def read(self) -> Reading | None:
+        """Return one; None when there is `failure` instead, and whoever has yielded this is to go on."""
+        try:
+            return self._read()
+        except NoReading as failure:
+            self.failure = failure
+            return None
+
+
+Readings = Generator[Reading | Paced, None, None]
 
 
 class Source(Protocol):
@@ -28,10 +49,11 @@ class Source(Protocol):
         """What it is called in the configuration."""
         ...
 
-    def readings(self, container_id: str, interval: float, cancel: Cancel) -> Generator[Reading, None, None]:
+    def readings(self, container_id: str, interval: float, cancel: Cancel) -> Readings:
         """Yield two readings as soon as may be, then one per `interval` seconds on a steady grid, until `cancel`.
 
-        It ends as well where the engine ends it. Raises EngineError, and ContainerNotRunning. Close it after use.
+        Or some, and then how the others can be had. It ends as well where the engine ends it. Raises EngineError, and
+        ContainerNotRunning. Close it after use.
         """
         ...
 
@@ -67,7 +89,8 @@ class Poll:
     def _polls(self, container_id: str, interval: float, cancel: Cancel) -> Generator[tuple[float, bytes], None, None]:
         try:
             yield self._ask(container_id, cancel)
-            for _ in turns(due_times(time.monotonic(), interval), interval, cancel):
+            grid = dues(time.monotonic(), interval)
+            while _reached(grid.after(time.monotonic()), cancel):
                 yield self._ask(container_id, cancel)
         except Cancelled:
             return
@@ -77,16 +100,11 @@ class Poll:
         return time.monotonic(), raw
 
 
-def turns(dues: Iterable[float], interval: float, cancel: Cancel) -> Iterator[None]:
-    """Come back at each of the times at which something is due, until `cancel` is set."""
-    for due in dues:
-        if due + interval <= time.monotonic():
-            continue  # its turn is over: made up for, it would come as a burst with the one after it
-        while (early := due - time.monotonic()) > 0 and not cancel.is_set():
-            cancel.wait(early)  # a nudge ends the wait only, it is about errors: the grid stays
-        if cancel.is_set():
-            return
-        yield
+def _reached(due: float, cancel: Cancel) -> bool:
+    """Sleep until then; whether `cancel` was not set meanwhile."""
+    while (early := due - time.monotonic()) > 0 and not cancel.is_set():
+        cancel.wait(early)  # a nudge ends the wait only, it is about errors: the grid stays
+    return not cancel.is_set()
 
 
 def _decoded(engine: Engine, arrivals: Iterable[tuple[float, bytes]]) -> Iterator[Reading]:
@@ -98,7 +116,7 @@ def _decoded(engine: Engine, arrivals: Iterable[tuple[float, bytes]]) -> Iterato
             before = _newer(documents.reading(raw, arrived), before)
         except documents.ContainerNotRunning:
             raise
-        except documents.NoReading as error:
+        except NoReading as error:
             engine.count_error()
             bad += 1
             if bad == ENOUGH:
@@ -111,5 +129,5 @@ def _decoded(engine: Engine, arrivals: Iterable[tuple[float, bytes]]) -> Iterato
 def _newer(reading: Reading, before: Reading | None) -> Reading:
     """Return a reading that is not the one before: an engine whose collector stands still repeats itself for ever."""
     if before and reading.time == before.time:
-        raise documents.NoReading(f"read: {documents.format_time(reading.time)} once more")
+        raise NoReading(f"read: {documents.format_time(reading.time)} once more")
     return reading

@@ -4,7 +4,6 @@ Pure: times are data on the readings, no clock is asked. The engine's own `precp
 first document it is zero, one-shot documents and Podman have none, and it is of the last second, not of the interval.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
 
@@ -77,15 +76,16 @@ def _differ(one: int, other: int) -> bool:
     return gap > 2 * _SECOND and gap * 10 > max(abs(one), abs(other))
 
 
-def measure(previous: Reading, current: Reading, core_mhz: float | None) -> Measurements | None:
+def measure(previous: Reading | None, current: Reading, core_mhz: float | None) -> Measurements | None:
     """Return what was used between two readings of one container.
 
-    None where that cannot be known: its CPU counter went back (it was restarted) or no time passed. A part that
+    None where that cannot be known: there is no reading before, the container's CPU counter went back (it was
+    restarted) or no time passed. A part that
     `current` lacks is left out, and so is a rate whose counter fell or was missing before. `core_mhz` is the clock
     rate of one of the engine's cores; unknown: no ticks.
     """
-    time = elapsed(previous, current)
-    if time <= 0 or current.cpu.total < previous.cpu.total:
+    time = elapsed(previous, current) if previous else 0
+    if not previous or time <= 0 or current.cpu.total < previous.cpu.total:
         return None
     result: Measurements = {
         "time": format_time(current.time),
@@ -102,20 +102,6 @@ def measure(previous: Reading, current: Reading, core_mhz: float | None) -> Meas
     if current.pids is not None:
         result["pids"] = current.pids
     return result
-
-
-def usages(
-    readings: Iterable[Reading], core_mhz: float | None, previous: Reading | None = None
-) -> Iterator[Measurements]:
-    """Yield a usage for each two neighbouring readings; where there can be none, the later is the new start.
-
-    `previous` is the last reading of before, if there was one.
-    """
-    for current in readings:
-        measurements = measure(previous, current, core_mhz) if previous is not None else None
-        previous = current
-        if measurements is not None:
-            yield measurements
 
 
 def _cpu(old: CpuReading, new: CpuReading, time: int, core_mhz: float | None) -> Cpu:

@@ -3,11 +3,16 @@
 import os
 import queue
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Generic, TypeVar
 
+from agent.cancel import Cancel
 from agent.config import EngineSettings
 from agent.engine import Engine
+from agent.sources import Paced, Source
+from agent.usage import Reading
 
 T = TypeVar("T")
 
@@ -31,6 +36,24 @@ def connected(url: str, timeout: float = 10.0, tls: tuple[str, str, str] | None 
 def descriptors() -> int:
     """Count what this process holds open."""
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the listing itself is a descriptor, each time
+
+
+def readings(source: Source, container_id: str, interval: float, cancel: Cancel) -> Iterator[Reading]:
+    """Yield a container's readings, those too that need not be waited for, each at its time."""
+    with closing(source.readings(container_id, interval, cancel)) as found:
+        for each in found:
+            if isinstance(each, Paced):
+                yield from _paced(each, cancel)
+            else:
+                yield each
+
+
+def _paced(paced: Paced, cancel: Cancel) -> Iterator[Reading]:
+    while not cancel.wait(paced.grid.after(time.monotonic()) - time.monotonic()):
+        reading = paced.read()
+        if reading is None:
+            return
+        yield reading
 
 
 class Reader(Generic[T]):

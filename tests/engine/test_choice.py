@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import Reader, connected
+from asking import Reader, connected, readings
 from parts.dockerd import PrivateEngine
 from parts.fake_container import Document, FakeContainer
 from parts.fake_engine import FakeEngine
@@ -74,7 +74,7 @@ def machine(fake_engine: FakeEngine, tmp_path: Path) -> Machine:
 
 
 def read(auto: Auto, container: FakeContainer, cancel: Cancel) -> Reader[Reading]:
-    return Reader(auto.readings(container.id, 0.5, cancel))
+    return Reader(readings(auto, container.id, 0.5, cancel))
 
 
 def by_kernel(reading: Reading) -> bool:
@@ -178,7 +178,7 @@ def test_a_remote_engine(machine: Machine, cancel: Cancel) -> None:
     """An engine that may be elsewhere is not looked for in this machine's files, and not asked for a process."""
     machine.client.local = False
     source = choose("auto", 0.5, machine.client)
-    assert next(source.readings(machine.container.id, 0.5, cancel)).cpu.online == 2
+    assert next(readings(source, machine.container.id, 0.5, cancel)).cpu.online == 2
     assert source.name == "stream"
     assert machine.fake.requests["/containers/{id}/json"] == 0
 
@@ -187,6 +187,6 @@ def test_a_real_engine(engine: PrivateEngine, cancel: Cancel) -> None:
     """By itself a local engine's containers are read from the kernel's files."""
     source = choose("auto", 10, connected(engine.url))
     assert source.name == "poll"
-    reader = Reader(source.readings(engine.run(), 0.5, cancel))
+    reader = Reader(readings(source, engine.run(), 0.5, cancel))
     reader.next()
     assert source.name == "kernel"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import PATIENT, Reader, connected, descriptors
+from asking import PATIENT, Reader, connected, descriptors, readings
 from parts.dockerd import PrivateEngine
 
 from agent.cancel import Cancel
@@ -36,17 +36,17 @@ def source(engine: Engine) -> KernelSource:
 
 
 def read(engine: PrivateEngine, container: str, cancel: Cancel, interval: float = 0.5) -> Reader[Reading]:
-    return Reader(source(connected(engine.url)).readings(container, interval, cancel))
+    return Reader(readings(source(connected(engine.url)), container, interval, cancel))
 
 
 def test_steady_grid(engine: PrivateEngine, cancel: Cancel) -> None:
     """Half a second is as good an interval as any: readings come on a steady grid, and grow."""
     reader = read(engine, engine.run(*BUSY, cpus=0.2), cancel)
-    readings = [reader.next() for _ in range(10)]
-    assert all(earlier.cpu.total < later.cpu.total for earlier, later in pairwise(readings))
-    span = readings[9].arrived - readings[1].arrived
+    found = [reader.next() for _ in range(10)]
+    assert all(earlier.cpu.total < later.cpu.total for earlier, later in pairwise(found))
+    span = found[9].arrived - found[1].arrived
     assert span == pytest.approx(4, abs=0.5), "eight intervals"
-    assert (readings[9].time - readings[1].time) / 1e9 == pytest.approx(span, abs=0.1)
+    assert (found[9].time - found[1].time) / 1e9 == pytest.approx(span, abs=0.1)
 
 
 def test_first_two_at_once(engine: PrivateEngine, cancel: Cancel) -> None:
@@ -61,7 +61,7 @@ def test_the_engine_is_not_needed_any_more(own_engine: OwnEngine, cancel: Cancel
     """Once a container is known readings go on while the engine is frozen, and ask it nothing."""
     own = own_engine()
     client = connected(own.url)
-    reader = Reader(source(client).readings(own.run(*BUSY, cpus=0.2), 0.5, cancel))
+    reader = Reader(readings(source(client), own.run(*BUSY, cpus=0.2), 0.5, cancel))
     reader.next()
     asked = client.counters()["requests"]
     own.freeze()
@@ -105,7 +105,7 @@ def test_networks(engine: PrivateEngine, cancel: Cancel) -> None:
     talk = "while :; do wget -q -O /dev/null http://127.0.0.1/; done & exec httpd -f"
     container = engine.run("sh", "-c", talk, network="one", cpus=0.2)
     # An engine may take a second to answer: readings must not come faster, or each would be older than the one before.
-    reader = Reader(source(client).readings(container, 2, cancel))
+    reader = Reader(readings(source(client), container, 2, cancel))
     reader.next()
     engine.docker("network", "connect", "two", container)
     reader.next()
@@ -121,8 +121,8 @@ def test_nothing_stays_open(engine: PrivateEngine) -> None:
     container = engine.run()
 
     def begin() -> None:
-        with closing(one.readings(container, 3600, Cancel())) as readings:
-            next(readings)
+        with closing(one.readings(container, 3600, Cancel())) as found:
+            next(found)
 
     begin()
     before = descriptors()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
 
 import pytest
-from asking import PATIENT, Reader, connected
+from asking import PATIENT, Reader, connected, readings
 from parts.dockerd import PrivateEngine
 from parts.fake_container import Document
 from parts.fake_engine import FakeEngine
@@ -33,9 +33,9 @@ def cancel() -> Iterator[Cancel]:
 def take(source: Source, container_id: str, interval: float, count: int) -> list[Reading]:
     """Return so many readings, then end."""
     cancel = Cancel()
-    readings = list(islice(source.readings(container_id, interval, cancel), count))
+    found = list(islice(readings(source, container_id, interval, cancel), count))
     cancel.set()
-    return readings
+    return found
 
 
 @both

@@ -21,8 +21,10 @@ from agent.engine import Engine
 from agent.follower import Follower
 from agent.health import Pulse
 from agent.messages import Messages
+from agent.once import Once
 from agent.outbox import Outbox
 from agent.payloads import EngineInfo
+from agent.rounds import Rounds
 from agent.sources import Stream
 from agent.supervisor import Supervisor
 
@@ -116,15 +118,17 @@ class Stage:
         self.supervisor.stop()
         self._thread.join(20)
         assert not self._thread.is_alive(), "the events thread does not end"
-        for collector in self.supervisor.collectors:
-            collector.join(20)
-            assert collector.finished, "a collector does not end"
+        collectors = self.supervisor.collectors
+        wait_until(lambda: all(collector.finished for collector in collectors), 20, "a collector does not end")
 
     def _answered(self, info: EngineInfo) -> None:
         backoff = BackoffSettings(base=0.1, factor=1, cap=0.1)
         assert info["version"] == self.fake.version
         source = Stream(self.engine)
-        self.supervisor.start(Collecting(self.engine, source, 0.5, 5, backoff, 1000.0, Pulse(), None))
+        pulse = Pulse()
+        self.supervisor.start(
+            Collecting(self.engine, source, 0.5, 5, backoff, 1000.0, pulse, Rounds(pulse), None, Once())
+        )
 
     def _drain(self) -> None:
         with self._changed:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.sampling import due_times, every, grid
+from agent.sampling import Grid, dues, every, on_beat
 
 
 def picks(interval: float, arrivals: list[float]) -> list[float]:
@@ -117,9 +117,16 @@ def test_one_for_each_grid_point(interval: float, gaps: list[float]) -> None:
         (3600, [100.5, 3700.5, 7300.5, 10900.5]),
     ],
 )
-def test_due_times(interval: float, expected: list[float]) -> None:
+def test_dues(interval: float, expected: list[float]) -> None:
     """Half a tick after the first answer, so half a tick before the engine's next, then once an interval from there."""
-    assert list(islice(due_times(100, interval), 4)) == pytest.approx(expected)
+    assert list(islice(points(dues(100, interval), 100), 4)) == pytest.approx(expected)
+
+
+def points(grid: Grid, moment: float) -> Iterator[float]:
+    """Yield the points of a grid, each asked for when the one before is reached."""
+    while True:
+        moment = grid.after(moment)
+        yield moment
 
 
 @pytest.mark.parametrize("interval", [0.5, 1, 10, 3600])
@@ -127,12 +134,21 @@ def test_due_times(interval: float, expected: list[float]) -> None:
 def test_all_keep_to_one_beat(interval: float, begins: list[float]) -> None:
     """Whenever containers were started, their usages leave in few bursts; nobody waits for more than a beat for it."""
     beat = min(interval / 10, 0.25)
-    starts = [next(grid(begin, interval)) for begin in begins]
+    starts = [on_beat(begin, interval).begin for begin in begins]
     assert all(0 <= start - begin <= beat + 1e-6 for start, begin in zip(starts, begins, strict=True))
     assert all(start / beat == pytest.approx(round(start / beat), abs=1e-6) for start in starts)
 
 
-def test_due_times_do_not_add_up_errors() -> None:
-    """The ten thousandth point is where it belongs: points are reckoned, not added to each other."""
-    begin, late = islice(due_times(0, 0.7), 0, 10_001, 10_000)
-    assert late == begin + 10_000 * 0.7
+def test_points_do_not_add_up_errors() -> None:
+    """The ten thousandth point is where it belongs, and none is given twice, however the division rounds."""
+    grid = Grid(0.35, 0.7)
+    many = list(islice(points(grid, 0), 10_001))
+    assert many == [grid.begin + point * grid.interval for point in range(10_001)]
+
+
+@given(begin=st.floats(0, 1e6), interval=st.sampled_from([0.5, 0.7, 1.0, 10.0]), passed=st.floats(0, 1e5))
+def test_no_point_is_made_up_for(begin: float, interval: float, passed: float) -> None:
+    """After a stall it is the next point, on the same grid, less than an interval away."""
+    due = Grid(begin, interval).after(begin + passed)
+    assert 0 < due - (begin + passed) <= interval * (1 + 1e-6)
+    assert (due - begin) / interval == pytest.approx(round((due - begin) / interval), abs=1e-6)

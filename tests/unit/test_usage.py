@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from parts.measurements import VALIDATOR, assert_possible
 
 from agent.payloads import BlockIo, Network
-from agent.usage import CpuReading, Reading, elapsed, measure, pct, usages
+from agent.usage import CpuReading, Reading, elapsed, measure, pct
 
 SECOND = 1_000_000_000
 START = 1_795_545_707_683_326_937  # 2026-11-24T18:41:47.683326937Z
@@ -154,19 +154,9 @@ def test_no_usage_without_time() -> None:
     assert measure(at(5, used=1), at(4, used=1), core_mhz=None) is None
 
 
-def test_usages_hold_the_reading_before() -> None:
-    """The first reading alone is no usage, then each is measured against the one before it."""
-    assert list(usages([], None)) == []
-    assert list(usages([at(0)], None)) == []
-    found = list(usages([at(0), at(1, used=0.5), at(11, used=10.5)], None))
-    assert [each["cpu"]["percent"] for each in found] == [50, 100]
-    assert [each["interval"] for each in found] == [1, 10]
-
-
-def test_usages_begin_anew_after_a_restart() -> None:
-    """The reading that went back is the start of the next usage: a restart costs one usage and spoils none."""
-    found = list(usages([at(0, used=50), at(10, used=60), at(20, used=1), at(30, used=2)], None))
-    assert [each["cpu"]["percent"] for each in found] == [100, 10]
+def test_no_usage_of_one_reading() -> None:
+    """It takes two."""
+    assert measure(None, at(0), core_mhz=None) is None
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
