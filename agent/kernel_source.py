@@ -68,20 +68,23 @@ class KernelSource:
 
     def prove(self, container_id: str, cancel: Cancel) -> Proven:
         """Open a container's files and compare them with what the engine says. Raises Cancelled too."""
+        files = self._open(container_id)
+        try:
+            return Proven(files, self._confirmed(files, container_id, cancel))
+        except BaseException:
+            files.close()
+            raise
+
+    def _open(self, container_id: str) -> ContainerFiles:
         document = self._engine.inspect(container_id)
         pid = _pid(document)
         if not pid:
             raise ContainerNotRunning("the engine says that the container does not run")
         try:
-            files = self._kernel.open(container_id, pid, self._has_host_network(document))
+            return self._kernel.open(container_id, pid, self._has_host_network(document))
         except KernelUnreadable as error:
             if _pid(self._engine.inspect(container_id)) != pid:
                 raise ContainerNotRunning("the container ended meanwhile") from error
-            raise
-        try:
-            return Proven(files, self._confirmed(files, container_id, cancel))
-        except BaseException:
-            files.close()
             raise
 
     def _confirmed(self, files: ContainerFiles, container_id: str, cancel: Cancel) -> Reading:

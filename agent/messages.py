@@ -38,11 +38,11 @@ class Messages:
 
     def usage(self, level: str, payload: Usage) -> Message:
         """One usage of the container at this level."""
-        return Message(f"{self._root}/{level}/usage", orjson.dumps(payload), retain=False, qos=self._qos)
+        return Message(f"{self._root}/{level}/usage", _json(payload), retain=False, qos=self._qos)
 
     def container_status(self, level: str, payload: ContainerStatus) -> Message:
         """How the usage stream of the container at this level stands."""
-        return self._status(f"{self._root}/{level}/status", orjson.dumps(payload))
+        return self._status(f"{self._root}/{level}/status", _json(payload))
 
     def container_cleared(self, level: str) -> Message:
         """Take the retained status at this level away: an empty retained payload (MQTT 3.1.1, 3.3.1.3)."""
@@ -50,11 +50,11 @@ class Messages:
 
     def agent_status(self, payload: AgentStatus) -> Message:
         """The agent itself; also its will."""
-        return self._status(f"{self._root}/status", orjson.dumps(payload))
+        return self._status(f"{self._root}/status", _json(payload))
 
     def agent_counters(self, payload: AgentCounters) -> Message:
         """What the agent did so far."""
-        return Message(f"{self._root}/agent", orjson.dumps(payload), retain=False, qos=STATUS_QOS)
+        return Message(f"{self._root}/agent", _json(payload), retain=False, qos=STATUS_QOS)
 
     def level(self, topic: str) -> str | None:
         """The container's level(s) in one of our own status topics; None for every other topic."""
@@ -66,3 +66,8 @@ class Messages:
     @staticmethod
     def _status(topic: str, payload: bytes) -> Message:
         return Message(topic, payload, retain=True, qos=STATUS_QOS)
+
+
+def _json(payload: object) -> bytes:
+    # A copy: orjson's own bytes keep the 8 KiB that they were written into, and messages may wait for long.
+    return memoryview(orjson.dumps(payload)).tobytes()

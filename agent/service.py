@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,6 @@ from agent.containers.forgetting import Forgetting
 from agent.containers.ghosts import Ghosts
 from agent.containers.lives import Lives
 from agent.containers.names import Names
-from agent.embedded import EmbeddedBroker
 from agent.engine import Engine
 from agent.follower import Follower
 from agent.health import MARGIN, Heartbeat, Pulse, Systemd, process_figures
@@ -90,7 +89,7 @@ class Service:
         self._follower = Follower(
             self._engine, self._supervisor, self._pulse, config.engine.timeout, self._engine_answered
         )
-        self._embedded = EmbeddedBroker() if config.broker.embedded and not dry_run else None
+        self._embedded = _embedded_broker() if config.broker.embedded and not dry_run else None
         self._publisher: Publisher | Printer = Printer(self._outbox) if dry_run else self._make_publisher()
 
     def run(self) -> int:
@@ -248,3 +247,9 @@ class Service:
 
 def _words(info: EngineInfo) -> tuple[str, str, str]:
     return info["version"], info["api"], info.get("cgroup", " unknown")
+
+
+def _embedded_broker() -> AbstractContextManager[object]:
+    from agent.embedded import EmbeddedBroker
+
+    return EmbeddedBroker()
