@@ -10,6 +10,7 @@ from agent.cancel import Cancel, Cancelled
 from agent.engine import Engine
 from agent.kernel import Kernel, KernelUnreadable
 from agent.kernel_source import KernelSource, Proven
+from agent.sampling import Grid
 from agent.sources import Paced, Poll, Readings, Source, Stream
 from agent.usage import Reading
 
@@ -65,8 +66,8 @@ class Auto:
             if proven := self._prove(container_id, cancel):
                 yield from self._by_kernel(container_id, proven.begin(interval))
             while proven := (yield from self._by_engine(container_id, interval, cancel)):
-                after = time.monotonic() + interval
-                yield from self._by_kernel(container_id, proven.go_on(after, interval))
+                grid = Grid(time.monotonic() + interval, interval)
+                yield from self._by_kernel(container_id, proven.go_on(grid))
         except Cancelled:
             return
 

@@ -37,13 +37,13 @@ class Proven:
             yield self.first
             yield from self._paced(dues(self.first.arrived, interval))
 
-    def go_on(self, first: float, interval: float) -> Readings:
-        """The same on a grid that is there already, that goes on at about `first`."""
+    def go_on(self, grid: Grid) -> Readings:
+        """The same where readings were yielded before, and go on."""
         with closing(self.files):
-            yield from self._paced(on_beat(first, interval))
+            yield from self._paced(grid)
 
     def _paced(self, grid: Grid) -> Readings:
-        paced = Paced(grid, self.files.read)
+        paced = Paced(on_beat(grid), self.files.read)
         yield paced
         if paced.failure:
             raise paced.failure

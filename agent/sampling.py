@@ -33,23 +33,23 @@ class Grid:
         return due if due > moment else self.begin + (point + 1) * self.interval
 
 
-def on_beat(begin: float, interval: float) -> Grid:
-    """Return the grid that begins at the first beat from `begin` on.
-
-    Every container's grid keeps to the same beat, so that their usages leave in bursts: a message that has to wake the
-    publisher and wait for its acknowledgement alone costs twice as much CPU time as one among others.
-    """
-    beat = min(interval / BEATS, LONGEST_BEAT)
-    return Grid(math.ceil(begin / beat) * beat, interval)
-
-
 def dues(first: float, interval: float) -> Grid:
     """Return when to ask again, if the first answer came at `first`: half a tick later, then once an interval.
 
     An engine before version 25 answers at its collector's next tick, as it did the first time. Asked half a tick before
     a tick it answers at that one, and not now at this one and now at the next.
     """
-    return on_beat(first + min(TICK, interval) / 2, interval)
+    return Grid(first + min(TICK, interval) / 2, interval)
+
+
+def on_beat(grid: Grid) -> Grid:
+    """Return the same grid a little later, so that it begins with a beat, which is the same for all.
+
+    For what need not be waited for: it is done in few bursts then. A reading and a message that come alone cost twice
+    as much CPU time as those among others. An engine would rather be asked one by one.
+    """
+    beat = min(grid.interval / BEATS, LONGEST_BEAT)
+    return Grid(math.ceil(grid.begin / beat) * beat, grid.interval)
 
 
 def every(interval: float, arrivals: Iterable[tuple[float, T]]) -> Iterator[tuple[float, T]]:

@@ -134,7 +134,7 @@ def points(grid: Grid, moment: float) -> Iterator[float]:
 def test_all_keep_to_one_beat(interval: float, begins: list[float]) -> None:
     """Whenever containers were started, their usages leave in few bursts; nobody waits for more than a beat for it."""
     beat = min(interval / 10, 0.25)
-    starts = [on_beat(begin, interval).begin for begin in begins]
+    starts = [on_beat(Grid(begin, interval)).begin for begin in begins]
     assert all(0 <= start - begin <= beat + 1e-6 for start, begin in zip(starts, begins, strict=True))
     assert all(start / beat == pytest.approx(round(start / beat), abs=1e-6) for start in starts)
 
