@@ -93,7 +93,8 @@ class Collector:
     @property
     def finished(self) -> bool:
         """Whether nothing more will come: stopped, or its limit reached."""
-        return not self._thread.is_alive() and self._paced is None
+        with self._taking:
+            return self._paced is None and not self._thread.is_alive()
 
     def engine_answers(self) -> None:
         """The engine was seen to be there: one who waits because it could not be reached may try again now."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from asking import Reader, connected, readings
+from local import Machine, stand_still
 from parts.dockerd import PrivateEngine
 from parts.fake_container import Document, FakeContainer
 from parts.fake_engine import FakeEngine
-from parts.kernel_tree import RECORDED, RecordedTree
 
 from agent.cancel import Cancel
 from agent.choice import Auto, choose
@@ -19,8 +19,6 @@ from agent.kernel import Kernel
 from agent.kernel_source import KernelSource
 from agent.usage import Reading
 
-CASE = "docker-26.1-cgroup-v2-busy"
-PID = 4242  # of the fake engine's containers
 ExpectWarnings = Callable[..., None]
 
 
@@ -30,41 +28,6 @@ def cancel() -> Iterator[Cancel]:
     cancel = Cancel()
     yield cancel
     cancel.set()
-
-
-class Machine:
-    """The fake engine with a container, and that container's files in the kernel, which say the same."""
-
-    def __init__(self, fake: FakeEngine, directory: Path) -> None:
-        fake.api, fake.tick = "1.45", 0.1
-        self.fake = fake
-        self.container = fake.run("web", case=CASE, cpu=0)
-        self.container.change = stand_still
-        self.tree = RecordedTree(directory, RECORDED / CASE, self.container.id, PID)
-        self.tree.show("before first")
-        self.agree()
-        self.client = connected(fake.url)
-        self.said: list[str] = []
-
-    def agree(self) -> None:
-        """Let the kernel say what the engine says."""
-        idle = "usage_usec 0\nuser_usec 0\nsystem_usec 0\nnr_periods 0\nnr_throttled 0\nthrottled_usec 0\n"
-        self.tree.change({"cpu.stat": idle, "memory.current": "1159168\n"})
-
-    def auto(self) -> Auto:
-        """Return the source of an agent here; `said` is what its name became."""
-        kernel = KernelSource(self.client, Kernel(str(self.tree.proc), str(self.tree.cgroups)))
-        made = Auto(self.client, 0.5, kernel, lambda: self.said.append(made.name), again=0)
-        return made
-
-    def asked(self) -> int:
-        """Return how often the engine was asked for anything."""
-        return self.client.counters()["requests"]
-
-
-def stand_still(document: Document) -> None:
-    """Keep the recorded network's figures, which the fake engine would let grow."""
-    document["networks"]["eth0"] |= {"rx_bytes": 1182, "tx_bytes": 0}
 
 
 @pytest.fixture
