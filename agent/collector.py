@@ -141,10 +141,7 @@ class Collector:
                 self._close()
             else:
                 self._paced = paced
-                self._await_turn(paced)
-
-    def _await_turn(self, paced: Paced) -> None:
-        self._common.rounds.add(self._turn, paced.grid.after(time.monotonic()))
+                self._common.rounds.add(self._turn, paced.grid.begin)  # at once where that has passed
 
     def _turn(self) -> None:
         """Take the reading that is due. Where there is a failure instead a thread goes on."""
@@ -154,7 +151,7 @@ class Collector:
             if reading := self._paced.read():
                 self._take(reading)
             if reading and not self._cancel.is_set():
-                self._await_turn(self._paced)
+                self._common.rounds.add(self._turn, self._paced.grid.after(time.monotonic()))
             else:
                 self._paced = None
                 self.start()

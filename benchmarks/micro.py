@@ -15,10 +15,11 @@ from parts.subscriber import Subscriber
 
 from benchmarks.candidates import HOST, ROOT, Candidate
 from benchmarks.programs import clean_environment
-from benchmarks.progress import say
+from benchmarks.progress import say, wait
 from benchmarks.stage import Stage, open_broker
 
 MODULES = "import agent.cli, agent.service"
+SETTLED = 2.5  # seconds until an engine goes to rest, whose readings somebody has read a moment ago
 BURSTS = {"burst": (100, 5000), "alone": (1, 1000)}
 """How many containers at once, and how many usages in all."""
 
@@ -64,6 +65,7 @@ def starts(stage: Stage, ours: Sequence[Candidate], rounds: int) -> dict[str, An
 
 
 def _start(stage: Stage, candidate: Candidate) -> tuple[float, float]:
+    wait(SETTLED)
     subscriber = Subscriber(stage.broker.url, f"containers/{HOST}/+/usage")
     begun = time.monotonic()
     program = candidate.start(stage, 10, stage.directory / "start")

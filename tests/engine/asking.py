@@ -49,11 +49,13 @@ def readings(source: Source, container_id: str, interval: float, cancel: Cancel)
 
 
 def _paced(paced: Paced, cancel: Cancel) -> Iterator[Reading]:
-    while not cancel.wait(paced.grid.after(time.monotonic()) - time.monotonic()):
+    due = paced.grid.begin
+    while not cancel.wait(due - time.monotonic()):
         reading = paced.read()
         if reading is None:
             return
         yield reading
+        due = paced.grid.after(time.monotonic())
 
 
 class Reader(Generic[T]):
