@@ -138,7 +138,7 @@ class Connection:
         ready = dict(self._poll.poll(0 if waiting else 1000 * max(0.0, min(timeout, TURN))))
         if ready.pop(self._wake.fileno(), 0):
             if not self._in_flight:
-                select.poll().poll(1000 * GATHERING)  # sleeps; time.sleep() cannot where a test has set the clock
+                select.poll().poll(1000 * GATHERING)  # sleeps, which time.sleep() does not under a faked clock
             self._wake.clear()
         events = ready.get(sock.fileno(), 0)
         if hidden or events & ~select.POLLOUT:

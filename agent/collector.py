@@ -1,8 +1,9 @@
 """One container, from readings to usages. Start reading here.
 
-A collector is a thread that reads until it is stopped. What goes wrong on the way is told apart by one question: does
-it say something about the container? Nomad's collector took the end of a stream for the end of the container; here a
-collector never ends by itself, it asks for the container to be looked at and tries again later.
+A collector reads until it is stopped: in a thread of its own while it has to wait for the engine, and in the rounds,
+which one thread makes for all, where it has not. What goes wrong on the way is told apart by one question: does it say
+something about the container? Nomad's collector took the end of a stream for the end of the container; here a collector
+never ends by itself, it asks for the container to be looked at and tries again later.
 """
 
 import logging
