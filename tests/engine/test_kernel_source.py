@@ -157,7 +157,7 @@ def test_another_containers_files(engine: PrivateEngine, tmp_path: Path) -> None
     cgroups = tmp_path / "cgroup"
     swapped(cgroups, used, other)
     mistaken = KernelSource(connected(engine.url), Kernel(str(renamed(tmp_path, process, used, other)), str(cgroups)))
-    with pytest.raises(KernelUnreadable, match="disagree about the container: (cpu|block_io)"):
+    with pytest.raises(KernelUnreadable, match=r"disagree about the container: (cpu|block_io)"):
         list(islice(mistaken.readings(other, 0.5, Cancel()), 1))
 
 
