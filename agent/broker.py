@@ -8,7 +8,7 @@ while it calls them, and an exception there would do harm.
 
 import select
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from typing import Literal
 
 import paho.mqtt.client as mqtt
@@ -161,14 +161,9 @@ class Connection:
         return time.monotonic() - self.since >= LASTING
 
     @property
-    def unanswered(self) -> int:
-        """How many messages are in flight."""
-        return len(self._in_flight)
-
-    @property
-    def in_flight(self) -> Sequence[Delivery]:
-        """What is sent and not yet answered, the oldest first."""
-        return tuple(self._in_flight.values())
+    def in_flight(self) -> Collection[Delivery]:
+        """What is sent and not yet answered, the oldest first, as it is at any time."""
+        return self._in_flight.values()
 
     def publish(self, delivery: Delivery) -> int:
         """Send a message; return 0, or the reason code why this broker will not have it.

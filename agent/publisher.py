@@ -111,7 +111,7 @@ class Publisher:
         try:
             self._publish(connection)
         except BrokerError as error:
-            self._poison.died(connection.in_flight, young=not connection.lasting)
+            self._poison.died(tuple(connection.in_flight), young=not connection.lasting)
             self._outbox.restore()
             # Two agents with one client id last for as long as the other waits: their waits must grow nevertheless.
             if connection.lasting and not taken_over(error):
@@ -149,7 +149,7 @@ class Publisher:
 
     def _send(self, connection: Connection) -> None:
         """Fill the window."""
-        while connection.unanswered < self._window(connection) and (delivery := self._outbox.take()) is not None:
+        while len(connection.in_flight) < self._window(connection) and (delivery := self._outbox.take()) is not None:
             if self._poison.is_poison(delivery.message):
                 self._outbox.refused(delivery)
             elif code := connection.publish(delivery):

@@ -250,6 +250,7 @@ def _words(info: EngineInfo) -> tuple[str, str, str]:
 
 
 def _embedded_broker() -> AbstractContextManager[object]:
+    # Only who asks for one keeps it in memory.
     from agent.embedded import EmbeddedBroker
 
     return EmbeddedBroker()

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from agent import documents
 from agent.cancel import Cancel, Cancelled
-from agent.documents import NoReading
+from agent.documents import ContainerNotRunning, NoReading
 from agent.engine import Engine, EngineRubbish
 from agent.sampling import Grid, dues, every
 from agent.usage import Reading
@@ -114,7 +114,7 @@ def _decoded(engine: Engine, arrivals: Iterable[tuple[float, bytes]]) -> Iterato
     for arrived, raw in arrivals:
         try:
             before = _newer(documents.reading(raw, arrived), before)
-        except documents.ContainerNotRunning:
+        except ContainerNotRunning:
             raise
         except NoReading as error:
             engine.count_error()
