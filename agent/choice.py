@@ -10,7 +10,6 @@ from agent.cancel import Cancel, Cancelled
 from agent.engine import Engine
 from agent.kernel import Kernel, KernelUnreadable
 from agent.kernel_source import KernelSource, Proven
-from agent.sampling import Grid
 from agent.sources import Paced, Poll, Readings, Source, Stream
 from agent.usage import Reading
 
@@ -66,8 +65,8 @@ class Auto:
             if proven := self._prove(container_id, cancel):
                 yield from self._by_kernel(container_id, proven.begin(interval))
             while proven := (yield from self._by_engine(container_id, interval, cancel)):
-                grid = Grid(time.monotonic() + interval, interval)
-                yield from self._by_kernel(container_id, proven.go_on(grid))
+                due = time.monotonic() + interval
+                yield from self._by_kernel(container_id, proven.go_on(due, interval))
         except Cancelled:
             return
 

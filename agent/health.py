@@ -134,8 +134,13 @@ def process_figures() -> ProcessFigures:
     }
     with suppress(OSError):
         figures["rss"] = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        figures["fds"] = sum(1 for _ in Path("/proc/self/fd").iterdir())
+        figures["fds"] = _descriptors(Path("/proc/self/fd"))
     return figures
+
+
+def _descriptors(directory: Path) -> int:
+    # From Linux 6.2 on it says so itself; listing them opens one more, and a thousand take two milliseconds.
+    return directory.stat().st_size or sum(1 for _ in directory.iterdir()) - 1
 
 
 def _runtime_directories(environment: Mapping[str, str]) -> list[Path]:

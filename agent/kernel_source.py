@@ -16,7 +16,7 @@ from agent.documents import ContainerNotRunning, NoReading
 from agent.engine import Engine, EngineRefused
 from agent.kernel import ContainerFiles, Kernel, KernelUnreadable
 from agent.proof import disagreements
-from agent.sampling import Grid, dues, on_beat
+from agent.sampling import Grid, beats, on_beat
 from agent.sources import Paced, Readings
 from agent.usage import Reading
 
@@ -35,15 +35,15 @@ class Proven:
         """Yield the first reading, then how the others are to be had. Raises ContainerNotRunning, KernelUnreadable."""
         with closing(self.files):
             yield self.first
-            yield from self._paced(dues(self.first.arrived, interval))
+            yield from self._paced(beats(self.first.arrived, interval))
 
-    def go_on(self, grid: Grid) -> Readings:
-        """The same where readings were yielded before, and go on."""
+    def go_on(self, due: float, interval: float) -> Readings:
+        """The same where readings were yielded before, of which the next is due at about that moment."""
         with closing(self.files):
-            yield from self._paced(grid)
+            yield from self._paced(on_beat(due, interval))
 
     def _paced(self, grid: Grid) -> Readings:
-        paced = Paced(on_beat(grid), self.files.read)
+        paced = Paced(grid, self.files.read)
         yield paced
         if paced.failure:
             raise paced.failure

@@ -13,7 +13,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 TICK = 1.0  # seconds between two readings of an engine's stream, about
-BEATS, LONGEST_BEAT = 10, 0.25  # an interval has so many beats, or more: each at most so many seconds long
+BEAT = 1.0  # seconds, or an interval that is shorter
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,22 @@ def dues(first: float, interval: float) -> Grid:
     return Grid(first + min(TICK, interval) / 2, interval)
 
 
-def on_beat(grid: Grid) -> Grid:
-    """Return the same grid a little later, so that it begins with a beat, which is the same for all.
+def on_beat(begin: float, interval: float) -> Grid:
+    """Return a grid that begins with the beat nearest to `begin`; beats are the same for all.
 
     For what need not be waited for: it is done in few bursts then. A reading and a message that come alone cost twice
     as much CPU time as those among others. An engine would rather be asked one by one.
     """
-    beat = min(grid.interval / BEATS, LONGEST_BEAT)
-    return Grid(math.ceil(grid.begin / beat) * beat, grid.interval)
+    beat = min(interval, BEAT)
+    return Grid(round(begin / beat) * beat, interval)
+
+
+def beats(first: float, interval: float) -> Grid:
+    """Return when to read again, on the beat, if the first reading was at `first`: soon, then once an interval.
+
+    Between a quarter of a beat and five quarters later: the first usage is not to cover less, nor to be waited for.
+    """
+    return on_beat(first + min(interval, BEAT) * 3 / 4, interval)
 
 
 def every(interval: float, arrivals: Iterable[tuple[float, T]]) -> Iterator[tuple[float, T]]:

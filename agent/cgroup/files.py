@@ -105,9 +105,10 @@ def number(file: KernelFile | None) -> int | None:
     return None if content.startswith(b"max") else int(content)
 
 
-def table(file: KernelFile | None) -> dict[bytes, int]:
-    """Return the numbers of a file by the words that they stand behind; none where there is no such file."""
+def table(file: KernelFile | None, *wanted: bytes) -> dict[bytes, int]:
+    """Return the numbers that stand behind these words, as far as they are there; none where there is no such file."""
     if file is None:
         return {}
     words = file.read().split()
-    return dict(zip(words[::2], map(int, words[1::2]), strict=True))
+    numbers = dict(zip(words[::2], words[1::2], strict=True))
+    return {word: int(numbers[word]) for word in wanted if word in numbers}

@@ -11,6 +11,7 @@ from agent.usage import CpuReading
 
 CONTROLLERS = ("cpuacct", "cpu", "memory", "blkio", "pids")
 
+_DETAILS = (b"rss", b"cache", b"swap", b"mapped_file", b"total_inactive_file", b"inactive_file")  # of some forty
 _DEVICE = re.compile(rb"\d (Read|Write) (\d+)")
 
 
@@ -41,7 +42,8 @@ class CgroupV1:
     def cpu(self) -> CpuReading:
         """Return the CPU time."""
         total = number(self._total) or 0
-        modes, throttling = table(self._modes), table(self._throttling)
+        modes = table(self._modes, b"system", b"user")
+        throttling = table(self._throttling, b"nr_throttled", b"throttled_time")
         return CpuReading(
             total=total,
             kernel=modes[b"system"] * TICK if modes else None,
@@ -57,7 +59,7 @@ class CgroupV1:
         usage = number(self._usage)
         if not usage:
             return None
-        details = table(self._memory)
+        details = table(self._memory, *_DETAILS)
         found = {
             "usage": usage,
             "max_usage": number(self._peak),

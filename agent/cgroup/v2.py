@@ -8,6 +8,8 @@ from agent.cgroup.host import Host
 from agent.payloads import BlockIo, Memory, Pids
 from agent.usage import CpuReading
 
+_TIMES = (b"usage_usec", b"system_usec", b"user_usec", b"nr_throttled", b"throttled_usec")
+_DETAILS = (b"anon", b"file", b"file_mapped", b"inactive_file")  # of some fifty
 _DEVICE = re.compile(rb" rbytes=(\d+) wbytes=(\d+)")
 _US = 1000  # ns
 
@@ -29,7 +31,7 @@ class CgroupV2:
 
     def cpu(self) -> CpuReading:
         """Return the CPU time; without throttling where the CPU controller is off."""
-        cpu = table(self._cpu)
+        cpu = table(self._cpu, *_TIMES)
         throttled = cpu.get(b"throttled_usec")
         return CpuReading(
             total=cpu[b"usage_usec"] * _US,
@@ -46,7 +48,7 @@ class CgroupV2:
         usage = number(self._usage)
         if not usage:
             return None
-        details = table(self._memory)
+        details = table(self._memory, *_DETAILS)
         found = {
             "usage": usage,
             "max_usage": number(self._peak),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.sampling import Grid, dues, every, on_beat
+from agent.sampling import Grid, beats, dues, every, on_beat
 
 
 def picks(interval: float, arrivals: list[float]) -> list[float]:
@@ -132,11 +132,19 @@ def points(grid: Grid, moment: float) -> Iterator[float]:
 @pytest.mark.parametrize("interval", [0.5, 1, 10, 3600])
 @given(begins=st.lists(st.floats(0, 1e6), min_size=2))
 def test_all_keep_to_one_beat(interval: float, begins: list[float]) -> None:
-    """Whenever containers were started, their usages leave in few bursts; nobody waits for more than a beat for it."""
-    beat = min(interval / 10, 0.25)
-    starts = [on_beat(Grid(begin, interval)).begin for begin in begins]
-    assert all(0 <= start - begin <= beat + 1e-6 for start, begin in zip(starts, begins, strict=True))
+    """Whenever containers were started, their usages leave in few bursts; nobody is moved by more than half a beat."""
+    beat = min(interval, 1)
+    starts = [on_beat(begin, interval).begin for begin in begins]
+    assert all(abs(start - begin) <= beat / 2 + 1e-6 for start, begin in zip(starts, begins, strict=True))
     assert all(start / beat == pytest.approx(round(start / beat), abs=1e-6) for start in starts)
+
+
+@pytest.mark.parametrize("interval", [0.5, 1, 10, 3600])
+@given(first=st.floats(0, 1e6))
+def test_the_second_reading_comes_soon(interval: float, first: float) -> None:
+    """The first usage covers a quarter of a beat at least, and comes a beat after that at the latest."""
+    beat = min(interval, 1)
+    assert beat / 4 - 1e-6 <= beats(first, interval).begin - first <= beat * 5 / 4 + 1e-6
 
 
 def test_points_do_not_add_up_errors() -> None:
