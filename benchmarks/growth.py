@@ -3,9 +3,12 @@
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import product
+from math import inf
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from parts.mosquitto import Mosquitto
@@ -18,36 +21,51 @@ from benchmarks.lateness import lateness, quantile, share_within
 from benchmarks.limits import raise_descriptors
 from benchmarks.programs import Program, clean_environment
 from benchmarks.progress import say, wait
+from benchmarks.rounds import rotated
 from benchmarks.stage import open_broker
 
 SECOND = 1_000_000_000
 LIMIT = 0.1  # seconds that a usage may be late
 PATIENCE = 180.0  # seconds for all containers to have published
+CALM = 5.0  # seconds from then to the window
+SHORTEST = 10.0  # seconds of a window
 SOURCES = {10: "poll", 1: "stream"}
 """The cheaper call at each interval, as the agent's `auto` chooses between these two."""
 
 
-def grow(sizes: Iterable[int], intervals: Iterable[float], seconds: float) -> list[dict[str, Any]]:
-    """Return what the agent needed at each size and interval."""
+def grow(sizes: Sequence[int], intervals: Sequence[float], rounds: int) -> list[dict[str, Any]]:
+    """Return what the agent needed at each size and interval, the medians of so many rounds of them all."""
     raise_descriptors()
-    found = []
-    for interval in intervals:
-        for size in sizes:
+    windows: dict[tuple[float, int], list[dict[str, Any]]] = {pair: [] for pair in product(intervals, sizes)}
+    for number in range(rounds):
+        for interval, size in rotated(tuple(windows), number):
+            what = f"round {number + 1} of {rounds}, {size} containers every {interval:g} s"
             try:
-                one = _measure(size, interval, max(3 * interval, seconds))
+                one = _measure(size, interval)
             except NotReadyError as error:
-                say(f"{size} containers every {interval:g} s are too many here: {error}")
+                say(f"{what} are too many here: {error}")
+                del windows[interval, size]
                 continue
-            found.append(one)
+            windows[interval, size].append(one)
             say(
-                f"{size} containers every {interval:g} s: {one['cpu']:.1%} of a core, {one['per_usage'] * 1e6:.0f} us "
-                f"a usage, {one['peak'] / 1e6:.0f} MB, {one['dropped']} dropped, "
+                f"{what}: {one['cpu']:.1%} of a core, {one['per_usage'] * 1e6:.0f} us a usage, "
+                f"{one['peak'] / 1e6:.0f} MB, {one['dropped']} dropped, "
                 f"{one['on_time']:.1%} within {LIMIT * 1000:.0f} ms"
             )
-    return found
+    return [
+        {"containers": size, "interval": interval, "source": SOURCES[int(interval)], **summary(found)}
+        for (interval, size), found in windows.items()
+    ]
 
 
-def _measure(size: int, interval: float, seconds: float) -> dict[str, Any]:
+def summary(windows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the medians of the windows; of what was dropped the sum."""
+    medians = {name: median(window[name] for window in windows) for name in windows[0]}
+    return {**medians, "dropped": sum(window["dropped"] for window in windows)}
+
+
+def _measure(size: int, interval: float) -> dict[str, Any]:
+    """Return one window."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ua-bench-")))
         broker = stack.enter_context(_broker(directory))
@@ -61,10 +79,10 @@ def _measure(size: int, interval: float, seconds: float) -> dict[str, Any]:
         told = Subscriber(broker.url, f"containers/{HOST}/agent")
         stack.callback(told.close)
         _settle(told, agent, size)
-        wait(max(interval, 5))
+        wait(CALM)
         begin, before = time.time_ns(), told.messages[-1].json["outbox"]
         cpu, clock = accounting.cpu(agent.pids), time.monotonic_ns()
-        wait(seconds)
+        wait(max(2 * interval, SHORTEST))
         used, span = accounting.cpu(agent.pids) - cpu, time.monotonic_ns() - clock
         peak = accounting.memory(agent.pids)
         end = time.time_ns()
@@ -74,9 +92,6 @@ def _measure(size: int, interval: float, seconds: float) -> dict[str, Any]:
         usages = [each for each in listener.read(heard) if begin <= each.arrived < end]
         late = lateness(usages, interval)
         return {
-            "containers": size,
-            "interval": interval,
-            "source": SOURCES[int(interval)],
             "cpu": used / span,
             "usages": len(usages),
             "per_usage": used / SECOND / max(1, len(usages)),
@@ -84,7 +99,7 @@ def _measure(size: int, interval: float, seconds: float) -> dict[str, Any]:
             "dropped": last["outbox"]["dropped"] - before["dropped"],
             "threads": last["process"]["threads"],
             "on_time": share_within(late, LIMIT),
-            "late_99": quantile(late, 0.99) if late else None,
+            "late_99": quantile(late, 0.99) if late else inf,
             "complete": len(usages) * interval * SECOND / span / size,
         }
 

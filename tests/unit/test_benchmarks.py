@@ -17,7 +17,7 @@ from agent.usage import measure
 
 sys.path.append(str(Path(__file__).parents[2]))  # at the end: the installed agent comes before the checkout's
 
-from benchmarks import accounting, listener, micro, plot, report, rounds
+from benchmarks import accounting, growth, listener, micro, plot, report, rounds
 from benchmarks.documents import Template
 from benchmarks.goals import outcomes, ratio
 from benchmarks.lateness import Arrival, lateness, quantile, share_within
@@ -163,6 +163,12 @@ RESULTS: dict[str, Any] = {
     ],
     "usage": {"burst": 0.0001, "alone": 0.0003},
 }
+
+
+def test_windows_of_the_growth() -> None:
+    """A slow stretch of the machine is in few windows; what was dropped counts, in whichever it was."""
+    windows = [{"cpu": cpu, "dropped": dropped} for cpu, dropped in ((0.1, 0), (0.9, 1), (0.2, 2))]
+    assert growth.summary(windows) == {"cpu": 0.2, "dropped": 3}
 
 
 def test_goals_are_met_missed_or_not_measured() -> None:
