@@ -68,5 +68,6 @@ class Program:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return ours, without settings of the agent and of docker."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("USAGE_AGENT_", "DOCKER_"))}
+    """Return ours, without settings of the agent, of docker, and of Python, which may not be allowed to keep bytecode."""
+    ours = ("USAGE_AGENT_", "DOCKER_", "PYTHON")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
