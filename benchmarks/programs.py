@@ -68,6 +68,6 @@ class Program:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return ours, without settings of the agent, of docker, and of Python, which may not be allowed to keep bytecode."""
+    """Return ours, without settings of the agent, of docker, and of Python: it may be forbidden to keep bytecode."""
     ours = ("USAGE_AGENT_", "DOCKER_", "PYTHON")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
