@@ -44,7 +44,6 @@ def grow(sizes: Sequence[int], intervals: Sequence[float], rounds: int) -> list[
                 one = _measure(size, interval)
             except NotReadyError as error:
                 say(f"{what} are too many here: {error}")
-                del windows[interval, size]
                 continue
             windows[interval, size].append(one)
             say(
@@ -55,6 +54,7 @@ def grow(sizes: Sequence[int], intervals: Sequence[float], rounds: int) -> list[
     return [
         {"containers": size, "interval": interval, "source": SOURCES[int(interval)], **summary(found)}
         for (interval, size), found in windows.items()
+        if found
     ]
 
 

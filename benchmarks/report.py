@@ -1,6 +1,7 @@
 """The results as Markdown."""
 
 from collections.abc import Iterable, Sequence
+from math import isinf
 from typing import Any
 
 from benchmarks.goals import Results, megabytes, microseconds, outcomes, percent, ratio, seconds
@@ -46,9 +47,9 @@ medians.
   Glances runs with its containers plugin alone, and with one message for all containers (`topic_structure=per-plugin`).
   `docker stats` prints into nothing.
 - **Growth** is on a fake engine, a process of its own that answers over its socket as a real one; QoS 1, default
-  settings, `poll` at 10 s and `stream` at 1 s; as many rounds, of what was dropped the sum. A usage is late if it
-  reaches a subscriber more than 100 ms after its container's turn. What the fake engine, the broker and the subscriber
-  are late counts with it.
+  settings, `poll` at 10 s and `stream` at 1 s; as many rounds, of what was dropped the sum. A round in which not all
+  containers publish within three minutes is left out. A usage is late if it reaches a subscriber more than 100 ms after
+  its container's turn. What the fake engine, the broker and the subscriber are late counts with it.
 """
 
 
@@ -117,7 +118,7 @@ def growth(rows: Iterable[dict[str, Any]]) -> str:
                 f"{row['complete'] * 100:.0f} %",
                 f"{row['dropped']}",
                 f"{row['on_time'] * 100:.1f} %",
-                f"{row['late_99'] * 1000:.0f} ms",
+                "-" if isinf(row["late_99"]) else f"{row['late_99'] * 1000:.0f} ms",
             ]
             for row in rows
         ),
