@@ -101,10 +101,13 @@ class Lives:
 
     def _handed_over(self, container: Container) -> bool:
         """Whether another container still has this one's level, or is to have it first, but is about to leave it."""
-        rivals = map(self._lives.get, self._names.rivals(container))
+        rivals = [life for life in map(self._lives.get, self._names.rivals(container)) if life]
         earlier = takewhile(lambda life: life.id != container.id, self._lives.values())
         namesakes = (life for life in earlier if life.name == container.name)
-        return any(rival.moves for rival in chain(rivals, namesakes) if rival)
+        if any(life.moves for life in chain(rivals, namesakes)):
+            return True
+        # No engine gives one name to two containers: the other has lost it, and the event that says so is on its way.
+        return any(life.container and life.container.name == container.name for life in rivals)
 
     def _relevel(self, levels: dict[str, str | None]) -> None:
         lives = [life for life in map(self._lives.get, levels) if life and life.level != levels[life.id]]

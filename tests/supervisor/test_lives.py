@@ -245,6 +245,25 @@ def test_compose_recreates_a_container(stage: Callable[..., Stage], fake_engine:
     assert {said.topic.partition("/")[0] for said in one.said} == {"web"}
 
 
+def test_a_name_that_is_free_before_the_agent_has_heard_of_it(
+    stage: Callable[..., Stage], fake_engine: FakeEngine
+) -> None:
+    """A container that was found under the name of another waits for the event that tells what became of that one."""
+    one = stage()
+    old = fake_engine.run("web")
+    one.expect("running")
+    settled(one)
+    fake_engine.destroy(old, event=False)
+    looks = fake_engine.requests["/containers/{id}/json"]
+    new = fake_engine.run("web")
+    wait_until(lambda: fake_engine.requests["/containers/{id}/json"] > looks, 20, "nobody looks at the new one")
+    fake_engine.events.push(fake_engine.event("die", old, exitCode="137"))
+    fake_engine.events.push(fake_engine.event("destroy", old))
+    said = one.expect("running", "exited", "removed", "running")
+    assert said[-1].payload["container"]["id"] == new.id
+    assert {said.topic.partition("/")[0] for said in one.said if not said.topic.startswith("marker")} == {"web"}
+
+
 def test_compose_recreates_a_container_the_old_way(stage: Callable[..., Stage], fake_engine: FakeEngine) -> None:
     """The old one steps aside under its own short id; what becomes of it there is not told as the new one's."""
     one = stage()
