@@ -48,8 +48,8 @@ class FastEngine:
         while True:
             second, index = divmod(number, len(self._ids))
             due = begin + second * SECOND + index * SECOND // len(self._ids)
-            if (early := due - time.time_ns()) > 0:
-                await asyncio.sleep(early / SECOND)
+            # Where it is late, too, others get their turn: who has just connected waits for an answer.
+            await asyncio.sleep(max(0, due - time.time_ns()) / SECOND)
             key = self._ids[index]
             if writers := self._streams[key]:
                 document = self._templates[key].at(due)
