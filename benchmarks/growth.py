@@ -113,7 +113,11 @@ def _settle(told: Subscriber, agent: Program, size: int) -> None:
         last = told.messages[-1].json if told.messages else None
         return bool(last and last["containers"] == size and last["outbox"]["sent"] >= size)
 
-    wait_until(settled, PATIENCE, f"{size} containers have not all published; the agent's log:\n{agent.output[-2000:]}")
+    try:
+        wait_until(settled, PATIENCE, f"{size} containers have not all published")
+    except NotReadyError as error:
+        status = told.messages[-1].payload.decode() if told.messages else "nothing"
+        raise NotReadyError(f"{error}; the agent said {status}, and logged:\n{agent.output[-2000:]}") from error
 
 
 def _python(stack: ExitStack, directory: Path, module: str, *arguments: str) -> Program:
