@@ -13,7 +13,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 TICK = 1.0  # seconds between two readings of an engine's stream, about
-BEAT = 1.0  # seconds, or an interval that is shorter
+BEAT = 1.0  # seconds; where the interval is shorter, that
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def on_beat(begin: float, interval: float) -> Grid:
     For what need not be waited for: it is done in few bursts then. A reading and a message that come alone cost twice
     as much CPU time as those among others. An engine would rather be asked one by one.
     """
-    beat = min(interval, BEAT)
+    beat = _beat(interval)
     return Grid(round(begin / beat) * beat, interval)
 
 
@@ -57,7 +57,11 @@ def beats(first: float, interval: float) -> Grid:
 
     Between a quarter of a beat and five quarters later: the first usage is not to cover less, nor to be waited for.
     """
-    return on_beat(first + min(interval, BEAT) * 3 / 4, interval)
+    return on_beat(first + _beat(interval) * 3 / 4, interval)
+
+
+def _beat(interval: float) -> float:
+    return min(interval, BEAT)
 
 
 def every(interval: float, arrivals: Iterable[tuple[float, T]]) -> Iterator[tuple[float, T]]:
