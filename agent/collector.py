@@ -24,6 +24,7 @@ from agent.once import Once
 from agent.payloads import Measurements
 from agent.rounds import Rounds
 from agent.sources import Paced, Readings, Source
+from agent.threads import NoThread, start
 from agent.usage import Reading, measure
 
 log = logging.getLogger(__name__)
@@ -78,9 +79,9 @@ class Collector:
         self._warned = False
 
     def start(self) -> None:
-        """Begin to collect."""
+        """Begin to collect. Raises NoThread."""
         self._thread = threading.Thread(target=self._run, name=f"collector-{self._container_id[:12]}", daemon=True)
-        self._thread.start()
+        start(self._thread)
 
     def stop(self) -> None:
         """End. After this returns nothing more is published, though the thread may take a moment to leave."""
@@ -127,8 +128,8 @@ class Collector:
             common.pulse.promise(self._thread.name, within)
             for reading in self._readings:
                 if isinstance(reading, Paced):
-                    stack.pop_all()
                     self._go_round(reading)
+                    stack.pop_all()
                     return
                 common.pulse.promise(self._thread.name, within)
                 with self._taking:
@@ -141,8 +142,8 @@ class Collector:
             if self._cancel.is_set():
                 self._close()
             else:
-                self._paced = paced
                 self._common.rounds.add(self._turn, paced.grid.begin)  # at once where that has passed
+                self._paced = paced
 
     def _turn(self) -> None:
         """Take the reading that is due. Where there is a failure instead a thread goes on."""
@@ -151,11 +152,18 @@ class Collector:
                 return
             if reading := self._paced.read():
                 self._take(reading)
-            if reading and not self._cancel.is_set():
+            if (reading and not self._cancel.is_set()) or not self._leave_rounds():
                 self._common.rounds.add(self._turn, self._paced.grid.after(time.monotonic()))
-            else:
-                self._paced = None
-                self.start()
+
+    def _leave_rounds(self) -> bool:
+        """Go on in a thread; False where there can be none now, and the next turn is to see."""
+        try:
+            self.start()
+        except NoThread as error:
+            self._common.once.warn(str(error))
+            return False
+        self._paced = None
+        return True
 
     def _close(self) -> None:
         """End the readings, which closes what they are read from."""
@@ -191,7 +199,7 @@ class Collector:
         if isinstance(error, (ContainerNotRunning, NoSuchContainer, ReadingsEnded)):
             level = logging.DEBUG  # most often it has ended, and the look will tell
             self._look()
-        elif isinstance(error, NoDescriptor):
+        elif isinstance(error, (NoDescriptor, NoThread)):
             level = logging.DEBUG
             self._common.once.warn(str(error))
         elif isinstance(error, EngineUnreachable):

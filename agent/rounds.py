@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from agent.health import MARGIN, Pulse
+from agent.threads import start
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +32,12 @@ class Rounds:
         self._running = False
 
     def add(self, turn: Turn, due: float) -> None:
-        """Take this turn at the monotonic moment `due`. It may add itself again."""
+        """Take this turn at the monotonic moment `due`. It may add itself again. Raises NoThread, but not to a turn."""
         with self._changed:
-            self._dues[turn] = due
             if not self._running:
+                start(threading.Thread(target=self._run, name=NAME, daemon=True))
                 self._running = True
-                threading.Thread(target=self._run, name=NAME, daemon=True).start()
+            self._dues[turn] = due
             self._changed.notify()
 
     def remove(self, turn: Turn) -> None:

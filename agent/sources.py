@@ -31,6 +31,7 @@ class Paced:
 
     def read(self) -> Reading | None:
         """Return one; None when there is `failure` instead, and whoever has yielded this is to go on."""
+        self.failure = None
         try:
             return self._read()
         except NoReading as failure:

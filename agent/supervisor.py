@@ -19,6 +19,7 @@ from agent.containers.ghosts import Ghosts
 from agent.containers.life import Life, Reason
 from agent.containers.lives import Lives
 from agent.engine import EngineError, Event, NoSuchContainer
+from agent.threads import NoThread
 from agent.times import format_time, parse_time
 from agent.workers import AHEAD, Workers
 
@@ -196,11 +197,16 @@ class Supervisor:
         wait = min(AGAIN * 2.0**life.failures, SELDOM)
         log.debug("%s could not be looked at: %s; next try in %.0f s at the latest", life.name, error, wait)
         if not life.due:
-            life.due, life.failures, life.repeat = True, min(life.failures + 1, 10), None
+            life.failures = min(life.failures + 1, 10)
             self._collecting.engine.count_retry()
-            self._workers.put(partial(self._look_again, life), wait)
+        self._look_in(life, wait)
         if event and event.action in END:
             life.repeat = event  # a removal must be told, and no list speaks of it again
+
+    def _look_in(self, life: Life, seconds: float) -> None:
+        if not life.due:
+            life.due, life.repeat = True, None
+            self._workers.put(partial(self._look_again, life), seconds)
 
     def _look_again(self, life: Life) -> None:
         life.due = False
@@ -220,8 +226,14 @@ class Supervisor:
         assert self._collecting  # noqa: S101  # workers start with it
         life.running(container)
         look = partial(self.look, life.id)
-        life.collector = Collector(life.name, life.id, self._collecting, life.publish, look)
-        life.collector.start()
+        collector = Collector(life.name, life.id, self._collecting, life.publish, look)
+        try:
+            collector.start()
+        except NoThread as error:
+            self._collecting.once.warn(str(error))
+            self._look_in(life, SELDOM)
+        else:
+            life.collector = collector
 
     def _died(self, life: Life, before: Container | None, event: Event, found: Container | None) -> None:
         if not life.runs:

@@ -21,9 +21,9 @@ class Life:
     `level` is None while nothing may be said of it: it is excluded, or it has to give way to another of its name.
     `events`, `busy` and `moves` are the supervisor's: what has happened to the container and was not settled yet, and
     how much of that may make it leave its level. So are `failures`, how often in a row it could not be looked at,
-    `due`, whether it will be looked at again for that, and `repeat`, what is to be settled then; `inherited`, whether
-    it was there when the agent came, and `over`, when the run of it began that had ended by then: no news, although the
-    engine may tell it once more.
+    `due`, whether it will be looked at again for that or because there was no thread, and `repeat`, what is to be
+    settled then; `inherited`, whether it was there when the agent came, and `over`, when the run of it began that had
+    ended by then: no news, although the engine may tell it once more.
     """
 
     def __init__(self, container_id: str, name: str, outbox: Outbox, messages: Messages) -> None:

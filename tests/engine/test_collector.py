@@ -12,6 +12,7 @@ import pytest
 from asking import PATIENT
 from local import Machine
 from parts.fake_engine import FakeEngine
+from parts.no_threads import no_threads
 from parts.processes import wait_until
 
 from agent.collector import Collecting, Collector
@@ -109,6 +110,24 @@ def test_files_that_fail(machine: Machine, expected_warnings: ExpectWarnings) ->
         one.until(kernel=True)
         wait_until(lambda: own_threads() == [], PATIENT, "the thread goes on")
     assert one.looks.empty()
+
+
+def test_no_thread_to_go_on_in(
+    machine: Machine, expected_warnings: ExpectWarnings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where files fail and there can be no thread, that is said once, and the rounds go on to try."""
+    expected_warnings("the kernel's files of .* are not used", "the system allows no more threads")
+    with collected(machine, 0.5) as one:
+        one.until(kernel=True)
+        with no_threads():
+            machine.tree.change({"memory.current": "many\n"})
+            wait_until(lambda: "no more threads" in caplog.text, PATIENT, "the want of a thread is not told")
+            machine.agree()
+            one.until(kernel=True)
+            one.next()
+            assert own_threads() == []
+            machine.tree.change({"memory.current": "many\n"})
+        one.until(kernel=False)
 
 
 def test_a_container_that_ends_in_the_rounds(machine: Machine) -> None:

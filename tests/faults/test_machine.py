@@ -148,6 +148,28 @@ def test_descriptors_are_few(fake_engine: FakeEngine, broker: Mosquitto, watch: 
     viewer.agent("exit")
 
 
+def test_threads_are_few(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View) -> None:
+    """Where there can be no thread for a container that is said once; it has usages when others have ended."""
+    viewer = view(broker)
+    containers = {container.name: container for container in (fake_engine.run(f"one-{n}") for n in range(40))}
+    # Each thread's stack takes a gigabyte of the addresses, which end after some twenty.
+    running = watch(
+        fake_engine, broker, inside=["sh", "-c", 'ulimit -s 1048576 && ulimit -v 31457280 && exec "$@"', "sh"]
+    )
+    for name in containers:
+        viewer.status(name, "running", timeout=LONG)
+    running.wait_for_line("no more threads.*TasksMax", LONG)
+    wait_for_all(viewer, 5)
+    served = {message.topic.split("/")[-2] for message in viewer.messages if message.topic.endswith("/usage")}
+    for name in served:
+        fake_engine.destroy(containers[name])
+    left = [name for name in containers if name not in served]
+    viewer.usages(left[0], 2, 2 * LONG)
+    assert len([line for line in running.lines if " warning " in line]) == 1
+    assert running.stop() == 0
+    assert "defect" not in running.log
+
+
 def wait_for_all(viewer: Viewer, count: int) -> None:
     """Wait until so many containers have a usage."""
 

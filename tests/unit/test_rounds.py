@@ -6,10 +6,12 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 import pytest
+from parts.no_threads import no_threads
 from parts.processes import wait_until
 
 from agent.health import Pulse
 from agent.rounds import Rounds
+from agent.threads import NoThread
 
 PATIENT = 20.0
 FAR = 3600.0
@@ -97,6 +99,15 @@ def test_a_defect_is_one_turns_own(diary: Diary, expected_warnings: Callable[...
     rounds.add(fail, 0)
     rounds.add(diary.turn("well"), time.monotonic() + 0.1)
     assert diary.next()[0] == "well"
+
+
+def test_no_thread_can_be_had(diary: Diary) -> None:
+    """That is said to whoever adds a turn; later it works."""
+    rounds = Rounds(Pulse())
+    with no_threads(), pytest.raises(NoThread, match="TasksMax"):
+        rounds.add(diary.turn("lost"), time.monotonic())
+    rounds.add(diary.turn("later"), time.monotonic())
+    assert diary.next()[0] == "later"
 
 
 def test_a_turn_that_hangs_is_overdue(diary: Diary, monkeypatch: pytest.MonkeyPatch) -> None:
