@@ -159,11 +159,12 @@ def test_threads_are_few(fake_engine: FakeEngine, broker: Mosquitto, watch: Watc
     for name in containers:
         viewer.status(name, "running", timeout=LONG)
     running.wait_for_line("no more threads.*TasksMax", LONG)
-    wait_for_all(viewer, 5)
+    wait_for_all(viewer, viewer.counters(after=time.monotonic())["containers"])
     served = {message.topic.split("/")[-2] for message in viewer.messages if message.topic.endswith("/usage")}
     for name in served:
         fake_engine.destroy(containers[name])
     left = [name for name in containers if name not in served]
+    assert 0 < len(left) < len(containers)
     viewer.usages(left[0], 2, 2 * LONG)
     assert len([line for line in running.lines if " warning " in line]) == 1
     assert running.stop() == 0
