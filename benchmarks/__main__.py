@@ -62,7 +62,8 @@ def _measured(options: argparse.Namespace) -> Iterator[tuple[str, Any]]:
     if {"starts", "rounds"} & set(options.parts):
         yield from _on_real_containers(options, repeated)
     if "growth" in options.parts:
-        yield "growth", growth.grow(options.sizes, options.intervals, options.rounds)
+        for grown in growth.grow(options.sizes, options.intervals, options.rounds):
+            yield "growth", grown
 
 
 def _on_real_containers(options: argparse.Namespace, repeated: int) -> Iterator[tuple[str, Any]]:

@@ -33,8 +33,8 @@ SOURCES = {10: "poll", 1: "stream"}
 """The cheaper call at each interval, as the agent's `auto` chooses between these two."""
 
 
-def grow(sizes: Sequence[int], intervals: Sequence[float], rounds: int) -> list[dict[str, Any]]:
-    """Return what the agent needed at each size and interval, the medians of so many rounds of them all."""
+def grow(sizes: Sequence[int], intervals: Sequence[float], rounds: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield, after each round, what the agent needed at each size and interval: the medians of the rounds so far."""
     raise_descriptors()
     windows: dict[tuple[float, int], list[dict[str, Any]]] = {pair: [] for pair in product(intervals, sizes)}
     for number in range(rounds):
@@ -51,11 +51,11 @@ def grow(sizes: Sequence[int], intervals: Sequence[float], rounds: int) -> list[
                 f"{one['peak'] / 1e6:.0f} MB, {one['dropped']} dropped, "
                 f"{one['on_time']:.1%} within {LIMIT * 1000:.0f} ms"
             )
-    return [
-        {"containers": size, "interval": interval, "source": SOURCES[int(interval)], **summary(found)}
-        for (interval, size), found in windows.items()
-        if found
-    ]
+        yield [
+            {"containers": size, "interval": interval, "source": SOURCES[int(interval)], **summary(found)}
+            for (interval, size), found in windows.items()
+            if found
+        ]
 
 
 def summary(windows: Sequence[dict[str, Any]]) -> dict[str, Any]:
