@@ -152,7 +152,8 @@ class Collector:
                 return
             if reading := self._paced.read():
                 self._take(reading)
-            if (reading and not self._cancel.is_set()) or not self._leave_rounds():
+            ends = reading is None or self._cancel.is_set()
+            if not (ends and self._leave_rounds()):
                 self._common.rounds.add(self._turn, self._paced.grid.after(time.monotonic()))
 
     def _leave_rounds(self) -> bool:
