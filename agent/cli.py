@@ -15,11 +15,11 @@ from pathlib import Path
 import orjson
 
 from agent import __version__
-from agent.cancel import Cancel
 from agent.config import DEFAULT_PATHS, Config, ConfigError, find, load
-from agent.health import Heartbeat
-from agent.log import setup
-from agent.signals import ending_signals
+from agent.runtime.cancel import Cancel
+from agent.runtime.heartbeat import Heartbeat
+from agent.runtime.logs import setup
+from agent.runtime.signals import ending_signals
 
 COMMANDS = {
     "run": "run the agent, in the foreground",
@@ -76,25 +76,25 @@ def _command(options: argparse.Namespace, ending: Cancel) -> int:
 
 
 def _schema() -> int:
-    from agent.payloads import schema
+    from agent.messages.payloads import schema
 
     print(orjson.dumps(schema(), option=orjson.OPT_INDENT_2).decode())
     return 0
 
 
 def _check(config: Config, path: Path | None) -> int:
-    from agent.check import check
+    from agent.app.check import check
 
     return check(config, path)
 
 
 def _run(config: Config, options: argparse.Namespace, ending: Cancel) -> int:
-    from agent.descriptors import raise_limit
-    from agent.service import Service
+    from agent.app.service import Service
+    from agent.runtime.limits import raise_descriptor_limit
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would keep the broker's password
     sys.setswitchinterval(TURN)
-    raise_limit()
+    raise_descriptor_limit()
     setup(config.agent.log_level, config.agent.log_format)
     return Service(config, ending, once=options.once, dry_run=options.dry_run).run()
 

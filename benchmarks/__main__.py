@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from parts import dockerd, mosquitto
+from support.daemons import dockerd, mosquitto
 
 from agent import __version__
 from benchmarks import growth, micro, plot, report, rounds, stage

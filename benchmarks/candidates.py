@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from parts.agent import to_toml
+from support.daemons.agent import to_toml
 
 from agent.config import ConfigError, load
 from benchmarks.programs import Program, clean_environment

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from parts.fake_container import RECORDED, FakeContainer, rfc3339
+from support.fakes.container import RECORDED, FakeContainer, rfc3339
 
 CPU = 0.02  # cores that a container uses
 RATE = 1000  # bytes a second that it receives, and sends

@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from parts.fake_engine import FakeEngine
-from parts.fake_http import Request, parse
+from support.fakes.engine import FakeEngine
+from support.fakes.http import Request, parse
 
 from benchmarks.documents import Template
 

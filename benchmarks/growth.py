@@ -11,9 +11,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from parts.mosquitto import Mosquitto
-from parts.processes import NotReadyError, wait_until
-from parts.subscriber import Subscriber
+from support.daemons.mosquitto import Mosquitto
+from support.daemons.processes import NotReadyError, wait_until
+from support.daemons.subscriber import Subscriber
 
 from benchmarks import accounting, listener
 from benchmarks.candidates import HOST, ROOT, run_agent

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from parts.subscriber import Subscriber
+from support.daemons.subscriber import Subscriber
 
 from benchmarks.candidates import HOST, ROOT, Candidate
 from benchmarks.programs import clean_environment

@@ -11,17 +11,18 @@ import sys
 import threading
 import time
 
-from parts.fake_container import FakeContainer
+from support.fakes.container import FakeContainer
 
-from agent import documents
 from agent.config import BackoffSettings, BrokerSettings
 from agent.containers.container import from_inspect
-from agent.containers.life import Life
-from agent.health import Pulse
-from agent.messages import Message, Messages
-from agent.outbox import Outbox
-from agent.publisher import Publisher
-from agent.usage import Reading, measure
+from agent.containers.tracked import Life
+from agent.engine import stats
+from agent.messages.outbox import Outbox
+from agent.messages.topics import Message, Messages
+from agent.metrics.rates import measure
+from agent.metrics.reading import Reading
+from agent.mqtt.publisher import Publisher
+from agent.runtime.watchdog import Pulse
 from benchmarks.documents import Template
 
 INTERVAL = 10  # seconds between two documents of a container, by their own clock
@@ -81,7 +82,7 @@ class Pipeline:
 
     def _send(self, burst: list[bytes]) -> None:
         for index, (life, raw) in enumerate(zip(self._lives, burst, strict=True)):
-            reading = documents.reading(raw, self._now / 1e9)
+            reading = stats.reading(raw, self._now / 1e9)
             previous, self._readings[index] = self._readings[index], reading
             if previous is not None and (measurements := measure(previous, reading, None)) is not None:
                 life.publish(measurements)

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from parts.processes import alive, bound_to_us, wait_until
+from support.daemons.processes import alive, bound_to_us, wait_until
 
 from benchmarks.accounting import family
 

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from parts.dockerd import PrivateEngine
-from parts.mosquitto import Mosquitto
-from parts.subscriber import Subscriber
+from support.daemons.dockerd import PrivateEngine
+from support.daemons.mosquitto import Mosquitto
+from support.daemons.subscriber import Subscriber
 
 from benchmarks.progress import say
 

@@ -21,16 +21,17 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.config import EMBEDDED, Address, BrokerSettings, Config, ConfigError, load, read_password
-from agent.config.address import parse_broker
-from agent.engine import Engine, EngineError
+from agent.config.urls import parse_broker
+from agent.engine.client import Engine
+from agent.engine.errors import EngineError
 from agent.mqtt import tls
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from parts import dockerd
-from parts.docker_cli import DockerCli
-from parts.dockerd import PrivateEngine
-from parts.processes import bound_to_us
+from support.daemons import dockerd
+from support.daemons.docker_cli import DockerCli
+from support.daemons.dockerd import PrivateEngine
+from support.daemons.processes import bound_to_us
 
 SAMPLE = "usage-agent-sample"
 SAMPLE_COMMAND = "while :; do dd if=/dev/zero of=/dev/null bs=1M count=2000 2>/dev/null; sleep 0.5; done"

@@ -1,4 +1,4 @@
-"""What all tests share: what they need of the machine, and the law on warnings. The parts are in parts/fixtures.py."""
+"""What all tests share: what they need of the machine, the rule on warnings; fixtures are in support/fixtures.py."""
 
 import importlib.util
 import logging
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from parts import dockerd, faketime, mosquitto, network, qemu, sshd, systemd
+from support.daemons import dockerd, faketime, mosquitto, network, qemu, sshd, systemd
 
-pytest_plugins = ["parts.fixtures"]
+pytest_plugins = ["support.fixtures"]
 
 
 def fuzzer_missing() -> str | None:

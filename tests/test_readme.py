@@ -8,8 +8,8 @@ import pytest
 from agent import __version__
 from agent.cli import COMMANDS, main
 from agent.config import Config, load
-from agent.messages import Messages
-from agent.payloads import schema
+from agent.messages.payloads import schema
+from agent.messages.topics import Messages
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

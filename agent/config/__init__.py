@@ -1,7 +1,6 @@
 """The configuration: defined in `settings.py`, filled from `config.toml` and the environment in `loading.py`."""
 
-from agent.config.address import EMBEDDED, Address
-from agent.config.loading import DEFAULT_PATHS, find, load
+from agent.config.loader import DEFAULT_PATHS, find, load
 from agent.config.secret import Secret
 from agent.config.settings import (
     AgentSettings,
@@ -15,6 +14,7 @@ from agent.config.settings import (
     TopicsSettings,
     read_password,
 )
+from agent.config.urls import EMBEDDED, Address
 
 __all__ = [
     "DEFAULT_PATHS",

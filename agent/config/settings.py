@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from agent.config.address import EMBEDDED, Address, parse_broker
 from agent.config.secret import Secret, read_secret, warn_of_readers
+from agent.config.urls import EMBEDDED, Address, parse_broker
 
 LOCAL_SOCKET = "unix:///var/run/docker.sock"
 

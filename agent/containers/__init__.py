@@ -1,1 +1,1 @@
-"""The containers that the engine knows: what each is, which topic it has, and what its subscribers were told."""
+"""Which containers there are, and what is published about each."""

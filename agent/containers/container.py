@@ -1,17 +1,12 @@
 """What an engine says of a container, and whether the agent is to look after it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from typing import Any
 
-from agent.docker_api.answers import Event
-from agent.escape import shown
-from agent.times import format_time, parse_time
-
-ENABLE = "usage-agent.enable"  # the label that outranks the configuration
-
-_WORDS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+from agent.engine.protocol import Event
+from agent.runtime.text import shown
+from agent.runtime.timestamps import format_time, parse_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +50,6 @@ class Container:
     def service(self) -> str | None:
         """The Compose service, if it belongs to one."""
         return self.labels.get("com.docker.compose.service") or None
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which containers the agent looks after: globs on names, outranked by a container's own label."""
-
-    include: Sequence[str]
-    exclude: Sequence[str]
-
-    def selects(self, name: str, labels: Mapping[str, str]) -> bool:
-        """Say whether a container is looked after. A label that is neither yes nor no is as good as none."""
-        enabled = _WORDS.get(labels.get(ENABLE, "").strip().lower())
-        if enabled is not None:
-            return enabled
-        return any(fnmatchcase(name, glob) for glob in self.include) and not any(
-            fnmatchcase(name, glob) for glob in self.exclude
-        )
 
 
 def from_inspect(document: Mapping[str, Any]) -> Container:

@@ -1,1 +1,1 @@
-"""The whole agent as a process, between a real engine and a real broker, seen by its subscribers."""
+"""The whole agent on a real engine and broker."""

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parts.agent import RunningAgent
-from parts.dockerd import PrivateEngine
-from parts.fake_engine import FakeEngine
-from parts.mosquitto import Mosquitto, free_port
-from parts.processes import bound_to_us
-from parts.viewer import ROOT, VALIDATORS, Viewer
+from support.assertions.recording_subscriber import ROOT, VALIDATORS, Viewer
+from support.daemons.agent import RunningAgent
+from support.daemons.dockerd import PrivateEngine
+from support.daemons.mosquitto import Mosquitto, free_port
+from support.daemons.processes import bound_to_us
+from support.fakes.engine import FakeEngine
 
 Agent = Callable[..., RunningAgent]
 Watch = Callable[..., RunningAgent]

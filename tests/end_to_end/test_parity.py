@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parts.agent import RunningAgent
-from parts.dockerd import PrivateEngine
-from parts.mosquitto import Mosquitto
-from parts.processes import wait_until
-from parts.subscriber import Received
-from parts.viewer import ROOT, Viewer
+from support.assertions.recording_subscriber import ROOT, Viewer
+from support.daemons.agent import RunningAgent
+from support.daemons.dockerd import PrivateEngine
+from support.daemons.mosquitto import Mosquitto
+from support.daemons.processes import wait_until
+from support.daemons.subscriber import Received
 
 Watch = Callable[..., RunningAgent]
 View = Callable[[Mosquitto], Viewer]

@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable
 
 import pytest
-from parts.agent import RunningAgent
-from parts.dockerd import PrivateEngine
-from parts.fake_engine import FakeEngine
-from parts.mosquitto import Mosquitto
-from parts.viewer import ROOT, Viewer
+from support.assertions.recording_subscriber import ROOT, Viewer
+from support.daemons.agent import RunningAgent
+from support.daemons.dockerd import PrivateEngine
+from support.daemons.mosquitto import Mosquitto
+from support.fakes.engine import FakeEngine
 
 Watch = Callable[..., RunningAgent]
 View = Callable[[Mosquitto], Viewer]

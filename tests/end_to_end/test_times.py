@@ -9,13 +9,13 @@ from collections.abc import Callable
 from statistics import linear_regression, median
 
 import pytest
-from parts.agent import RunningAgent
-from parts.dockerd import PrivateEngine
-from parts.mosquitto import Mosquitto
-from parts.subscriber import Received
-from parts.viewer import ROOT, Viewer, word
+from support.assertions.recording_subscriber import ROOT, Viewer, word
+from support.daemons.agent import RunningAgent
+from support.daemons.dockerd import PrivateEngine
+from support.daemons.mosquitto import Mosquitto
+from support.daemons.subscriber import Received
 
-from agent.times import parse_time
+from agent.runtime.timestamps import parse_time
 
 Watch = Callable[..., RunningAgent]
 View = Callable[[Mosquitto], Viewer]

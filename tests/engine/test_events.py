@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator
 from email.utils import formatdate
 
 import pytest
-from asking import Reader, connected
-from parts.dockerd import PrivateEngine
-from parts.fake_engine import FakeEngine
-from parts.fake_http import Answer
-from parts.processes import wait_until
+from support.asking import Reader, connected
+from support.daemons.dockerd import PrivateEngine
+from support.daemons.processes import wait_until
+from support.fakes.engine import FakeEngine
+from support.fakes.http import Answer
 
-from agent.cancel import Cancel
-from agent.engine import EngineRubbish, EngineUnreachable, Event
+from agent.engine.errors import EngineRubbish, EngineUnreachable
+from agent.engine.protocol import Event
+from agent.runtime.cancel import Cancel
 
 SHORT = 1.0  # seconds of silence after which an engine is asked again
 

@@ -9,13 +9,14 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from asking import PATIENT, Reader, connected, descriptors, unconnected
-from parts.dockerd import PrivateEngine
-from parts.fake_engine import FakeEngine
+from support.asking import PATIENT, Reader, connected, descriptors, unconnected
+from support.daemons.dockerd import PrivateEngine
+from support.fakes.engine import FakeEngine
 
-from agent.cancel import Cancel, Cancelled
-from agent.engine import CONNECTIONS, Engine, EngineUnreachable, NoSuchContainer
-from agent.sources import Poll
+from agent.collection.engine_source import Poll
+from agent.engine.client import CONNECTIONS, Engine
+from agent.engine.errors import EngineUnreachable, NoSuchContainer
+from agent.runtime.cancel import Cancel, Cancelled
 
 AT_ONCE = 1.0  # seconds
 KEY = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"  # openssl's options for a new key

@@ -7,13 +7,14 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from asking import Reader, connected, descriptors, unconnected
-from parts.dockerd import PrivateEngine
-from parts.sshd import Sshd
+from support.asking import Reader, connected, descriptors, unconnected
+from support.daemons.dockerd import PrivateEngine
+from support.daemons.sshd import Sshd
 
-from agent.cancel import Cancel
-from agent.engine import Engine, EngineUnreachable
-from agent.sources import Poll
+from agent.collection.engine_source import Poll
+from agent.engine.client import Engine
+from agent.engine.errors import EngineUnreachable
+from agent.runtime.cancel import Cancel
 
 pytestmark = pytest.mark.ssh
 

@@ -7,13 +7,13 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
-from parts.agent import RunningAgent
-from parts.dockerd import PrivateEngine
-from parts.fake_engine import FakeEngine
-from parts.mosquitto import Mosquitto
-from parts.processes import wait_until
-from parts.subscriber import retained
-from parts.viewer import ROOT, Viewer
+from support.assertions.recording_subscriber import ROOT, Viewer
+from support.daemons.agent import RunningAgent
+from support.daemons.dockerd import PrivateEngine
+from support.daemons.mosquitto import Mosquitto
+from support.daemons.processes import wait_until
+from support.daemons.subscriber import retained
+from support.fakes.engine import FakeEngine
 
 Watch = Callable[..., RunningAgent]
 View = Callable[[Mosquitto], Viewer]

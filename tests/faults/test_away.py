@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable
 
 import pytest
-from parts.agent import RunningAgent
-from parts.dockerd import PrivateEngine
-from parts.mosquitto import Mosquitto
-from parts.processes import slack
-from parts.subscriber import retained
-from parts.viewer import ROOT, Viewer
+from support.assertions.recording_subscriber import ROOT, Viewer
+from support.daemons.agent import RunningAgent
+from support.daemons.dockerd import PrivateEngine
+from support.daemons.mosquitto import Mosquitto
+from support.daemons.processes import slack
+from support.daemons.subscriber import retained
 
 Watch = Callable[..., RunningAgent]
 View = Callable[[Mosquitto], Viewer]

@@ -4,13 +4,13 @@ import time
 from collections.abc import Callable
 
 import pytest
-from parts.agent import RunningAgent
-from parts.dockerd import PrivateEngine
-from parts.fake_engine import FakeEngine
-from parts.mosquitto import Mosquitto
-from parts.viewer import Viewer
+from support.assertions.recording_subscriber import Viewer
+from support.daemons.agent import RunningAgent
+from support.daemons.dockerd import PrivateEngine
+from support.daemons.mosquitto import Mosquitto
+from support.fakes.engine import FakeEngine
 
-from faults.crowd import Crowd, Footprint, came
+from faults.load import Crowd, Footprint, came
 
 Watch = Callable[..., RunningAgent]
 View = Callable[..., Viewer]

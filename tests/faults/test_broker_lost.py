@@ -5,16 +5,16 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from parts.agent import RunningAgent
-from parts.dockerd import PrivateEngine
-from parts.fake_engine import FakeEngine
-from parts.mosquitto import Mosquitto
-from parts.processes import wait_until
-from parts.subscriber import Received, retained
-from parts.viewer import ROOT, Viewer
+from support.assertions.recording_subscriber import ROOT, Viewer
+from support.daemons.agent import RunningAgent
+from support.daemons.dockerd import PrivateEngine
+from support.daemons.mosquitto import Mosquitto
+from support.daemons.processes import wait_until
+from support.daemons.subscriber import Received, retained
+from support.fakes.engine import FakeEngine
 
-from agent.mqtt.limits import WINDOW
-from faults.crowd import Crowd, Footprint
+from agent.mqtt.capabilities import WINDOW
+from faults.load import Crowd, Footprint
 
 Watch = Callable[..., RunningAgent]
 View = Callable[..., Viewer]

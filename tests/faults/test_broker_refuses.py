@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from parts.agent import RunningAgent
-from parts.fake_engine import FakeEngine
-from parts.mosquitto import Mosquitto
-from parts.peer import CONNECT, PUBLISH, Answer, Packet, Peer, connack, disconnect, obliging
-from parts.processes import wait_until
-from parts.subscriber import Subscriber
-from parts.viewer import HOST, ROOT, Viewer
+from support.assertions.recording_subscriber import HOST, ROOT, Viewer
+from support.daemons.agent import RunningAgent
+from support.daemons.mosquitto import Mosquitto
+from support.daemons.processes import wait_until
+from support.daemons.subscriber import Subscriber
+from support.fakes.engine import FakeEngine
+from support.fakes.scripted_broker import CONNECT, PUBLISH, Answer, Packet, Peer, connack, disconnect, obliging
 
 Watch = Callable[..., RunningAgent]
 View = Callable[..., Viewer]

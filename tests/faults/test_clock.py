@@ -7,12 +7,12 @@ from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
-from parts import faketime
-from parts.agent import RunningAgent
-from parts.fake_engine import FakeEngine
-from parts.mosquitto import Mosquitto
-from parts.processes import wait_until
-from parts.viewer import ROOT, Viewer
+from support.assertions.recording_subscriber import ROOT, Viewer
+from support.daemons import faketime
+from support.daemons.agent import RunningAgent
+from support.daemons.mosquitto import Mosquitto
+from support.daemons.processes import wait_until
+from support.fakes.engine import FakeEngine
 
 Watch = Callable[..., RunningAgent]
 View = Callable[[Mosquitto], Viewer]

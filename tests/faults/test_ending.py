@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from parts.agent import RunningAgent
-from parts.fake_engine import Answer, FakeEngine
-from parts.mosquitto import Mosquitto
-from parts.processes import slack, wait_until
-from parts.subscriber import retained
-from parts.viewer import ROOT, Viewer
+from support.assertions.recording_subscriber import ROOT, Viewer
+from support.daemons.agent import RunningAgent
+from support.daemons.mosquitto import Mosquitto
+from support.daemons.processes import slack, wait_until
+from support.daemons.subscriber import retained
+from support.fakes.engine import Answer, FakeEngine
 
 Watch = Callable[..., RunningAgent]
 OwnBroker = Callable[..., Mosquitto]

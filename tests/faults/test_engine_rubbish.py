@@ -7,14 +7,14 @@ from functools import partial
 from typing import Any
 
 import pytest
-from parts.agent import RunningAgent
-from parts.fake_engine import Answer, FakeContainer, FakeEngine, Script
-from parts.fake_http import json_answer
-from parts.mosquitto import Mosquitto
-from parts.processes import wait_until
-from parts.viewer import Viewer
+from support.assertions.recording_subscriber import Viewer
+from support.daemons.agent import RunningAgent
+from support.daemons.mosquitto import Mosquitto
+from support.daemons.processes import wait_until
+from support.fakes.engine import Answer, FakeContainer, FakeEngine, Script
+from support.fakes.http import json_answer
 
-from faults.bearing import HASTY, SOON, Figures, assert_sound
+from faults.assertions import HASTY, SOON, Figures, assert_sound
 
 Watch = Callable[..., RunningAgent]
 View = Callable[[Mosquitto], Viewer]

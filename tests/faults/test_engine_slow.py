@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from parts.agent import RunningAgent
-from parts.fake_engine import Answer, FakeEngine
-from parts.mosquitto import Mosquitto
-from parts.processes import wait_until
-from parts.viewer import Viewer
+from support.assertions.recording_subscriber import Viewer
+from support.daemons.agent import RunningAgent
+from support.daemons.mosquitto import Mosquitto
+from support.daemons.processes import wait_until
+from support.fakes.engine import Answer, FakeEngine
 
-from faults.bearing import HASTY, SOON, Figures, assert_sound
+from faults.assertions import HASTY, SOON, Figures, assert_sound
 
 Watch = Callable[..., RunningAgent]
 View = Callable[[Mosquitto], Viewer]

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 
 import pytest
-from parts.agent import RunningAgent
-from parts.fake_container import Document
-from parts.fake_engine import FakeEngine
-from parts.mosquitto import Mosquitto
-from parts.viewer import ROOT, Viewer
+from support.assertions.recording_subscriber import ROOT, Viewer
+from support.daemons.agent import RunningAgent
+from support.daemons.mosquitto import Mosquitto
+from support.fakes.container import Document
+from support.fakes.engine import FakeEngine
 
 Watch = Callable[..., RunningAgent]
 Agent = Callable[..., RunningAgent]

@@ -4,13 +4,13 @@ import time
 from collections.abc import Callable
 
 import pytest
-from parts.agent import RunningAgent
-from parts.fake_engine import FakeEngine
-from parts.network import FarBroker, Network
-from parts.subscriber import retained
-from parts.viewer import ROOT, Viewer
+from support.assertions.recording_subscriber import ROOT, Viewer
+from support.daemons.agent import RunningAgent
+from support.daemons.network import FarBroker, Network
+from support.daemons.subscriber import retained
+from support.fakes.engine import FakeEngine
 
-from faults.crowd import Crowd, Footprint
+from faults.load import Crowd, Footprint
 
 Watch = Callable[..., RunningAgent]
 View = Callable[..., Viewer]

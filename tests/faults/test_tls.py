@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from parts.agent import RunningAgent
-from parts.certificates import Certificates
-from parts.fake_engine import FakeEngine
-from parts.mosquitto import Mosquitto, free_port
-from parts.viewer import Viewer
+from support.assertions.recording_subscriber import Viewer
+from support.daemons.agent import RunningAgent
+from support.daemons.certificates import Certificates
+from support.daemons.mosquitto import Mosquitto, free_port
+from support.fakes.engine import FakeEngine
 
 from faults.test_broker_refuses import BACKOFF, MENDED, four_attempts, told_once
 

@@ -8,9 +8,10 @@ from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
 
-from agent.cancel import Cancel, Cancelled
 from agent.config import EngineSettings
-from agent.engine import Engine, EngineError
+from agent.engine.client import Engine
+from agent.engine.errors import EngineError
+from agent.runtime.cancel import Cancel, Cancelled
 
 TIMEOUT = 2.0  # seconds; the server hangs up after what it had to say, so that nobody waits
 LONG = 10_000  # more documents than any answer of ours has

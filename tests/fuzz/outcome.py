@@ -4,17 +4,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import orjson
-from parts.measurements import assert_possible
-from parts.viewer import VALIDATORS
+from support.assertions.measurements import assert_possible
+from support.assertions.recording_subscriber import VALIDATORS
 
-from agent.containers.container import Container, Selection
-from agent.containers.forgetting import Forgetting
-from agent.containers.lives import Lives
-from agent.containers.names import Names
-from agent.documents import NoReading, reading
-from agent.messages import Message, Messages
-from agent.outbox import Outbox
-from agent.usage import Reading, measure
+from agent.containers.container import Container
+from agent.containers.filter import Selection
+from agent.containers.registry import Lives
+from agent.containers.retention import Forgetting
+from agent.containers.topic_names import Names
+from agent.engine.stats import reading
+from agent.messages.outbox import Outbox
+from agent.messages.topics import Message, Messages
+from agent.metrics.rates import measure
+from agent.metrics.reading import NoReading, Reading
 
 MHZ = 2000.0
 MESSAGES = Messages("containers", "h", qos=1)

@@ -10,22 +10,12 @@ from typing import Any
 import msgspec
 
 from agent.containers.container import from_event, from_inspect
-from agent.containers.forgetting import Forgetting
-from agent.containers.ghosts import Ghosts
-from agent.docker_api.answers import (
-    EngineError,
-    EngineRubbish,
-    InfoDocument,
-    VersionDocument,
-    agree,
-    decode,
-    is_id,
-    lines,
-    parse_event,
-    refusal,
-)
-from agent.outbox import Outbox
-from agent.times import format_time
+from agent.containers.reconcile import Ghosts
+from agent.containers.retention import Forgetting
+from agent.engine.errors import EngineError, EngineRubbish
+from agent.engine.protocol import InfoDocument, VersionDocument, agree, decode, is_id, lines, parse_event, refusal
+from agent.messages.outbox import Outbox
+from agent.runtime.timestamps import format_time
 from fuzz.http_answer import ask_everything
 from fuzz.outcome import (
     MESSAGES,

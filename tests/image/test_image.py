@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from parts import debian
-from parts.dockerd import PrivateEngine
-from parts.mosquitto import Mosquitto
-from parts.processes import wait_until
-from parts.subscriber import Subscriber, retained
+from support.daemons import debian
+from support.daemons.dockerd import PrivateEngine
+from support.daemons.mosquitto import Mosquitto
+from support.daemons.processes import wait_until
+from support.daemons.subscriber import Subscriber, retained
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(600)]
 

@@ -12,13 +12,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from parts.both_ways import BothWays, flat
-from parts.docker_cli import DockerCli
-from parts.processes import wait_until
-from parts.workloads import MEASURED, Workloads
+from support.assertions.both_ways import BothWays, flat
+from support.daemons.docker_cli import DockerCli
+from support.daemons.processes import wait_until
+from support.daemons.workloads import MEASURED, Workloads
 
 from agent.config import EngineSettings
-from agent.engine import Engine
+from agent.engine.client import Engine
 
 UNITS = Path("/run/systemd/system")
 OUTPUT = Path("/run/agent-output")

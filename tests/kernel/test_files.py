@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from parts.kernel_tree import HEADER, KernelTree
+from support.fakes.kernel_tree import HEADER, KernelTree
 
-from agent.documents import ContainerNotRunning
-from agent.kernel import KernelUnreadable
+from agent.kernel.files import KernelUnreadable
+from agent.metrics.reading import ContainerNotRunning
 
 ID = "ab" * 32
 PER_CONTROLLER = """\

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parts import debian, qemu
-from parts.workloads import MEASURED, Workloads
+from support.daemons import debian, qemu
+from support.daemons.workloads import MEASURED, Workloads
 
 pytestmark = [pytest.mark.machine, pytest.mark.timeout(2400)]
 
@@ -25,7 +25,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Any:
     wheels = debian.wheelhouse(scratch / "wheels", suite=qemu.SUITE)
     python = ("--only-binary=:all:", f"--python-version={debian.PYTHON[qemu.SUITE]}")
     debian.pip("install", "--no-index", f"--find-links={wheels}", f"--target={disk}/site", *python, "usage-agent")
-    shutil.copytree(Path(debian.__file__).parent, disk / "parts", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(debian.PROJECT / "tests/support", disk / "support", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(Path(__file__).parent / "inside.py", disk)
     shutil.copy(debian.PROJECT / "systemd/usage-agent.service", disk)
     (disk / "run").write_text(RUN)

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from parts.kernel_tree import CASES, RecordedTree
+from support.fakes.kernel_tree import CASES, RecordedTree
 
-from agent.documents import reading
-from agent.proof import disagreements
-from agent.usage import Reading
+from agent.collection.verification import disagreements
+from agent.engine.stats import reading
+from agent.metrics.reading import Reading
 
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 documents = pytest.mark.parametrize("document", ["first", "second"])

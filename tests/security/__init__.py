@@ -1,1 +1,1 @@
-"""What the agent may do to others, and what nobody may learn from it."""
+"""Secrets and rights."""

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from parts.agent import RunningAgent
-from parts.dockerd import PrivateEngine
-from parts.mosquitto import Mosquitto
-from parts.socket_proxy import SocketProxy
-from parts.subscriber import Subscriber
-from parts.viewer import HOST, ROOT, Viewer
+from support.assertions.recording_subscriber import HOST, ROOT, Viewer
+from support.daemons.agent import RunningAgent
+from support.daemons.dockerd import PrivateEngine
+from support.daemons.mosquitto import Mosquitto
+from support.daemons.socket_proxy import SocketProxy
+from support.daemons.subscriber import Subscriber
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 GHOST = json.dumps(

@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from parts.agent import RunningAgent
-from parts.mosquitto import Mosquitto
-from parts.peer import CONNECT, Peer
+from support.daemons.agent import RunningAgent
+from support.daemons.mosquitto import Mosquitto
+from support.fakes.scripted_broker import CONNECT, Peer
 
 from agent.config import BrokerSettings
 from agent.mqtt.tls import context

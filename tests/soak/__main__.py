@@ -11,9 +11,9 @@ from collections import Counter
 from pathlib import Path
 from types import FrameType
 
-from soak import laws
+from soak import invariants
+from soak.environment import House
 from soak.faults import Faults, Step
-from soak.house import House
 
 WARM = 10.0  # seconds after the start, of which nothing is expected
 
@@ -40,7 +40,7 @@ class Soak:
         """Soak; whether every law held."""
         self._house.open(self._go_on)
         self._rest(time.monotonic() + WARM)
-        level = laws.level(self._house.accounts.runs[-1])
+        level = invariants.level(self._house.accounts.runs[-1])
         self._began = time.monotonic()
         end = self._began + 60 * self._options.minutes
         if self._options.faults:
@@ -48,9 +48,9 @@ class Soak:
         while not self._asked_to_end.is_set() and time.monotonic() < end:
             self._rest(min(end, time.monotonic() + 60))
             self._say("calm")
-        self._broken += laws.settle(self._house, level)
+        self._broken += invariants.settle(self._house, level)
         if not self._options.faults:
-            self._broken += laws.flat(self._house.accounts.runs[-1])
+            self._broken += invariants.flat(self._house.accounts.runs[-1])
         self._say("settled")
         self._house.say_goodbye()
         return self._verdict()
@@ -103,7 +103,7 @@ class Soak:
 
     def _verdict(self) -> bool:
         accounts = self._house.accounts
-        broken = [*accounts.broken, *self._broken, *laws.defects(self._house)]
+        broken = [*accounts.broken, *self._broken, *invariants.defects(self._house)]
         broken += accounts.audit(self._options.containers, self._options.interval)
         print(f"\nseed {self._options.seed}: {self._kinds.total()} faults, {len(accounts.runs)} runs of the agent")
         for kind, count in sorted(self._kinds.items()):

@@ -20,10 +20,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from parts.subscriber import Received, Subscriber
-from parts.viewer import ROOT, Law, kind_of
+from support.assertions.recording_subscriber import ROOT, Law, kind_of
+from support.daemons.subscriber import Received, Subscriber
 
-from agent.times import parse_time
+from agent.runtime.timestamps import parse_time
 
 SETTLED = 300.0  # seconds until an agent has all the memory it needs
 GROWTH = 1 << 20  # bytes that it may need more afterwards, however long it runs

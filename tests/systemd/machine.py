@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from parts import debian
-from parts.dockerd import PrivateEngine
-from parts.processes import wait_until
+from support.daemons import debian
+from support.daemons.dockerd import PrivateEngine
+from support.daemons.processes import wait_until
 
 UNIT = "usage-agent.service"
 IMAGE = "machine"

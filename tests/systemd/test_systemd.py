@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from machine import UNIT, Machine, install
-from parts.dockerd import PrivateEngine
-from parts.mosquitto import Mosquitto, free_port
-from parts.subscriber import Subscriber, retained
+from support.daemons.dockerd import PrivateEngine
+from support.daemons.mosquitto import Mosquitto, free_port
+from support.daemons.subscriber import Subscriber, retained
+
+from systemd.machine import UNIT, Machine, install
 
 pytestmark = [pytest.mark.systemd, pytest.mark.timeout(600)]
 

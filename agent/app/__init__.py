@@ -1,0 +1,1 @@
+"""What the commands run: the service, its status and monitor, the preflight check."""

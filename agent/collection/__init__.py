@@ -1,0 +1,1 @@
+"""One container: readings from a source become usages."""

@@ -1,0 +1,89 @@
+"""Settings that are fine one by one and wrong together, or that name files nobody can read."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.config.secret import read_secret
+from agent.config.urls import parse_broker
+from agent.runtime.text import quote
+
+Contradiction = tuple[tuple[str, ...], str]
+
+
+def contradictions(values: Mapping[str, Any], wrong: set[str]) -> Iterator[Contradiction]:
+    """Yield the key paths of each contradiction and what to say of it.
+
+    `values` are all values by key path; nothing is said of keys that are `wrong` already.
+    """
+    for paths, text in _all(values, wrong):
+        if wrong.isdisjoint(paths):
+            yield paths, text
+
+
+def _all(values: Mapping[str, Any], wrong: set[str]) -> Iterator[Contradiction]:
+    base, cap = values["backoff.base"], values["backoff.cap"]
+    if cap < base:
+        yield ("backoff.cap", "backoff.base"), f"backoff.cap is {cap}, allowed is backoff.base ({base}) or more"
+    for table in ("engine", "broker"):
+        yield from _certificates(table, values)
+        if f"{table}.url" not in wrong:
+            yield from _tls_without_tls(table, values)
+    yield from _credentials(values)
+
+
+def _certificates(table: str, values: Mapping[str, Any]) -> Iterator[Contradiction]:
+    cert, key = f"{table}.tls_cert", f"{table}.tls_key"
+    for one, other in ((cert, key), (key, cert)):
+        if values[one] is not None and values[other] is None:
+            yield (one, other), f"{one} is set without {other}, allowed are both or neither"
+    for path in (f"{table}.tls_ca", cert, key):
+        if values[path] is not None and (reason := _unreadable(values[path])):
+            yield (path,), f"{path} is {quote(values[path])}, which {reason}, allowed is a file that the agent can read"
+
+
+def _tls_without_tls(table: str, values: Mapping[str, Any]) -> Iterator[Contradiction]:
+    if table == "engine":
+        encrypted, remedy = values["engine.url"].startswith("tcp://"), "a tcp:// address"
+    else:
+        encrypted = any(parse_broker(url).tls for url in values["broker.url"])
+        remedy = "an mqtts:// or wss:// address"
+    for name in ("tls_ca", "tls_cert", "tls_key", "tls_insecure"):
+        if not encrypted and values.get(f"{table}.{name}"):
+            text = f"{table}.{name} is set, but {table}.url uses no TLS: use {remedy}, or remove {table}.{name}"
+            yield (f"{table}.{name}", f"{table}.url"), text
+
+
+def _credentials(values: Mapping[str, Any]) -> Iterator[Contradiction]:
+    username, password, file = "broker.username", "broker.password", "broker.password_file"
+    if values[password] is not None and values[file] is not None:
+        yield (password, file), f"{password} and {file} are both set, allowed is one of them"
+    if values[file] is not None and (reason := _no_password(values[file])):
+        yield (file,), f"{file} is {quote(values[file])}, which {reason}, allowed is a file with the password alone"
+    addresses = [parse_broker(url) for url in values["broker.url"]]
+    in_url = {
+        username: any(address.username is not None for address in addresses),
+        password: any(address.password is not None for address in addresses),
+    }
+    for path, same in ((username, username), (password, password), (file, password)):
+        if in_url[same] and values[path] is not None:
+            yield (path, "broker.url"), f"{path} is set and so is the {same[7:]} in broker.url, allowed is one of them"
+
+
+def _unreadable(path: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return ""
+
+
+def _no_password(path: str) -> str:
+    try:
+        read_secret(path)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    except ValueError as error:
+        return str(error)
+    return ""

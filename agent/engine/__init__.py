@@ -1,0 +1,1 @@
+"""The Docker Engine: its API, its documents, its errors."""

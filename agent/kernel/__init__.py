@@ -1,0 +1,1 @@
+"""This machine's cgroup and /proc files, read as the engine reads them."""

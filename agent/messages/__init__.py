@@ -1,0 +1,1 @@
+"""What is published: payloads, topics, and the outbox where messages wait."""

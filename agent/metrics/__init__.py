@@ -1,0 +1,1 @@
+"""Pure arithmetic: readings, and the usage between two of them."""

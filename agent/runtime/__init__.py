@@ -1,0 +1,1 @@
+"""Building blocks without domain knowledge: cancellation, retry, scheduling, logs. Imports nothing of the agent."""

@@ -1,0 +1,35 @@
+"""SIGTERM and SIGINT end the agent, the second one at once."""
+
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from agent.runtime.cancel import Cancel
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def ending_signals(ending: Cancel) -> Iterator[None]:
+    """Set `ending` at the first SIGTERM or SIGINT, and let the next one kill; the earlier handlers come back later.
+
+    The configuration is read at the start only: a SIGHUP is answered with a line that says so, and harms nobody.
+    """
+
+    def end(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        ending.set()
+
+    def explain(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        log.warning("SIGHUP: the configuration is read at the start only; restart the agent to apply changes")
+
+    handlers = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: explain}
+    earlier = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)

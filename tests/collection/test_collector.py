@@ -1,0 +1,149 @@
+"""A collector by itself: where its readings are waited for, where they are not, and what it leaves behind."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+from support.asking import PATIENT
+from support.daemons.no_threads import no_threads
+from support.daemons.processes import wait_until
+from support.fakes.engine import FakeEngine
+from support.fakes.local_machine import Machine
+
+from agent.collection.collector import Collecting, Collector
+from agent.config import BackoffSettings
+from agent.messages.payloads import Measurements
+from agent.runtime.logs import Once
+from agent.runtime.rounds import Rounds
+from agent.runtime.watchdog import Pulse
+
+ExpectWarnings = Callable[..., None]
+
+
+@pytest.fixture
+def machine(fake_engine: FakeEngine, tmp_path: Path) -> Machine:
+    """Give the fake engine and a kernel that agree."""
+    return Machine(fake_engine, tmp_path)
+
+
+class Collected:
+    """A collector, and what it has published."""
+
+    def __init__(self, machine: Machine, interval: float, limit: int | None = None) -> None:
+        self.usages: SimpleQueue[Measurements] = SimpleQueue()
+        self.looks: SimpleQueue[None] = SimpleQueue()
+        pulse, backoff = Pulse(), BackoffSettings(base=0.1, factor=1, cap=0.1)
+        common = Collecting(
+            machine.client, machine.auto(), interval, 5, backoff, None, pulse, Rounds(pulse), limit, Once()
+        )
+        name, key = machine.container.name, machine.container.id
+        self.collector = Collector(name, key, common, self.usages.put, lambda: self.looks.put(None))
+        self.collector.start()
+
+    def next(self) -> Measurements:
+        """Return the next usage."""
+        return self.usages.get(timeout=PATIENT)
+
+    def until(self, kernel: bool) -> None:
+        """Wait for a usage by the kernel, which tells of swap, or by the engine."""
+        while ("swap" in self.next()["memory"]) is not kernel:
+            pass
+
+
+@contextmanager
+def collected(machine: Machine, interval: float, limit: int | None = None) -> Iterator[Collected]:
+    """Collect from the machine's container, and end it."""
+    one = Collected(machine, interval, limit)
+    try:
+        yield one
+    finally:
+        one.collector.stop()
+    wait_until(lambda: one.collector.finished, PATIENT, "the collector does not end")
+
+
+def own_threads() -> list[str]:
+    """Return the collectors' own threads."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("collector-")]
+
+
+def test_no_thread_where_nothing_is_waited_for(machine: Machine) -> None:
+    """Readings of the kernel's files are taken in the rounds, on their grid, and the first usage comes soon."""
+    begun = time.monotonic()
+    with collected(machine, 2) as one:
+        one.next()
+        assert time.monotonic() - begun < PATIENT / 2
+        assert own_threads() == []
+        assert one.next()["interval"] == pytest.approx(2, abs=1)
+        assert not one.collector.finished
+
+
+def cgroup_files(machine: Machine) -> list[str]:
+    """Return the files of cgroups that are open."""
+    opened = [os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir()]
+    return [path for path in opened if path.startswith(str(machine.tree.cgroups))]
+
+
+def test_stopped_in_the_rounds(machine: Machine) -> None:
+    """However long the interval: after stop() no file is open, no thread left, and nothing is published."""
+    with collected(machine, 3600) as one:
+        one.next()
+        assert cgroup_files(machine) != []
+    assert cgroup_files(machine) == []
+    wait_until(lambda: "rounds" not in [thread.name for thread in threading.enumerate()], PATIENT, "rounds go on")
+    assert one.usages.empty()
+
+
+def test_files_that_fail(machine: Machine, expected_warnings: ExpectWarnings) -> None:
+    """A thread of its own goes on with the engine's readings, and no usage is lost on the way there and back."""
+    expected_warnings("the kernel's files of .* are not used, but source stream: .*many")
+    with collected(machine, 0.5) as one:
+        one.until(kernel=True)
+        machine.tree.change({"memory.current": "many\n"})
+        one.until(kernel=False)
+        assert len(own_threads()) == 1
+        machine.agree()
+        one.until(kernel=True)
+        wait_until(lambda: own_threads() == [], PATIENT, "the thread goes on")
+    assert one.looks.empty()
+
+
+def test_no_thread_to_go_on_in(
+    machine: Machine, expected_warnings: ExpectWarnings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where files fail and there can be no thread, that is said once, and the rounds go on to try."""
+    expected_warnings("the kernel's files of .* are not used", "the system allows no more threads")
+    with collected(machine, 0.5) as one:
+        one.until(kernel=True)
+        with no_threads():
+            machine.tree.change({"memory.current": "many\n"})
+            wait_until(lambda: "no more threads" in caplog.text, PATIENT, "the want of a thread is not told")
+            machine.agree()
+            one.until(kernel=True)
+            one.next()
+            assert own_threads() == []
+            machine.tree.change({"memory.current": "many\n"})
+        one.until(kernel=False)
+
+
+def test_a_container_that_ends_in_the_rounds(machine: Machine) -> None:
+    """No process is left in its cgroup: it is to be looked at, and the attempts go on."""
+    with collected(machine, 0.5) as one:
+        one.until(kernel=True)
+        machine.tree.change({"pids.current": "0\n"})
+        one.looks.get(timeout=PATIENT)
+        machine.tree.change({"pids.current": "2\n"})
+        one.until(kernel=True)
+
+
+@pytest.mark.parametrize("interval", [0.5, 3600])
+def test_its_limit(machine: Machine, interval: float) -> None:
+    """A collector with a limit ends by itself after so many usages, also in the rounds."""
+    with collected(machine, interval, limit=1) as one:
+        one.next()
+        wait_until(lambda: one.collector.finished, PATIENT, "it does not end")
+    assert one.usages.empty()

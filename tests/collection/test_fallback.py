@@ -1,0 +1,155 @@
+"""Which source is taken by itself: the kernel's files once they are proved, the engine for all that they fail for."""
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.asking import Reader, connected, readings
+from support.daemons.dockerd import PrivateEngine
+from support.fakes.container import Document, FakeContainer
+from support.fakes.engine import FakeEngine
+from support.fakes.local_machine import Machine, stand_still
+
+from agent.collection.fallback import Auto, choose
+from agent.collection.kernel_source import KernelSource
+from agent.kernel.reader import Kernel
+from agent.metrics.reading import Reading
+from agent.runtime.cancel import Cancel
+
+ExpectWarnings = Callable[..., None]
+
+
+@pytest.fixture
+def cancel() -> Iterator[Cancel]:
+    """Give what ends all reading when the test does."""
+    cancel = Cancel()
+    yield cancel
+    cancel.set()
+
+
+@pytest.fixture
+def machine(fake_engine: FakeEngine, tmp_path: Path) -> Machine:
+    """Give the fake engine and a kernel that agree."""
+    return Machine(fake_engine, tmp_path)
+
+
+def read(auto: Auto, container: FakeContainer, cancel: Cancel) -> Reader[Reading]:
+    return Reader(readings(auto, container.id, 0.5, cancel))
+
+
+def by_kernel(reading: Reading) -> bool:
+    """Say whether a reading is the kernel's, which tells of swap, and not the engine's."""
+    return reading.memory is not None and "swap" in reading.memory
+
+
+def until(reader: Reader[Reading], kernel: bool) -> None:
+    while by_kernel(reader.next()) is not kernel:
+        pass
+
+
+def test_proved(machine: Machine, cancel: Cancel) -> None:
+    """A container that both say the same of is read from the kernel's files, and the engine is left alone."""
+    auto = machine.auto()
+    assert auto.name == "stream"
+    reader = read(auto, machine.container, cancel)
+    assert by_kernel(reader.next())
+    assert auto.name == "kernel"
+    assert machine.said == ["kernel"]
+    asked = machine.asked()
+    assert all(by_kernel(reader.next()) for _ in range(4))
+    assert machine.asked() == asked
+    assert auto.trouble is None
+
+
+SPOILERS: dict[str, Callable[[Document], Any]] = {
+    "cpu.total": lambda document: document["cpu_stats"]["cpu_usage"].update(total_usage=10**9),
+    "cpu.online": lambda document: document["cpu_stats"].update(online_cpus=3),
+    "cpu.throttled_time": lambda document: document["cpu_stats"]["throttling_data"].update(throttled_time=5),
+    "memory.usage": lambda document: document["memory_stats"].update(usage=3 << 20),
+    "memory.rss": lambda document: document["memory_stats"]["stats"].update(anon=3 << 20),
+    "memory.limit": lambda document: document["memory_stats"].update(limit=1 << 30),
+    "network.rx_bytes": lambda document: document["networks"]["eth0"].update(rx_bytes=1183),
+    "network": lambda document: document.pop("networks"),
+    "block_io.read_bytes": lambda document: document["blkio_stats"]["io_service_bytes_recursive"][0].update(value=1),
+    "block_io": lambda document: document.pop("blkio_stats"),
+    "pids.limit": lambda document: document["pids_stats"].update(limit=100),
+}
+
+
+@pytest.mark.parametrize(("field", "spoil"), SPOILERS.items(), ids=SPOILERS)
+def test_disagreement(
+    machine: Machine, cancel: Cancel, field: str, spoil: Callable[[Document], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where they disagree in any field nothing is taken from the kernel, and that is told once."""
+    caplog.set_level(logging.INFO)
+
+    def change(document: Document) -> None:
+        stand_still(document)
+        spoil(document)
+
+    machine.container.change = change
+    auto = machine.auto()
+    reader = read(auto, machine.container, cancel)
+    assert not any(by_kernel(reader.next()) for _ in range(4))
+    assert auto.name == "stream"
+    assert machine.said == []
+    assert auto.trouble is not None
+    assert re.search(rf"disagree about the container: {field}\b", auto.trouble), auto.trouble
+    assert len([line for line in caplog.messages if "disagree" in line]) == 1
+
+
+def test_failure_and_return(machine: Machine, cancel: Cancel, expected_warnings: ExpectWarnings) -> None:
+    """Files that fail while they are read hand over to the engine, with a word, and take over again when they can."""
+    expected_warnings("the kernel's files of .* are not used, but source stream: .*many")
+    auto = machine.auto()
+    reader = read(auto, machine.container, cancel)
+    until(reader, kernel=True)
+    machine.tree.change({"memory.current": "many\n"})
+    until(reader, kernel=False)
+    machine.agree()
+    until(reader, kernel=True)
+    assert machine.said == ["kernel", "stream", "kernel"]
+
+
+def test_one_of_two_fails(machine: Machine, tmp_path: Path, cancel: Cancel, expected_warnings: ExpectWarnings) -> None:
+    """The source is still the kernel while any container is read from its files."""
+    expected_warnings("the kernel's files of .* are not used")
+    auto = machine.auto()
+    well = read(auto, machine.container, cancel)
+    until(well, kernel=True)
+    (tmp_path / "other").mkdir()
+    stranger = machine.fake.run("stranger")
+    assert not by_kernel(read(auto, stranger, cancel).next())
+    assert auto.name == "kernel"
+    assert machine.said == ["kernel"]
+    assert "does not name the container" in str(auto.trouble)
+
+
+def test_no_such_machine(fake_engine: FakeEngine, tmp_path: Path, cancel: Cancel) -> None:
+    """Without the kernel's files it is the engine, as if nobody had thought of them."""
+    container = fake_engine.run("web")
+    client = connected(fake_engine.url)
+    auto = Auto(client, 0.5, KernelSource(client, Kernel(str(tmp_path), str(tmp_path))))
+    assert not by_kernel(read(auto, container, cancel).next())
+    assert f"{tmp_path}/meminfo is not there" in str(auto.trouble)
+
+
+def test_a_remote_engine(machine: Machine, cancel: Cancel) -> None:
+    """An engine that may be elsewhere is not looked for in this machine's files, and not asked for a process."""
+    machine.client.local = False
+    source = choose("auto", 0.5, machine.client)
+    assert next(readings(source, machine.container.id, 0.5, cancel)).cpu.online == 2
+    assert source.name == "stream"
+    assert machine.fake.requests["/containers/{id}/json"] == 0
+
+
+def test_a_real_engine(engine: PrivateEngine, cancel: Cancel) -> None:
+    """By itself a local engine's containers are read from the kernel's files."""
+    source = choose("auto", 10, connected(engine.url))
+    assert source.name == "poll"
+    reader = Reader(readings(source, engine.run(), 0.5, cancel))
+    reader.next()
+    assert source.name == "kernel"

@@ -1,0 +1,200 @@
+"""Readings of a real engine's containers from the kernel's files, through all that can happen to them."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.asking import PATIENT, Reader, connected, descriptors, readings
+from support.daemons.dockerd import PrivateEngine
+
+from agent.collection.kernel_source import KernelSource
+from agent.engine.client import Engine
+from agent.engine.errors import NoSuchContainer
+from agent.kernel.files import KernelUnreadable
+from agent.kernel.reader import Kernel
+from agent.metrics.reading import ContainerNotRunning, Reading
+from agent.runtime.cancel import Cancel
+
+BUSY = ("sh", "-c", "while :; do :; done")
+OwnEngine = Callable[..., PrivateEngine]
+
+
+@pytest.fixture
+def cancel() -> Iterator[Cancel]:
+    """Give what ends all reading when the test does."""
+    cancel = Cancel()
+    yield cancel
+    cancel.set()
+
+
+def source(engine: Engine) -> KernelSource:
+    return KernelSource(engine, Kernel())
+
+
+def read(engine: PrivateEngine, container: str, cancel: Cancel, interval: float = 0.5) -> Reader[Reading]:
+    return Reader(readings(source(connected(engine.url)), container, interval, cancel))
+
+
+def test_steady_grid(engine: PrivateEngine, cancel: Cancel) -> None:
+    """Half a second is as good an interval as any: readings come on a steady grid, and grow."""
+    reader = read(engine, engine.run(*BUSY, cpus=0.2), cancel)
+    found = [reader.next() for _ in range(10)]
+    assert all(earlier.cpu.total < later.cpu.total for earlier, later in pairwise(found))
+    span = found[9].arrived - found[1].arrived
+    assert span == pytest.approx(4, abs=0.5), "eight intervals"
+    assert (found[9].time - found[1].time) / 1e9 == pytest.approx(span, abs=0.1)
+
+
+def test_first_two_at_once(engine: PrivateEngine, cancel: Cancel) -> None:
+    """However long the interval, the first usage does not wait for it."""
+    reader = read(engine, engine.run(), cancel, interval=3600)
+    begun = time.monotonic()
+    assert reader.next().arrived < reader.next().arrived
+    assert time.monotonic() - begun < PATIENT
+
+
+def test_the_engine_is_not_needed_any_more(own_engine: OwnEngine, cancel: Cancel) -> None:
+    """Once a container is known readings go on while the engine is frozen, and ask it nothing."""
+    own = own_engine()
+    client = connected(own.url)
+    reader = Reader(readings(source(client), own.run(*BUSY, cpus=0.2), 0.5, cancel))
+    reader.next()
+    asked = client.counters()["requests"]
+    own.freeze()
+    last = [reader.next() for _ in range(6)][-1]
+    own.thaw()
+    assert last.cpu.total > 0
+    assert client.counters()["requests"] == asked
+
+
+@pytest.mark.parametrize("command", [["kill"], ["rm", "--force"], ["restart"]], ids=" ".join)
+def test_the_containers_end(engine: PrivateEngine, cancel: Cancel, command: list[str]) -> None:
+    """Its files say so, and the next run is another process and another cgroup, whose counters begin anew."""
+    container = engine.run(*BUSY, cpus=0.5)
+    reader = read(engine, container, cancel)
+    before = [reader.next() for _ in range(4)][-1]
+    engine.docker(*command, container)
+    assert isinstance(reader.end(), ContainerNotRunning)
+    if command == ["restart"]:
+        assert read(engine, container, cancel).next().cpu.total < before.cpu.total
+    else:
+        with pytest.raises(NoSuchContainer if command[0] == "rm" else ContainerNotRunning):
+            next(source(connected(engine.url)).readings(container, 0.5, cancel))
+
+
+def test_pause_and_update(engine: PrivateEngine, cancel: Cancel) -> None:
+    """A paused container is read on; a limit that is changed is the one that is told."""
+    container = engine.run(*BUSY, cpus=0.2, memory="64m")
+    reader = read(engine, container, cancel)
+    assert memory(reader.next())["limit"] == 64 << 20
+    engine.docker("pause", container)
+    engine.docker("update", "--memory=80m", "--memory-swap=160m", container)
+    wait_for(reader, lambda reading: memory(reading)["limit"] == 80 << 20)
+    engine.docker("unpause", container)
+
+
+def test_networks(engine: PrivateEngine, cancel: Cancel) -> None:
+    """A network that is connected later is counted as the engine counts it, and the loopback never is."""
+    client = connected(engine.url)
+    for name in ("one", "two"):
+        engine.docker("network", "create", name)
+    talk = "while :; do wget -q -O /dev/null http://127.0.0.1/; done & exec httpd -f"
+    container = engine.run("sh", "-c", talk, network="one", cpus=0.2)
+    # An engine may take a second to answer: readings must not come faster, or each would be older than the one before.
+    reader = Reader(readings(source(client), container, 2, cancel))
+    reader.next()
+    engine.docker("network", "connect", "two", container)
+    reader.next()
+    counted = wait_for(reader, lambda reading: same_network(client, container, reading))
+    assert counted.network
+    engine.remove(container)
+    engine.docker("network", "rm", "one", "two")
+
+
+def test_nothing_stays_open(engine: PrivateEngine) -> None:
+    """Whoever closes the readings closes the files, also before the second one."""
+    one = source(connected(engine.url))
+    container = engine.run()
+
+    def begin() -> None:
+        with closing(one.readings(container, 3600, Cancel())) as found:
+            next(found)
+
+    begin()
+    before = descriptors()
+    for _ in range(5):
+        begin()
+    assert descriptors() <= before
+
+
+def test_cancelled_before_it_began(engine: PrivateEngine) -> None:
+    """What is called off while the engine is asked ends without an error."""
+    cancel = Cancel()
+    cancel.set()
+    assert list(source(connected(engine.url)).readings(engine.run(), 0.5, cancel)) == []
+
+
+def test_unreadable(engine: PrivateEngine, tmp_path: Path) -> None:
+    """Asked for by name, it says which file is missing and what would help, and asks nothing of the engine in vain."""
+    hidden = KernelSource(connected(engine.url), Kernel(proc=str(tmp_path)))
+    with pytest.raises(KernelUnreadable, match=rf"{tmp_path}/meminfo is not there"):
+        next(hidden.readings(engine.run(), 0.5, Cancel()))
+
+
+def test_another_containers_files(engine: PrivateEngine, tmp_path: Path) -> None:
+    """Files that are not what the engine speaks of are found out by their numbers, and nothing is read from them."""
+    used = engine.run(*BUSY, cpus=0.5)
+    other = engine.run()
+    documents = json.loads(engine.docker("inspect", used, other))
+    (tmp_path / "meminfo").symlink_to("/proc/meminfo")
+    (tmp_path / "stat").symlink_to("/proc/stat")
+    process = tmp_path / str(documents[1]["State"]["Pid"])
+    process.symlink_to(f"/proc/{documents[0]['State']['Pid']}")
+    cgroups = tmp_path / "cgroup"
+    swapped(cgroups, used, other)
+    mistaken = KernelSource(connected(engine.url), Kernel(str(renamed(tmp_path, process, used, other)), str(cgroups)))
+    with pytest.raises(KernelUnreadable, match=r"disagree about the container: (cpu|block_io)"):
+        list(islice(mistaken.readings(other, 0.5, Cancel()), 1))
+
+
+def swapped(cgroups: Path, used: str, other: str) -> None:
+    """Make directories in which one container's cgroups go by the other's name."""
+    for controller in ("cpuacct", "cpu", "memory", "blkio", "pids"):
+        place = cgroups / controller / "docker"
+        place.mkdir(parents=True)
+        (place / other).symlink_to(f"/sys/fs/cgroup/{controller}/docker/{used}")
+
+
+def renamed(proc: Path, process: Path, used: str, other: str) -> Path:
+    """Make one container's process belong to the other's cgroup, and return where."""
+    said = (process / "cgroup").read_text().replace(used, other)
+    real = process.readlink()
+    process.unlink()
+    (process / "net").mkdir(parents=True)
+    (process / "cgroup").write_text(said)
+    (process / "net/dev").symlink_to(real / "net/dev")
+    return proc
+
+
+def memory(reading: Reading) -> dict[str, Any]:
+    assert reading.memory is not None
+    return dict(reading.memory)
+
+
+def wait_for(reader: Reader[Reading], condition: Callable[[Reading], bool]) -> Reading:
+    deadline = time.monotonic() + PATIENT
+    while not condition(reading := reader.next()):
+        assert time.monotonic() < deadline, reading
+    return reading
+
+
+def same_network(client: Engine, container: str, reading: Reading) -> bool:
+    """Say whether the engine, which counts two interfaces, counts as many packets as the reading does."""
+    interfaces = json.loads(client.stats_once(container, Cancel()))["networks"]
+    total = sum(interface["rx_packets"] for interface in interfaces.values())
+    return len(interfaces) == 2 and reading.network is not None and reading.network["rx_packets"] == total

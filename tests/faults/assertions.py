@@ -1,0 +1,49 @@
+"""How the agent bears what is broken around it: what must hold after every fault."""
+
+from dataclasses import dataclass
+
+import pytest
+from support.assertions.recording_subscriber import Viewer
+from support.daemons.agent import RunningAgent
+
+HASTY = {"base": 0.5, "factor": 2, "cap": 1}
+"""A backoff for tests of which the waits are not the subject."""
+
+SOON = 1 + 2 + 7.0
+"""Seconds for usages to flow again: interval + 2 s by the contract, and a busy machine."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a process has at one moment; memory in MB."""
+
+    rss: float
+    threads: int
+    fds: int
+
+    @classmethod
+    def of(cls, running: RunningAgent) -> "Figures":
+        """Look at an agent now."""
+        return cls(running.rss() / 1e6, running.threads(), running.fds())
+
+    def assert_not_grown(self, running: RunningAgent, rss: float = 15, threads: int = 2, fds: int = 8) -> None:
+        """Fail where an agent has more than then, by more than that."""
+        now = Figures.of(running)
+        assert now.rss <= self.rss + rss, (self, now)
+        assert now.threads <= self.threads + threads, (self, now)
+        assert now.fds <= self.fds + fds, (self, now)
+
+
+def assert_sound(running: RunningAgent, viewer: Viewer) -> None:
+    """Fail where the agent has ended or found a defect in itself, or where a usage says what no container did.
+
+    The fake engine's containers use half a core and are sent 1000 bytes a second.
+    """
+    assert running.running, running.log
+    assert "defect" not in running.log, running.log
+    assert "Traceback" not in running.log, running.log
+    usages = [message.json for message in list(viewer.messages) if message.topic.endswith("/usage")]
+    assert usages
+    for usage in usages:
+        assert usage["cpu"]["percent"] == pytest.approx(50, rel=0.02), usage
+        assert usage["network"]["rx_rate"] == pytest.approx(1000, rel=0.02), usage

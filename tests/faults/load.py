@@ -1,0 +1,78 @@
+"""Many containers of the fake engine: minutes' worth of messages in seconds, and an agent that must stay as it is."""
+
+import itertools
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from support.assertions.recording_subscriber import ROOT, Viewer
+from support.daemons.agent import RunningAgent
+from support.daemons.processes import wait_until
+from support.daemons.subscriber import Received
+from support.fakes.container import Document
+from support.fakes.engine import FakeEngine
+
+GROWTH = 3_000_000  # bytes; a thousand messages kept by mistake are half of that, and these tests make thousands
+SOCKETS = 10  # to the engine and the broker, that come and go
+
+
+class Crowd:
+    """Containers on the fake engine that tell their figures every half second, and count how often they did."""
+
+    def __init__(self, engine: FakeEngine, size: int) -> None:
+        engine.tick = 0.5
+        self.names = [f"c{number:03}" for number in range(size)]
+        self._count = itertools.count(1)
+        self._told = 0
+        for name in self.names:
+            engine.run(name, change=self._tell)
+
+    def wait_for(self, documents: int, timeout: float = 90) -> None:
+        """Wait until so many more documents are told."""
+        goal = self._told + documents
+        wait_until(lambda: self._told >= goal, timeout, f"{goal - self._told} documents of {documents} are missing")
+
+    def settled(self, viewer: Viewer, after: float, timeout: float = 60) -> Any:
+        """Wait until nothing is held up any more and every container was heard again; return the counters then."""
+        viewer.wait_for(self._drained, timeout, after=after)
+        drained = time.monotonic()
+        for name in self.names:
+            viewer.usages(name, after=drained, timeout=timeout)
+        return viewer.counters(after=time.monotonic())
+
+    def missing(self, viewer: Viewer) -> int:
+        """How many usages never came."""
+        return sum(viewer.missing(name) for name in self.names)
+
+    def _drained(self, message: Received) -> bool:
+        return message.topic == f"{ROOT}/agent" and bool(message.json["outbox"]["waiting"] <= len(self.names))
+
+    def _tell(self, _: Document) -> None:
+        self._told = next(self._count)
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What an agent occupies, seen from outside."""
+
+    rss: int
+    threads: int
+    fds: int
+
+    @classmethod
+    def of(cls, running: RunningAgent) -> "Footprint":
+        """Look at an agent."""
+        return cls(running.rss(), running.threads(), running.fds())
+
+    def assert_kept(self, running: RunningAgent) -> None:
+        """Fail where an agent has grown."""
+        now = Footprint.of(running)
+        assert now.rss - self.rss < GROWTH, f"{self} has become {now}"
+        assert now.threads <= self.threads, f"{self} has become {now}"
+        assert now.fds <= self.fds + SOCKETS, f"{self} has become {now}"
+
+
+def came(viewer: Viewer, name: str) -> list[int]:
+    """Return the numbers of a container's usages that a viewer has got, in the order in which they came."""
+    topic = f"{ROOT}/{name}/usage"
+    return [message.json["seq"] for message in list(viewer.messages) if message.topic == topic]

@@ -1,0 +1,1 @@
+"""The kernel's files, recorded and real."""

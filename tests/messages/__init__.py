@@ -1,0 +1,1 @@
+"""Payloads, topics and the outbox."""

@@ -1,0 +1,54 @@
+"""Where a message goes, and how it is kept."""
+
+import orjson
+import pytest
+
+from agent.messages.payloads import ContainerStatus, Usage
+from agent.messages.topics import Message, Messages
+
+MESSAGES = Messages("home/containers", "pi/4+", qos=0)
+USAGE: Usage = {
+    "time": "2026-11-24T20:40:00.000000000Z",
+    "timestamp": 1,
+    "interval": 1.0,
+    "seq": 1,
+    "container": {"id": "a" * 64, "name": "web", "image": "nginx"},
+    "cpu": {"percent": 1.5},
+}
+STATUS: ContainerStatus = {"status": "running", "time": USAGE["time"], "container": USAGE["container"]}
+
+
+def test_a_usage_has_the_configured_qos_and_is_not_retained() -> None:
+    """What was true for an interval is not kept for those who come later."""
+    message = MESSAGES.usage("web", USAGE)
+    assert message == Message("home/containers/pi_4_/web/usage", message.payload, retain=False, qos=0)
+    assert orjson.loads(message.payload) == USAGE
+
+
+def test_a_status_is_retained_and_acknowledged() -> None:
+    """Statuses go with QoS 1 whatever usages have, and are kept."""
+    message = MESSAGES.container_status("shop/web", STATUS)
+    assert message == Message("home/containers/pi_4_/shop/web/status", message.payload, retain=True, qos=1)
+    assert orjson.loads(message.payload) == STATUS
+
+
+def test_clearing_is_an_empty_retained_message() -> None:
+    """MQTT forgets a retained message when an empty one takes its place."""
+    assert MESSAGES.container_cleared("web") == Message("home/containers/pi_4_/web/status", b"", retain=True, qos=1)
+
+
+@pytest.mark.parametrize(
+    ("topic", "level"),
+    [
+        ("home/containers/pi_4_/web/status", "web"),
+        ("home/containers/pi_4_/shop/web/status", "shop/web"),
+        ("home/containers/pi_4_/status/status", "status"),
+        ("home/containers/pi_4_/status", None),
+        ("home/containers/pi_4_/web/usage", None),
+        ("home/containers/pi_4_//status", None),
+        ("home/containers/other/web/status", None),
+    ],
+)
+def test_level_of_a_topic(topic: str, level: str | None) -> None:
+    """Only a container's status below the agent's own host has a level."""
+    assert MESSAGES.level(topic) == level

@@ -1,0 +1,1 @@
+"""Two readings make a usage."""

@@ -1,0 +1,1 @@
+"""The publisher and its connection, on real brokers and on a scripted one."""

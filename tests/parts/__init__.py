@@ -1,1 +1,0 @@
-"""The real parts that tests run on: engines, brokers, subscribers, agents. Each ends what it started."""

@@ -1,0 +1,154 @@
+"""Cancel: whatever blocks can be ended from another thread, at once and only once."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from agent.runtime.cancel import Cancel
+
+LONG = 60.0  # seconds that no test waits, unless what it tests is broken
+
+
+@pytest.fixture
+def cancel() -> Cancel:
+    return Cancel()
+
+
+@pytest.fixture
+def soon() -> Iterator[list[threading.Timer]]:
+    """Timers that are waited for when the test ends."""
+    timers: list[threading.Timer] = []
+    yield timers
+    for timer in timers:
+        timer.join()
+
+
+def after(timers: list[threading.Timer], call: object) -> None:
+    assert callable(call)
+    timers.append(threading.Timer(0.05, call))
+    timers[-1].start()
+
+
+def test_wait_for_its_time(cancel: Cancel) -> None:
+    """Nothing happened: the wait ends after its time and says so."""
+    assert cancel.wait(0.01) is False
+    assert cancel.is_set() is False
+
+
+def test_set_ends_a_wait(cancel: Cancel, soon: list[threading.Timer]) -> None:
+    """A wait that is going on ends when the flag is set, and so do all later ones."""
+    after(soon, cancel.set)
+    assert cancel.wait(LONG) is True
+    assert cancel.wait(LONG) is True
+    assert cancel.is_set() is True
+
+
+def test_nudge_ends_a_wait(cancel: Cancel, soon: list[threading.Timer]) -> None:
+    """A nudge cuts a wait short and cancels nothing."""
+    after(soon, cancel.nudge)
+    assert cancel.wait(LONG) is False
+    assert cancel.is_set() is False
+
+
+def test_nudge_sticks_until_a_wait_takes_it(cancel: Cancel, soon: list[threading.Timer]) -> None:
+    """A nudge that comes before the wait cuts that one short, and no other."""
+    cancel.nudge()
+    assert cancel.wait(LONG) is False
+    after(soon, cancel.set)
+    assert cancel.wait(LONG) is True
+
+
+def test_nudge_can_be_cleared(cancel: Cancel, soon: list[threading.Timer]) -> None:
+    """A nudge that was made use of otherwise cuts no wait short."""
+    cancel.nudge()
+    cancel.clear_nudge()
+    after(soon, cancel.set)
+    assert cancel.wait(LONG) is True
+
+
+def test_set_outranks_a_nudge(cancel: Cancel) -> None:
+    """Who was nudged and cancelled is cancelled."""
+    cancel.nudge()
+    cancel.set()
+    assert cancel.wait(LONG) is True
+
+
+def test_signal_handler_may_set(cancel: Cancel, soon: list[threading.Timer]) -> None:
+    """A signal handler runs in the thread that waits, and may end its wait."""
+    before = signal.signal(signal.SIGUSR1, lambda *_: cancel.set())
+    try:
+        after(soon, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+        assert cancel.wait(LONG) is True
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_interrupting_calls_once_in_the_setters_thread(cancel: Cancel) -> None:
+    """The call runs while `set` does, in its thread, and not again."""
+    threads: list[threading.Thread] = []
+    with cancel.interrupting(lambda: threads.append(threading.current_thread())):
+        setter = threading.Thread(target=cancel.set)
+        setter.start()
+        setter.join()
+        cancel.set()
+    cancel.set()
+    assert threads == [setter]
+
+
+def test_interrupting_what_is_already_cancelled(cancel: Cancel) -> None:
+    """A block that is entered too late is interrupted as it begins."""
+    cancel.set()
+    calls: list[str] = []
+    with cancel.interrupting(lambda: calls.append("ended")):
+        assert calls == ["ended"]
+    assert calls == ["ended"]
+
+
+def test_no_call_after_the_block(cancel: Cancel) -> None:
+    """What the block worked on may be closed after it: it is not touched any more, also after an error."""
+    calls: list[str] = []
+    with pytest.raises(ValueError, match="broken"), cancel.interrupting(lambda: calls.append("ended")):
+        raise ValueError("broken")
+    cancel.set()
+    assert calls == []
+
+
+def test_block_does_not_end_during_the_call(cancel: Cancel) -> None:
+    """A call that has begun ends before the block does."""
+    begun, go_on = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def call() -> None:
+        begun.set()
+        go_on.wait(LONG)
+        order.append("called")
+
+    setter = threading.Thread(target=cancel.set)
+    with cancel.interrupting(call):
+        setter.start()
+        assert begun.wait(LONG)
+        threading.Timer(0.05, go_on.set).start()
+    order.append("left")
+    setter.join()
+    assert order == ["called", "left"]
+
+
+def test_every_block_is_interrupted(cancel: Cancel) -> None:
+    """Blocks may be nested; one whose call fails keeps no other from being ended, and its error is the setter's."""
+    calls: list[str] = []
+
+    def fail() -> None:
+        raise OSError("already gone")
+
+    with (
+        cancel.interrupting(lambda: calls.append("outer")),
+        cancel.interrupting(fail),
+        cancel.interrupting(lambda: calls.append("inner")),
+        pytest.raises(OSError, match="already gone"),
+    ):
+        cancel.set()
+    assert sorted(calls) == ["inner", "outer"]
+    assert cancel.is_set()

@@ -1,1 +1,0 @@
-"""The supervisor, between a fake engine and an outbox."""

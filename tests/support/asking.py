@@ -1,0 +1,90 @@
+"""Asking an engine from a test: the engine as the agent would have it, and a thread that reads."""
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Generic, TypeVar
+
+from agent.collection.source import Paced, Source
+from agent.config import EngineSettings
+from agent.engine.client import Engine
+from agent.metrics.reading import Reading
+from agent.runtime.cancel import Cancel
+
+T = TypeVar("T")
+
+PATIENT = 20.0
+"""Seconds that a test waits for what should come at once; only a broken one needs them."""
+
+
+def unconnected(url: str, timeout: float = 10.0, tls: tuple[str, str, str] | None = None) -> Engine:
+    """Return an engine that has not been asked anything; `tls` are the files of the CA, our certificate and its key."""
+    ca, cert, key = tls or (None, None, None)
+    return Engine(EngineSettings(url=url, timeout=timeout, tls_ca=ca, tls_cert=cert, tls_key=key))
+
+
+def connected(url: str, timeout: float = 10.0, tls: tuple[str, str, str] | None = None) -> Engine:
+    """Return an engine that has said who it is."""
+    engine = unconnected(url, timeout, tls)
+    engine.connect()
+    return engine
+
+
+def descriptors() -> int:
+    """Count what this process holds open."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the listing itself is a descriptor, each time
+
+
+def readings(source: Source, container_id: str, interval: float, cancel: Cancel) -> Iterator[Reading]:
+    """Yield a container's readings, those too that need not be waited for, each at its time."""
+    with closing(source.readings(container_id, interval, cancel)) as found:
+        for each in found:
+            if isinstance(each, Paced):
+                yield from _paced(each, cancel)
+            else:
+                yield each
+
+
+def _paced(paced: Paced, cancel: Cancel) -> Iterator[Reading]:
+    due = paced.grid.begin
+    while not cancel.wait(due - time.monotonic()):
+        reading = paced.read()
+        if reading is None:
+            return
+        yield reading
+        due = paced.grid.after(time.monotonic())
+
+
+class Reader(Generic[T]):
+    """Reads in a thread, as a collector does, and hands over."""
+
+    def __init__(self, things: Iterator[T]) -> None:
+        self._things = things
+        self._came: queue.SimpleQueue[tuple[T] | None] = queue.SimpleQueue()
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
+        self._thread.start()
+
+    def next(self, timeout: float = PATIENT) -> T:
+        """Return the next thing; fail with the error that ended the reading if there is none."""
+        came = self._came.get(timeout=timeout)
+        if came is None:
+            raise AssertionError("nothing more to read") from self._error
+        return came[0]
+
+    def end(self, timeout: float = PATIENT) -> Exception | None:
+        """Wait until nothing more can come; return what it ended with."""
+        self._thread.join(timeout)
+        assert not self._thread.is_alive(), f"still reading after {timeout} s"
+        return self._error
+
+    def _run(self) -> None:
+        try:
+            for thing in self._things:
+                self._came.put((thing,))
+        except Exception as error:
+            self._error = error
+        self._came.put(None)

@@ -1,0 +1,188 @@
+"""The whole agent, as a process of its own."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import agent
+from support.daemons.processes import alive, bound_to_us, wait_until
+
+RUN = ("run",)
+
+
+class RunningAgent:
+    """`python -m agent run` with a configuration of the test's own; its lines are kept as they come.
+
+    `inside` is a command that runs another one in its own place, such as `env -u HOME`: the agent is that other one.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        config: Mapping[str, Mapping[str, Any]],
+        command: Sequence[str] = RUN,
+        environment: Mapping[str, str] | None = None,
+        inside: Sequence[str] = (),
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.config = directory / "config.toml"
+        self.config.write_text(to_toml(config))
+        self.lines: list[str] = []
+        self.output: list[str] = []
+        self._news = threading.Condition()
+        self._process = subprocess.Popen(
+            bound_to_us([*inside, sys.executable, "-m", "agent", *command, "--config", str(self.config)]),
+            cwd=directory,  # where no checkout can be imported by accident
+            # Its heartbeat is for the agents of this test: others may run for a host of the same name.
+            env=_environment() | {"RUNTIME_DIRECTORY": str(directory.parent)} | dict(environment or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._readers = [
+            threading.Thread(target=self._read, args=(self._process.stderr, self.lines), daemon=True),
+            threading.Thread(target=self._read, args=(self._process.stdout, self.output), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The agent's process id."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the agent is there, frozen or not."""
+        return self._process.poll() is None
+
+    def wait_for_line(self, pattern: str, timeout: float = 20, count: int = 1, output: bool = False) -> list[str]:
+        """Wait until `count` lines of the log (or of standard output) match; return all that match by then."""
+        source = self.output if output else self.lines
+        deadline = time.monotonic() + timeout
+        with self._news:
+            while len(matching := [line for line in source if re.search(pattern, line)]) < count:
+                left = deadline - time.monotonic()
+                ended = not any(reader.is_alive() for reader in self._readers)
+                if left <= 0 or ended:
+                    why = f"the agent ended ({self._process.poll()})" if ended else f"{timeout:g} s passed"
+                    raise AssertionError(f"no line matched {pattern!r}: {why}; the log:\n{self.log}")
+                self._news.wait(min(left, 1))
+            return matching
+
+    @property
+    def log(self) -> str:
+        """Everything on standard error so far."""
+        return "\n".join(self.lines)
+
+    def signal(self, number: int) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
+
+    def wait(self, timeout: float = 30) -> int:
+        """Wait for the agent's own end, and return its exit code once all its lines are here."""
+        try:
+            code = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the agent did not end within {timeout:g} s; the log:\n{self.log}") from None
+        for reader in self._readers:
+            reader.join(timeout)
+        return code
+
+    def stop(self, timeout: float = 30) -> int:
+        """Ask the agent to end (SIGTERM) and return its exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait(timeout)
+
+    def kill(self) -> None:
+        """End the agent as a crash would."""
+        self.signal(signal.SIGKILL)
+        self.wait()
+
+    def freeze(self) -> None:
+        """Stop the agent where it stands, as a suspended laptop would."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen agent go on."""
+        self.signal(signal.SIGCONT)
+
+    def rss(self) -> int:
+        """Memory resident, in bytes."""
+        return int(self._status("VmRSS").split()[0]) * 1024
+
+    def threads(self) -> int:
+        """How many threads there are."""
+        return int(self._status("Threads"))
+
+    def fds(self) -> int:
+        """How many descriptors are open."""
+        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
+
+    def children(self) -> list[int]:
+        """Return the processes that the agent started and that still run."""
+        pids = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [int(pid) for pid in pids]
+
+    def close(self) -> None:
+        """End the agent and what it started, whatever state they are in. Closing twice is fine."""
+        children: list[int] = []
+        if self.running:
+            with contextlib.suppress(OSError):
+                children = self.children()
+            self.thaw()
+            self.kill()
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        wait_until(lambda: not any(alive(child) for child in children), 10, "children of the agent do not end")
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+
+    def _read(self, stream: IO[str], lines: list[str]) -> None:
+        for line in stream:
+            with self._news:
+                lines.append(line.rstrip("\n"))
+                self._news.notify_all()
+        with self._news:
+            self._news.notify_all()
+
+    def _status(self, field: str) -> str:
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name == field:
+                return value.strip()
+        raise AssertionError(f"no {field} in the status of process {self.pid}")
+
+
+def to_toml(config: Mapping[str, Mapping[str, Any]]) -> str:
+    """Write tables of texts, numbers, truths and lists: for these, JSON's spelling is TOML's."""
+    lines = []
+    for table, keys in config.items():
+        lines += [f"[{table}]", *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in keys.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without settings of the agent and of docker, and with the agent that the tests import."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("USAGE_AGENT_", "DOCKER_"))}
+    return ours | {
+        "PYTHONPATH": str(Path(agent.__file__).parents[1]),
+        "PYTHONWARNINGS": "default",
+        "PYTHONUNBUFFERED": "1",
+    }

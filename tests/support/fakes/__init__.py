@@ -1,0 +1,1 @@
+"""Honest fakes: recorded documents and scripted answers served over real sockets."""

@@ -1,0 +1,214 @@
+"""The real parts, the honest fakes, and an agent between them, for tests to ask for by name."""
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.assertions.recording_subscriber import HOST, Viewer
+from support.daemons.agent import RUN, RunningAgent
+from support.daemons.certificates import Certificates
+from support.daemons.dockerd import PrivateEngine
+from support.daemons.mosquitto import Mosquitto
+from support.daemons.network import FarBroker, Network
+from support.daemons.subscriber import Subscriber
+from support.fakes.engine import FakeEngine
+from support.fakes.scripted_broker import Peer
+
+Config = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def engine(session_path: Path) -> Iterator[PrivateEngine]:
+    """Give a real engine that all tests share; containers that a test made are removed after it."""
+    shared = PrivateEngine(session_path / "engine")
+    try:
+        shared.start()
+        yield shared
+    finally:
+        shared.close()
+
+
+@pytest.fixture(autouse=True)
+def tidy_engine(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Remove what a test leaves on the shared engine."""
+    if "engine" not in request.fixturenames:
+        yield
+        return
+    shared: PrivateEngine = request.getfixturevalue("engine")
+    before = shared.containers()
+    yield
+    shared.remove(*(shared.containers() - before))
+
+
+@pytest.fixture
+def own_engine(short_path: Path) -> Iterator[Callable[..., PrivateEngine]]:
+    """Give a maker of engines that the test may kill and freeze: `own_engine("--live-restore")`."""
+    made: list[PrivateEngine] = []
+
+    def make(*options: str) -> PrivateEngine:
+        made.append(PrivateEngine(short_path / f"engine{len(made)}", *options))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    _close(made)
+
+
+@pytest.fixture(scope="session")
+def broker(session_path: Path) -> Iterator[Mosquitto]:
+    """Give a real broker that all tests share: use topics of your own."""
+    shared = Mosquitto(session_path / "broker")
+    try:
+        shared.start()
+        yield shared
+    finally:
+        shared.close()
+
+
+@pytest.fixture
+def own_broker(short_path: Path) -> Iterator[Callable[..., Mosquitto]]:
+    """Give a maker of brokers that the test may kill and freeze: `own_broker("max_packet_size 2000")`."""
+    made: list[Mosquitto] = []
+
+    def make(*lines: str, port: int | None = None) -> Mosquitto:
+        made.append(Mosquitto(short_path / f"broker{len(made)}", *lines, port=port))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    _close(made)
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    """Give a network with a host for the agent and one for the broker, which the test may cut."""
+    made = Network()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def far_broker(network: Network, short_path: Path) -> Iterator[FarBroker]:
+    """Give a broker at the far end of that network."""
+    made = FarBroker(short_path / "far-broker", network)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def subscribe() -> Iterator[Callable[..., Subscriber]]:
+    """Give a maker of subscribers: `subscribe(broker.url, "containers/#")`."""
+    made: list[Subscriber] = []
+
+    def make(url: str, *filters: str, **login: Any) -> Subscriber:
+        made.append(Subscriber(url, *filters, **login))
+        return made[-1]
+
+    yield make
+    _close(made)
+
+
+@pytest.fixture
+def fake_engine(short_path: Path) -> Iterator[FakeEngine]:
+    """Give an engine that answers from recorded documents, and misbehaves when told to."""
+    fake = FakeEngine(short_path / "fake.sock")
+    try:
+        fake.start()
+        yield fake
+    finally:
+        fake.close()
+
+
+@pytest.fixture
+def agent(short_path: Path) -> Iterator[Callable[..., RunningAgent]]:
+    """Give a maker of agents: `agent({"broker": {"url": broker.url}})`, `agent(config, "run", "--once")`."""
+    made: list[RunningAgent] = []
+
+    def make(
+        config: Config, *command: str, environment: dict[str, str] | None = None, inside: Sequence[str] = ()
+    ) -> RunningAgent:
+        made.append(RunningAgent(short_path / f"agent{len(made)}", config, command or RUN, environment, inside))
+        return made[-1]
+
+    yield make
+    _close(made)
+
+
+@pytest.fixture
+def view() -> Iterator[Callable[..., Viewer]]:
+    """Give a maker of viewers; what each has seen is checked at the end."""
+    made: list[Viewer] = []
+
+    def make(broker: Mosquitto, qos: int = 1) -> Viewer:
+        made.append(Viewer(broker.url, qos))
+        return made[-1]
+
+    yield make
+    for viewer in made:
+        viewer.close()
+        viewer.check()
+
+
+@pytest.fixture
+def watch(agent: Callable[..., RunningAgent]) -> Callable[..., RunningAgent]:
+    """Give a maker of agents on host `h` with an interval of one second: `watch(engine, broker, topics={…})`.
+
+    The one of a broker that is far away runs at the other end of its network.
+    """
+
+    def make(
+        engine: PrivateEngine | FakeEngine,
+        broker: Mosquitto | Peer,
+        /,
+        *command: str,
+        environment: dict[str, str] | None = None,
+        inside: Sequence[str] = (),
+        **tables: dict[str, Any],
+    ) -> RunningAgent:
+        far = broker if isinstance(broker, FarBroker) else None
+        config: Config = {
+            "agent": {"host": HOST, "interval": 1},
+            "engine": {"url": engine.url, "timeout": 5},
+            "broker": {"url": far.far_url if far else broker.url, "client_id": f"usage-agent-{uuid.uuid4().hex[:8]}"},
+            "shutdown": {"timeout": 2},
+        }
+        for table, keys in tables.items():
+            config[table] = config.get(table, {}) | keys
+        inside = [*(far.network.at_agent if far else ()), *inside]
+        return agent(config, *(command or RUN), environment=environment, inside=inside)
+
+    return make
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    """Give somebody who listens like a broker, and does as he is told."""
+    made = Peer()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def certificates(session_path: Path) -> Certificates:
+    """Give certificates, made with the `openssl` command."""
+    directory = session_path / "certificates"
+    directory.mkdir(exist_ok=True)
+    return Certificates(directory)
+
+
+def _close(made: list[Any]) -> None:
+    """Close all, the newest first; one that fails to close does not keep the others open."""
+    errors: list[Exception] = []
+    for part in reversed(made):
+        try:
+            part.close()
+        except Exception as error:
+            errors.append(error)
+    if errors:
+        raise ExceptionGroup("parts that did not close", errors)
