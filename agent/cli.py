@@ -16,9 +16,9 @@ import orjson
 
 from agent import __version__
 from agent.config import DEFAULT_PATHS, Config, ConfigError, find, load
-from agent.runtime.cancel import Cancel
-from agent.runtime.heartbeat import Heartbeat
-from agent.runtime.logs import setup
+from agent.runtime.cancel import CancelToken
+from agent.runtime.heartbeat import HeartbeatFile
+from agent.runtime.logs import configure_logging
 from agent.runtime.signals import ending_signals
 
 COMMANDS = {
@@ -36,7 +36,7 @@ TURN = 0.05
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     options = _parser().parse_args(arguments)
-    ending = Cancel()
+    ending = CancelToken()
     try:
         # From here on, not only once the agent runs: what it needs takes half a second to import.
         with ending_signals(ending) if options.command == "run" else nullcontext():
@@ -58,7 +58,7 @@ def _flush_log() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
-def _command(options: argparse.Namespace, ending: Cancel) -> int:
+def _command(options: argparse.Namespace, ending: CancelToken) -> int:
     if options.command == "schema":
         return _schema()
     try:
@@ -88,19 +88,19 @@ def _check(config: Config, path: Path | None) -> int:
     return check(config, path)
 
 
-def _run(config: Config, options: argparse.Namespace, ending: Cancel) -> int:
+def _run(config: Config, options: argparse.Namespace, ending: CancelToken) -> int:
     from agent.app.service import Service
     from agent.runtime.limits import raise_descriptor_limit
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would keep the broker's password
     sys.setswitchinterval(TURN)
     raise_descriptor_limit()
-    setup(config.agent.log_level, config.agent.log_format)
+    configure_logging(config.agent.log_level, config.agent.log_format)
     return Service(config, ending, once=options.once, dry_run=options.dry_run).run()
 
 
 def _health(config: Config) -> int:
-    troubles = Heartbeat(config.agent.host, os.environ).read()
+    troubles = HeartbeatFile(config.agent.host, os.environ).read()
     print("\n".join(troubles) or "well")
     return 1 if troubles else 0
 

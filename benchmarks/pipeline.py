@@ -14,15 +14,15 @@ import time
 from support.fakes.container import FakeContainer
 
 from agent.config import BackoffSettings, BrokerSettings
-from agent.containers.container import from_inspect
-from agent.containers.tracked import Life
+from agent.containers.container import parse_inspect
+from agent.containers.tracked import TrackedContainer
 from agent.engine import stats
 from agent.messages.outbox import Outbox
-from agent.messages.topics import Message, Messages
-from agent.metrics.rates import measure
+from agent.messages.topics import Message, MessageBuilder
+from agent.metrics.rates import compute_usage
 from agent.metrics.reading import Reading
 from agent.mqtt.publisher import Publisher
-from agent.runtime.watchdog import Pulse
+from agent.runtime.watchdog import Watchdog
 from benchmarks.documents import Template
 
 INTERVAL = 10  # seconds between two documents of a container, by their own clock
@@ -34,7 +34,7 @@ class Pipeline:
 
     def __init__(self, port: int, burst: int) -> None:
         self._outbox = Outbox(1000, "drop_newest")
-        messages = Messages("containers", "bench", 1)
+        messages = MessageBuilder("containers", "bench", 1)
         will = Message("containers/bench/status", b"{}", retain=True, qos=1)
         self._publisher = Publisher(
             BrokerSettings(url=(f"mqtt://127.0.0.1:{port}",)),
@@ -44,33 +44,35 @@ class Pipeline:
             retained_filter=messages.own_topics,
             on_retained=lambda _found: None,
             backoff=BackoffSettings(),
-            pulse=Pulse(),
+            watchdog=Watchdog(),
         )
         self._thread = threading.Thread(target=self._publisher.run, daemon=True)
         self._containers = [FakeContainer(secrets.token_hex(32), f"c{number}") for number in range(burst)]
         self._templates = [Template(container) for container in self._containers]
-        self._lives = [Life(container.id, container.name, self._outbox, messages) for container in self._containers]
+        self._registry = [
+            TrackedContainer(container.id, container.name, self._outbox, messages) for container in self._containers
+        ]
         self._readings: list[Reading | None] = [None] * burst
         self._now = time.time_ns()
 
     def run(self, count: int) -> float:
         """Send so many usages; the CPU seconds of one."""
         self._begin()
-        bursts = [self._documents() for _ in range(max(1, count // len(self._lives)))]
+        bursts = [self._documents() for _ in range(max(1, count // len(self._registry)))]
         before = time.process_time_ns()
         for burst in bursts:
             self._send(burst)
         used = time.process_time_ns() - before
         self._publisher.stop(time.monotonic() + PATIENCE)
         self._thread.join(PATIENCE)
-        return used / 1e9 / (len(bursts) * len(self._lives))
+        return used / 1e9 / (len(bursts) * len(self._registry))
 
     def _begin(self) -> None:
         """Connect, announce the containers, and take their first readings."""
-        for life, container in zip(self._lives, self._containers, strict=True):
+        for life, container in zip(self._registry, self._containers, strict=True):
             container.state = "running"
             life.level = container.name
-            life.running(from_inspect(container.inspect()))
+            life.announce_running(parse_inspect(container.inspect()))
         self._thread.start()
         for _ in range(3):
             self._send(self._documents())
@@ -81,11 +83,11 @@ class Pipeline:
         return [template.at(self._now) for template in self._templates]
 
     def _send(self, burst: list[bytes]) -> None:
-        for index, (life, raw) in enumerate(zip(self._lives, burst, strict=True)):
-            reading = stats.reading(raw, self._now / 1e9)
+        for index, (life, raw) in enumerate(zip(self._registry, burst, strict=True)):
+            reading = stats.parse_stats(raw, self._now / 1e9)
             previous, self._readings[index] = self._readings[index], reading
-            if previous is not None and (measurements := measure(previous, reading, None)) is not None:
-                life.publish(measurements)
+            if previous is not None and (measurements := compute_usage(previous, reading, None)) is not None:
+                life.publish_usage(measurements)
         if not self._outbox.wait_idle(PATIENCE):
             raise SystemExit("error: the broker does not answer")
 

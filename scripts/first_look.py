@@ -22,7 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.config import EMBEDDED, Address, BrokerSettings, Config, ConfigError, load, read_password
 from agent.config.urls import parse_broker
-from agent.engine.client import Engine
+from agent.engine.client import EngineClient
 from agent.engine.errors import EngineError
 from agent.mqtt import tls
 
@@ -46,10 +46,10 @@ def say(text: str) -> None:
 
 def running_containers(config: Config) -> int | None:
     """Return how many containers run on the configured engine; None if there is no engine."""
-    engine = Engine(config.engine)
+    engine = EngineClient(config.engine)
     try:
         engine.connect()
-        return len([row for row in engine.containers() if row.get("State") == "running"])
+        return len([row for row in engine.list_containers() if row.get("State") == "running"])
     except EngineError:
         return None
 

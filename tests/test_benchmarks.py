@@ -13,7 +13,7 @@ import pytest
 from support.fakes.container import FakeContainer
 
 from agent.engine import stats
-from agent.metrics.rates import measure
+from agent.metrics.rates import compute_usage
 
 sys.path.append(str(Path(__file__).parents[1]))  # at the end: the installed agent comes before the checkout's
 
@@ -105,8 +105,8 @@ def test_rendered_documents_are_a_containers_that_goes_on() -> None:
     """The agent makes a usage of two of them, with the times they were rendered for."""
     now = time.time_ns()
     template = Template(FakeContainer("f" * 64, "100%", started=now - 100 * SECOND))
-    first, second = (stats.reading(template.at(now + k * SECOND), float(k)) for k in (0, 10))
-    measurements = measure(first, second, None)
+    first, second = (stats.parse_stats(template.at(now + k * SECOND), float(k)) for k in (0, 10))
+    measurements = compute_usage(first, second, None)
     assert measurements is not None
     assert measurements["timestamp"] == now + 10 * SECOND
     assert measurements["interval"] == 10

@@ -9,7 +9,7 @@ from agent import __version__
 from agent.cli import COMMANDS, main
 from agent.config import Config, load
 from agent.messages.payloads import schema
-from agent.messages.topics import Messages
+from agent.messages.topics import MessageBuilder
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -35,7 +35,7 @@ def test_the_topics_are_those_of_the_program() -> None:
     """The table of topics is spelled as the messages are."""
     config = Config()
     told = set(re.findall(r"^\| `(containers/[^`]*)`", README, re.MULTILINE))
-    messages = Messages(config.topics.base, "<host>", qos=1)
+    messages = MessageBuilder(config.topics.base, "<host>", qos=1)
     said = {
         messages.agent_status({}).topic,  # type: ignore[typeddict-item]
         messages.agent_counters({}).topic,  # type: ignore[typeddict-item]

@@ -5,13 +5,13 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from agent.messages.payloads import ProcessFigures
+from agent.messages.payloads import ProcessMetrics
 
 
-def process_figures() -> ProcessFigures:
+def process_metrics() -> ProcessMetrics:
     """The agent's own process, as far as /proc shows it."""
     times = os.times()
-    figures: ProcessFigures = {
+    figures: ProcessMetrics = {
         "cpu_seconds": round(times.user + times.system, 3),
         "threads": threading.active_count(),
     }

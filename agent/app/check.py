@@ -6,17 +6,17 @@ from functools import partial
 from pathlib import Path
 
 from agent.collection.collector import NO_MEMORY
-from agent.collection.fallback import Auto, choose
+from agent.collection.fallback import FallbackSource, create_source
 from agent.collection.source import Source
 from agent.config import Config
-from agent.containers.container import Container, described
-from agent.containers.filter import Selection
-from agent.engine.client import Engine
+from agent.containers.container import Container, parse_inspect_of
+from agent.containers.filter import ContainerFilter
+from agent.engine.client import EngineClient
 from agent.engine.errors import EngineError
-from agent.metrics.reading import NoReading, Reading
+from agent.metrics.reading import Reading, ReadingError
 from agent.mqtt.connector import probe
 from agent.mqtt.errors import BrokerError
-from agent.runtime.cancel import Cancel
+from agent.runtime.cancel import CancelToken
 from agent.runtime.limits import LimitError
 from agent.runtime.text import escape
 
@@ -36,10 +36,10 @@ def check(config: Config, path: Path | None) -> int:
 
 
 def _check_engine(config: Config) -> int:
-    engine = Engine(config.engine)
+    engine = EngineClient(config.engine)
     try:
         info = engine.connect()
-        source = choose(config.engine.source, config.agent.interval, engine)
+        source = create_source(config.engine.source, config.agent.interval, engine)
         cgroup = f", cgroup v{info['cgroup']}" if "cgroup" in info else ""
         _line("ok", "engine", f"{config.engine.url}: version {info['version']}, API {info['api']}{cgroup}")
         _check_readings(config, engine, source)
@@ -49,17 +49,17 @@ def _check_engine(config: Config) -> int:
     return 0
 
 
-def _check_readings(config: Config, engine: Engine, source: Source) -> None:
-    selection = Selection(config.engine.include, config.engine.exclude)
-    running = [row for row in engine.containers() if row.get("State") in ("running", "paused")]
-    containers = [described(engine.inspect(row["Id"]), row["Id"]) for row in running]
-    selected = [container for container in containers if selection.selects(container.name, container.labels)]
+def _check_readings(config: Config, engine: EngineClient, source: Source) -> None:
+    selection = ContainerFilter(config.engine.include, config.engine.exclude)
+    running = [row for row in engine.list_containers() if row.get("State") in ("running", "paused")]
+    containers = [parse_inspect_of(engine.inspect(row["Id"]), row["Id"]) for row in running]
+    selected = [container for container in containers if selection.matches(container.name, container.labels)]
     with ThreadPoolExecutor(16) as pool:  # older engines take a second for each
         first = partial(_first, source, config.agent.interval)
         readings = [(container, pool.submit(first, container)) for container in selected]
     # By now it is clear whether the kernel's files can be used.
     _line("ok", "containers", f"{len(running)} running, {len(selected)} of them selected; source {source.name}")
-    if isinstance(source, Auto) and source.trouble:
+    if isinstance(source, FallbackSource) and source.trouble:
         _line("note", "source", f"not kernel, or not for all: {source.trouble}")
     if config.agent.interval < FASTEST and source.name != "kernel":
         _line("note", "configuration", f"agent.interval: usages come every {FASTEST:g} s, as often as the engine reads")
@@ -68,14 +68,14 @@ def _check_readings(config: Config, engine: Engine, source: Source) -> None:
 
 
 def _first(source: Source, interval: float, container: Container) -> Reading:
-    with closing(source.readings(container.id, interval, Cancel())) as readings:
+    with closing(source.readings(container.id, interval, CancelToken())) as readings:
         return next(reading for reading in readings if isinstance(reading, Reading))
 
 
 def _judge(container: Container, future: "Future[Reading]") -> tuple[str, str, str]:
     try:
         reading = future.result()
-    except (EngineError, NoReading, LimitError) as error:
+    except (EngineError, ReadingError, LimitError) as error:
         return "warn", container.name, f"no reading: {error}"
     parts = {"memory": reading.memory, "network": reading.network, "block I/O": reading.block_io, "pids": reading.pids}
     measured = ", ".join(["CPU", *(name for name, part in parts.items() if part)])

@@ -8,7 +8,7 @@ import orjson
 log = logging.getLogger(__name__)
 
 
-class Rivals:
+class DuplicateAgentDetector:
     """Looks at the agent's status as the broker had it, after each connecting. For the publisher's thread."""
 
     def __init__(self, host: str, topic: str, started_at: str) -> None:
@@ -17,7 +17,7 @@ class Rivals:
         self._left: tuple[str, str] | None = None
         self._known = {"", started_at}
 
-    def look(self, retained: Mapping[str, bytes]) -> None:
+    def check(self, retained: Mapping[str, bytes]) -> None:
         """Warn, once of each, of an agent that is not us and runs, or has spoken since we first looked.
 
         What is there at first and does not run was left behind by an agent before us: by its will, if we took over.

@@ -1,6 +1,6 @@
 """The wiring: every part is made here, started from the sink up and stopped from the source down.
 
-Docker Engine ─ events ──► Follower ──► Supervisor ──► one Collector per container ─ usages ─┐
+Docker Engine ─ events ──► EngineWatcher ──► Supervisor ──► one Collector per container ─ usages ─┐
                                             │ statuses                                       ▼
                                             └──────────────────────────────────────────► Outbox
                                                                                              │
@@ -17,37 +17,37 @@ from functools import partial
 from typing import Any
 
 from agent import __version__
-from agent.app.agent_status import process_figures
-from agent.app.duplicate_agent import Rivals
-from agent.collection.collector import Collecting
-from agent.collection.fallback import choose
+from agent.app.agent_status import process_metrics
+from agent.app.duplicate_agent import DuplicateAgentDetector
+from agent.collection.collector import CollectorContext
+from agent.collection.fallback import create_source
 from agent.config import Config
-from agent.containers.filter import Selection
-from agent.containers.reconcile import Ghosts
-from agent.containers.registry import Lives
-from agent.containers.retention import Forgetting
+from agent.containers.filter import ContainerFilter
+from agent.containers.reconcile import RetainedStatusReconciler
+from agent.containers.registry import ContainerRegistry
+from agent.containers.retention import StatusRetention
 from agent.containers.supervisor import Supervisor
-from agent.containers.topic_names import Names
-from agent.containers.watcher import Follower
-from agent.engine.client import Engine
+from agent.containers.topic_names import TopicNames
+from agent.containers.watcher import EngineWatcher
+from agent.engine.client import EngineClient
 from agent.kernel.host import core_mhz
 from agent.messages.outbox import Outbox
 from agent.messages.payloads import AgentCounters, AgentStatus, EngineInfo
-from agent.messages.topics import Message, Messages
+from agent.messages.topics import Message, MessageBuilder
 from agent.mqtt.errors import BrokerError
 from agent.mqtt.publisher import Publisher
-from agent.mqtt.stdout import Printer
-from agent.runtime.cancel import Cancel
-from agent.runtime.heartbeat import Heartbeat
-from agent.runtime.logs import Once
+from agent.mqtt.stdout import StdoutPublisher
+from agent.runtime.cancel import CancelToken
+from agent.runtime.heartbeat import HeartbeatFile
+from agent.runtime.logs import WarnOnce
 from agent.runtime.rounds import Rounds
-from agent.runtime.systemd import Systemd
+from agent.runtime.systemd import SystemdNotifier
 from agent.runtime.timestamps import format_time
-from agent.runtime.watchdog import MARGIN, Pulse
+from agent.runtime.watchdog import MARGIN_SECONDS, Watchdog
 
 log = logging.getLogger(__name__)
 
-TICK = 1.0  # seconds between two looks at how the threads are doing
+TICK_SECONDS = 1.0  # seconds between two looks at how the threads are doing
 
 
 class Service:
@@ -56,7 +56,7 @@ class Service:
     `once`: one usage of every container, then the end. `dry_run`: printed, not published.
     """
 
-    def __init__(self, config: Config, ending: Cancel, once: bool = False, dry_run: bool = False) -> None:
+    def __init__(self, config: Config, ending: CancelToken, once: bool = False, dry_run: bool = False) -> None:
         self._config = config
         self._once = once
         self._started = time.time_ns()
@@ -70,30 +70,36 @@ class Service:
         self._telling = threading.Lock()  # of the agent's status: several threads know something of it
         self._ending = ending
         self._defect = False
-        self._pulse = Pulse()
-        self._notices = Once()
-        self._rounds = Rounds(self._pulse)
-        self._systemd = Systemd(os.environ)
-        self._heartbeat = Heartbeat(config.agent.host, os.environ)
+        self._watchdog = Watchdog()
+        self._notices = WarnOnce()
+        self._rounds = Rounds(self._watchdog)
+        self._systemd = SystemdNotifier(os.environ)
+        self._heartbeat = HeartbeatFile(config.agent.host, os.environ)
         self._ready = False
         self._next_notice = 0.0
 
         topics = config.topics
-        self._messages = Messages(topics.base, config.agent.host, config.broker.qos)
+        self._messages = MessageBuilder(topics.base, config.agent.host, config.broker.qos)
         own_topic = self._messages.agent_status(self._status).topic
-        self._rivals = Rivals(config.agent.host, own_topic, self._status["started_at"])
+        self._duplicates = DuplicateAgentDetector(config.agent.host, own_topic, self._status["started_at"])
         self._outbox = Outbox(config.outbox.capacity, config.outbox.on_full)
-        self._engine = Engine(config.engine)
-        self._source = choose(config.engine.source, config.agent.interval, self._engine, self._tell)
-        forgetting = Forgetting(topics.forget_removed)
-        selection = Selection(config.engine.include, config.engine.exclude)
-        self._lives = Lives(Names(topics.container), selection, forgetting, self._outbox, self._messages)
-        self._supervisor = Supervisor(self._lives, Ghosts(self._lives, forgetting, self._messages))
-        self._follower = Follower(
-            self._engine, self._supervisor, self._pulse, config.engine.timeout, self._engine_answered
+        self._engine = EngineClient(config.engine)
+        self._source = create_source(config.engine.source, config.agent.interval, self._engine, self._tell)
+        retention = StatusRetention(topics.forget_removed)
+        selection = ContainerFilter(config.engine.include, config.engine.exclude)
+        self._registry = ContainerRegistry(
+            TopicNames(topics.container), selection, retention, self._outbox, self._messages
+        )
+        self._supervisor = Supervisor(
+            self._registry, RetainedStatusReconciler(self._registry, retention, self._messages)
+        )
+        self._watcher = EngineWatcher(
+            self._engine, self._supervisor, self._watchdog, config.engine.timeout, self._engine_answered
         )
         self._embedded = _embedded_broker() if config.broker.embedded and not dry_run else None
-        self._publisher: Publisher | Printer = Printer(self._outbox) if dry_run else self._make_publisher()
+        self._publisher: Publisher | StdoutPublisher = (
+            StdoutPublisher(self._outbox) if dry_run else self._make_publisher()
+        )
 
     def run(self) -> int:
         """Run until the end or, with `once`, until all is published. Returns the exit code: 0, or 1 if it failed."""
@@ -106,7 +112,7 @@ class Service:
                 return 1
             self._tell()
             publisher = self._spawn("publisher", self._publisher.run)
-            self._spawn("events", self._follower.run)
+            self._spawn("events", self._watcher.run)
             log.info("usage-agent %s: %s every %g s", __version__, self._config.agent.host, self._config.agent.interval)
             complete = self._watch_over()
             return self._end(publisher) if complete else self._end(publisher) or 1
@@ -114,15 +120,15 @@ class Service:
     def _watch_over(self) -> bool:
         """Look after the threads every second until the end; with `once`, whether every container had its turn."""
         begun = time.monotonic()
-        patience = 2 * self._config.engine.timeout + MARGIN
+        patience = 2 * self._config.engine.timeout + MARGIN_SECONDS
         next_counters = begun + self._config.agent.interval
-        while not self._ending.wait(0.1 if self._once else TICK):
+        while not self._ending.wait(0.1 if self._once else TICK_SECONDS):
             now = time.monotonic()
-            self._lives.forget(now)
+            self._registry.clear_expired(now)
             self._report()
             if now >= next_counters:
                 next_counters = max(next_counters + self._config.agent.interval, now)
-                self._outbox.announce(self._messages.agent_counters(self._counters(now - begun)))
+                self._outbox.add_status(self._messages.agent_counters(self._counters(now - begun)))
             if self._once and self._supervisor.complete:
                 return True
             if self._once and now > begun + patience:
@@ -132,9 +138,9 @@ class Service:
 
     def _report(self) -> None:
         """Say how things are, to systemd and in the heartbeat file. The watchdog is fed only while all threads move."""
-        overdue = self._pulse.overdue()
+        overdue = self._watchdog.overdue()
         troubles = [f"{name} hangs" for name in overdue]
-        troubles += [trouble for trouble in (self._follower.trouble, self._publisher.trouble) if trouble]
+        troubles += [trouble for trouble in (self._watcher.trouble, self._publisher.trouble) if trouble]
         self._heartbeat.write(troubles)
         counters, collectors = self._outbox.counters(), len(self._supervisor.collectors)
         # The publisher has no trouble to tell either while its first attempt lasts.
@@ -153,11 +159,11 @@ class Service:
         deadline = time.monotonic() + self._config.shutdown.timeout
         log.info("ending within %g s", self._config.shutdown.timeout)
         self._systemd.notify("STOPPING=1")
-        self._follower.stop()  # first what brings new work, then what does it, then what carries it away
+        self._watcher.stop()  # first what brings new work, then what does it, then what carries it away
         self._supervisor.stop()
         if self._publisher.connected:  # usages before the goodbyes, but the goodbyes must have time to leave
             self._outbox.wait_idle((deadline - time.monotonic()) / 2)
-        self._supervisor.farewell()
+        self._supervisor.publish_agent_exit()
         self._outbox.close()
         self._tell(status="stopped", reason="exit")
         self._publisher.stop(deadline)
@@ -180,26 +186,26 @@ class Service:
             retained_filter=self._messages.own_topics,
             on_retained=self._inherited,
             backoff=self._config.backoff,
-            pulse=self._pulse,
+            watchdog=self._watchdog,
         )
 
     def _inherited(self, retained: dict[str, bytes]) -> None:
-        self._rivals.look(retained)
-        self._supervisor.retained(retained)
+        self._duplicates.check(retained)
+        self._supervisor.add_retained(retained)
 
     def _engine_answered(self, info: EngineInfo) -> None:
         config = self._config
         self._supervisor.start(
-            Collecting(
+            CollectorContext(
                 engine=self._engine,
                 source=self._source,
                 interval=config.agent.interval,
                 timeout=config.engine.timeout,
                 backoff=config.backoff,
                 core_mhz=core_mhz() if self._engine.local else None,
-                pulse=self._pulse,
-                limit=1 if self._once else None,
-                once=self._notices,
+                watchdog=self._watchdog,
+                usage_limit=1 if self._once else None,
+                warn_once=self._notices,
                 rounds=self._rounds,
             )
         )
@@ -213,7 +219,7 @@ class Service:
                 self._status = self._status_with(**news)
                 if "engine" in self._status:
                     self._status["source"] = self._source.name  # asked for here, so that the newest is told last
-                self._outbox.announce(self._messages.agent_status(self._status))
+                self._outbox.add_status(self._messages.agent_status(self._status))
 
     def _will(self) -> Message:
         return self._messages.agent_status(self._status_with(status="stopped", reason="connection lost"))
@@ -229,7 +235,7 @@ class Service:
             "outbox": self._outbox.counters(),
             "engine": self._engine.counters(),
             "broker": self._publisher.counters(),
-            "process": process_figures(),
+            "process": process_metrics(),
         }
 
     def _spawn(self, name: str, run: Callable[[], None]) -> threading.Thread:

@@ -15,41 +15,41 @@ from dataclasses import dataclass
 
 from agent.collection.source import Paced, Readings, Source
 from agent.config import BackoffSettings
-from agent.engine.client import Engine
-from agent.engine.errors import EngineError, EngineUnreachable, NoSuchContainer
+from agent.engine.client import EngineClient
+from agent.engine.errors import EngineError, EngineUnreachableError, NoSuchContainerError
 from agent.messages.payloads import Measurements
-from agent.metrics.rates import measure
-from agent.metrics.reading import ContainerNotRunning, NoReading, Reading
-from agent.runtime.cancel import Cancel, Cancelled
+from agent.metrics.rates import compute_usage
+from agent.metrics.reading import ContainerNotRunningError, Reading, ReadingError
+from agent.runtime.cancel import CancelledError, CancelToken
 from agent.runtime.limits import DescriptorLimitError, LimitError, ThreadLimitError, start_thread
-from agent.runtime.logs import Once
+from agent.runtime.logs import WarnOnce
 from agent.runtime.retry import Backoff, retrying
 from agent.runtime.rounds import Rounds
-from agent.runtime.watchdog import MARGIN, Pulse
+from agent.runtime.watchdog import MARGIN_SECONDS, Watchdog
 
 log = logging.getLogger(__name__)
 
 NO_MEMORY = "memory is not measured: boot the host with cgroup_enable=memory cgroup_memory=1"
 
 
-class ReadingsEnded(EngineError):
+class ReadingsEndedError(EngineError):
     """The engine ended the readings without an error, as it does for a removed container and when it shuts down."""
 
 
 @dataclass(frozen=True, slots=True)
-class Collecting:
+class CollectorContext:
     """What all collectors of the agent have in common; `limit` ends each after so many usages (None: never)."""
 
-    engine: Engine
+    engine: EngineClient
     source: Source
     interval: float
     timeout: float
     backoff: BackoffSettings
     core_mhz: float | None
-    pulse: Pulse
+    watchdog: Watchdog
     rounds: Rounds
-    limit: int | None
-    once: Once
+    usage_limit: int | None
+    warn_once: WarnOnce
 
 
 class Collector:
@@ -59,7 +59,7 @@ class Collector:
         self,
         name: str,
         container_id: str,
-        common: Collecting,
+        common: CollectorContext,
         publish: Callable[[Measurements], None],
         look: Callable[[], None],
     ) -> None:
@@ -68,7 +68,7 @@ class Collector:
         self._common = common
         self._publish = publish
         self._look = look
-        self._cancel = Cancel()
+        self._cancel = CancelToken()
         self._taking = threading.Lock()  # a reading; nobody else uses or changes what the rounds use
         self._readings: Readings | None = None
         self._paced: Paced | None = None  # in the rounds; else there is a thread
@@ -100,42 +100,42 @@ class Collector:
 
     def engine_answers(self) -> None:
         """The engine was seen to be there: one who waits because it could not be reached may try again now."""
-        if self._waiting_for == EngineUnreachable.__name__:
-            self._cancel.nudge()
+        if self._waiting_for == EngineUnreachableError.__name__:
+            self._cancel.wake()
 
     def engine_is_back(self) -> None:
         """The engine was away, and answers: whatever it said meanwhile, what one waits for may be there now."""
-        self._cancel.nudge()
+        self._cancel.wake()
 
     def _run(self) -> None:
         try:
-            retrying(self._backoff, self._cancel, (EngineError, NoReading, LimitError), self._on_wait)(self._collect)
-        except Cancelled:
+            retrying(self._backoff, self._cancel, (EngineError, ReadingError, LimitError), self._on_wait)(self._collect)
+        except CancelledError:
             self._close()
         except Exception:  # the edge of the thread: a defect must be seen, and must not look like a quiet container
             log.exception("collector of %s ended by a defect of the agent", self._name)
         finally:
-            self._common.pulse.done(self._thread.name)
+            self._common.watchdog.clear(self._thread.name)
 
     def _collect(self) -> None:
         """Take the readings that have to be waited for; go on in the rounds with those that have not."""
         common = self._common
-        within = common.interval + 2 * common.timeout + MARGIN
+        within = common.interval + 2 * common.timeout + MARGIN_SECONDS
         if self._readings is None:
             self._readings = common.source.readings(self._container_id, common.interval, self._cancel)
         with ExitStack() as stack:
             stack.callback(self._close)
-            common.pulse.promise(self._thread.name, within)
+            common.watchdog.expect_within(self._thread.name, within)
             for reading in self._readings:
                 if isinstance(reading, Paced):
                     self._go_round(reading)
                     stack.pop_all()
                     return
-                common.pulse.promise(self._thread.name, within)
+                common.watchdog.expect_within(self._thread.name, within)
                 with self._taking:
                     self._take(reading)
         if not self._cancel.is_set():
-            raise ReadingsEnded("the engine ended the readings")
+            raise ReadingsEndedError("the engine ended the readings")
 
     def _go_round(self, paced: Paced) -> None:
         with self._taking:
@@ -154,14 +154,14 @@ class Collector:
                 self._take(reading)
             ends = reading is None or self._cancel.is_set()
             if not (ends and self._leave_rounds()):
-                self._common.rounds.add(self._turn, self._paced.grid.after(time.monotonic()))
+                self._common.rounds.add(self._turn, self._paced.grid.next_after(time.monotonic()))
 
     def _leave_rounds(self) -> bool:
         """Go on in a thread; False where there can be none now, and the next turn is to see."""
         try:
             self.start()
         except ThreadLimitError as error:
-            self._common.once.warn(str(error))
+            self._common.warn_once.warn(str(error))
             return False
         self._paced = None
         return True
@@ -175,16 +175,16 @@ class Collector:
     def _take(self, reading: Reading) -> None:
         common = self._common
         previous, self._last = self._last, reading
-        measurements = measure(previous, reading, common.core_mhz)
+        measurements = compute_usage(previous, reading, common.core_mhz)
         if self._cancel.is_set() or measurements is None:
             return
         self._recovered()
         self._without_memory = 0 if "memory" in measurements else self._without_memory + 1
         if self._without_memory == 2:  # one may be of a container that is just ending
-            common.once.warn(NO_MEMORY)
+            common.warn_once.warn(NO_MEMORY)
         self._publish(measurements)
         self._usages += 1
-        if self._usages == common.limit:
+        if self._usages == common.usage_limit:
             self._cancel.set()
 
     def _recovered(self) -> None:
@@ -195,15 +195,15 @@ class Collector:
 
     def _on_wait(self, error: BaseException, seconds: float) -> None:
         self._common.engine.count_retry()
-        self._common.pulse.promise(self._thread.name, seconds + MARGIN)
+        self._common.watchdog.expect_within(self._thread.name, seconds + MARGIN_SECONDS)
         reason = type(error).__name__
-        if isinstance(error, (ContainerNotRunning, NoSuchContainer, ReadingsEnded)):
+        if isinstance(error, (ContainerNotRunningError, NoSuchContainerError, ReadingsEndedError)):
             level = logging.DEBUG  # most often it has ended, and the look will tell
             self._look()
         elif isinstance(error, (DescriptorLimitError, ThreadLimitError)):
             level = logging.DEBUG
-            self._common.once.warn(str(error))
-        elif isinstance(error, EngineUnreachable):
+            self._common.warn_once.warn(str(error))
+        elif isinstance(error, EngineUnreachableError):
             level = logging.DEBUG  # the supervisor says it once for all containers
         else:
             level = logging.DEBUG if reason == self._waiting_for else logging.WARNING

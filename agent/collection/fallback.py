@@ -6,32 +6,38 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from threading import Lock
 
-from agent.collection.engine_source import Poll, Stream
-from agent.collection.kernel_source import KernelSource, Proven
+from agent.collection.engine_source import PollSource, StreamSource
+from agent.collection.kernel_source import KernelSource, VerifiedFiles
 from agent.collection.source import Paced, Readings, Source
-from agent.engine.client import Engine
-from agent.kernel.files import KernelUnreadable
-from agent.kernel.reader import Kernel
+from agent.engine.client import EngineClient
+from agent.kernel.files import KernelUnreadableError
+from agent.kernel.reader import KernelReader
 from agent.metrics.reading import Reading
-from agent.runtime.cancel import Cancel, Cancelled
+from agent.runtime.cancel import CancelledError, CancelToken
 
 log = logging.getLogger(__name__)
 
-POLL_FROM = 2.0  # seconds; from there up a poll is cheaper than a stream
-AGAIN, SLOWER, SELDOM = 60.0, 4, 3600.0  # seconds until the kernel's files are tried again, each time so much later
+POLL_FROM_SECONDS = 2.0  # seconds; from there up a poll is cheaper than a stream
+FIRST_RETRY_SECONDS, RETRY_FACTOR, MAX_RETRY_SECONDS = (
+    60.0,
+    4,
+    3600.0,
+)  # seconds until the kernel's files are tried again, each time so much later
 
 
-def choose(source: str, interval: float, engine: Engine, changed: Callable[[], None] = lambda: None) -> Source:
+def create_source(
+    source: str, interval: float, engine: EngineClient, changed: Callable[[], None] = lambda: None
+) -> Source:
     """Return the source of that name; by "auto" the cheapest. `changed` is called when its name becomes another."""
-    kernel = KernelSource(engine, Kernel(descriptors=engine.descriptors))
+    kernel = KernelSource(engine, KernelReader(descriptors=engine.descriptors))
     if source == "auto":
-        return Auto(engine, interval, kernel if engine.local else None, changed)
+        return FallbackSource(engine, interval, kernel if engine.local else None, changed)
     if source == "kernel":
         return kernel
-    return Poll(engine) if source == "poll" else Stream(engine)
+    return PollSource(engine) if source == "poll" else StreamSource(engine)
 
 
-class Auto:
+class FallbackSource:
     """The kernel's files for every container that they are proved for, the engine for all others.
 
     `name` is what the containers that can be read by the kernel's files are read by. `trouble` is why that is not the
@@ -40,11 +46,11 @@ class Auto:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: EngineClient,
         interval: float,
         kernel: KernelSource | None,
         changed: Callable[[], None] = lambda: None,
-        again: float = AGAIN,
+        again: float = FIRST_RETRY_SECONDS,
     ) -> None:
         self._engine = engine
         self._interval = interval
@@ -61,7 +67,7 @@ class Auto:
         """The source in use."""
         return "kernel" if self._works else self._engine_source().name
 
-    def readings(self, container_id: str, interval: float, cancel: Cancel) -> Readings:
+    def readings(self, container_id: str, interval: float, cancel: CancelToken) -> Readings:
         """Yield readings as a Source does; from one source to the other without a gap in what they count."""
         try:
             if proven := self._prove(container_id, cancel):
@@ -69,7 +75,7 @@ class Auto:
             while proven := (yield from self._by_engine(container_id, interval, cancel)):
                 due = time.monotonic() + interval
                 yield from self._by_kernel(container_id, proven.go_on(due, interval))
-        except Cancelled:
+        except CancelledError:
             return
 
     def _by_kernel(self, container_id: str, readings: Readings) -> Readings:
@@ -78,14 +84,14 @@ class Auto:
         try:
             with closing(readings):
                 yield from readings
-        except KernelUnreadable as error:
+        except KernelUnreadableError as error:
             self._failed(container_id, error, known=True)
         finally:
             self._count(-1)
 
     def _by_engine(
-        self, container_id: str, interval: float, cancel: Cancel
-    ) -> Generator[Reading | Paced, None, Proven | None]:
+        self, container_id: str, interval: float, cancel: CancelToken
+    ) -> Generator[Reading | Paced, None, VerifiedFiles | None]:
         """Yield the engine's readings until the kernel's files are proved, and return those; None when they end."""
         wait = self._again
         again = time.monotonic() + wait
@@ -96,16 +102,16 @@ class Auto:
                     if proven := self._prove(container_id, cancel):
                         log.info("the kernel's files of %s are read again", container_id[:12])
                         return proven
-                    wait = min(wait * SLOWER, SELDOM)
+                    wait = min(wait * RETRY_FACTOR, MAX_RETRY_SECONDS)
                     again = time.monotonic() + wait
         return None
 
-    def _prove(self, container_id: str, cancel: Cancel) -> Proven | None:
+    def _prove(self, container_id: str, cancel: CancelToken) -> VerifiedFiles | None:
         if self._kernel is None:
             return None
         try:
-            proven = self._kernel.prove(container_id, cancel)
-        except KernelUnreadable as error:
+            proven = self._kernel.verify(container_id, cancel)
+        except KernelUnreadableError as error:
             self._failed(container_id, error, known=False)
             return None
         with self._lock:
@@ -116,14 +122,14 @@ class Auto:
         return proven
 
     def _engine_source(self) -> Source:
-        poll = self._interval >= POLL_FROM and self._engine.one_shot
-        return Poll(self._engine) if poll else Stream(self._engine)
+        poll = self._interval >= POLL_FROM_SECONDS and self._engine.supports_one_shot
+        return PollSource(self._engine) if poll else StreamSource(self._engine)
 
     def _count(self, users: int) -> None:
         with self._lock:
             self._users += users
 
-    def _failed(self, container_id: str, error: KernelUnreadable, known: bool) -> None:
+    def _failed(self, container_id: str, error: KernelUnreadableError, known: bool) -> None:
         """Say it once for a container whose files were read, and else once for all; `known`: they were."""
         with self._lock:
             others = self._users - known

@@ -3,17 +3,17 @@
 from collections.abc import Callable, Generator
 from typing import Protocol
 
-from agent.collection.schedule import Grid
-from agent.metrics.reading import NoReading, Reading
-from agent.runtime.cancel import Cancel
+from agent.collection.schedule import Schedule
+from agent.metrics.reading import Reading, ReadingError
+from agent.runtime.cancel import CancelToken
 
 
 class Paced:
     """Readings that nobody has to wait for: one may be had at any time, and is to be had at the points of `grid`."""
 
-    def __init__(self, grid: Grid, read: Callable[[], Reading]) -> None:
+    def __init__(self, grid: Schedule, read: Callable[[], Reading]) -> None:
         self.grid = grid
-        self.failure: NoReading | None = None
+        self.failure: ReadingError | None = None
         self._read = read
 
     def read(self) -> Reading | None:
@@ -21,7 +21,7 @@ class Paced:
         self.failure = None
         try:
             return self._read()
-        except NoReading as failure:
+        except ReadingError as failure:
             self.failure = failure
             return None
 
@@ -37,10 +37,10 @@ class Source(Protocol):
         """What it is called in the configuration."""
         ...
 
-    def readings(self, container_id: str, interval: float, cancel: Cancel) -> Readings:
+    def readings(self, container_id: str, interval: float, cancel: CancelToken) -> Readings:
         """Yield two readings as soon as may be, then one per `interval` seconds on a steady grid, until `cancel`.
 
         Or some, and then how the others can be had. It ends as well where the engine ends it. Raises EngineError, and
-        ContainerNotRunning. Close it after use.
+        ContainerNotRunningError. Close it after use.
         """
         ...

@@ -19,12 +19,12 @@ _PARTS = ("network", "block_io")
 Part = Mapping[str, object]
 
 
-def disagreements(before: Reading, told: Reading, after: Reading) -> dict[str, str]:
+def find_mismatches(before: Reading, told: Reading, after: Reading) -> dict[str, str]:
     """Say by field where the kernel's readings `before` and `after` contradict what the engine `told` in between."""
-    return dict(_disagreements(before, told, after))
+    return dict(_mismatches(before, told, after))
 
 
-def _disagreements(before: Reading, told: Reading, after: Reading) -> Iterator[tuple[str, str]]:
+def _mismatches(before: Reading, told: Reading, after: Reading) -> Iterator[tuple[str, str]]:
     ours, theirs = (_parts(before), _parts(after)), _parts(told)
     for name, part in theirs.items():
         for field, value in part.items():

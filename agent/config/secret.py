@@ -9,7 +9,7 @@ from typing import NoReturn
 MASK = "********"
 LONGEST = 65535  # bytes of a password that MQTT can carry
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Secret:
@@ -62,4 +62,4 @@ def warn_of_readers(path: str) -> None:
     in_container = Path(path).resolve().is_relative_to(Path("/run/secrets").resolve())
     mode = stat.S_IMODE(Path(path).stat().st_mode)
     if mode & stat.S_IROTH and not in_container:
-        _log.warning("%s holds a password that every user can read (mode %04o): chmod 600 it", path, mode)
+        log.warning("%s holds a password that every user can read (mode %04o): chmod 600 it", path, mode)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.engine.protocol import Event
-from agent.runtime.text import shown
+from agent.runtime.text import preview
 from agent.runtime.timestamps import format_time, parse_time
 
 
@@ -52,7 +52,7 @@ class Container:
         return self.labels.get("com.docker.compose.service") or None
 
 
-def from_inspect(document: Mapping[str, Any]) -> Container:
+def parse_inspect(document: Mapping[str, Any]) -> Container:
     """Return the container that an `inspect` document describes, Docker's or Podman's.
 
     Raises ValueError, which says what is missing, where it has no id, name, time of creation or state.
@@ -82,15 +82,15 @@ def from_inspect(document: Mapping[str, Any]) -> Container:
     )
 
 
-def described(document: Mapping[str, Any], container_id: str) -> Container:
+def parse_inspect_of(document: Mapping[str, Any], container_id: str) -> Container:
     """Return what `inspect` says of this container. Raises ValueError, also where it is of another one."""
-    found = from_inspect(document)
+    found = parse_inspect(document)
     if found.id != container_id:
-        raise ValueError(f"Id: expected {container_id}, found {shown(found.id, 70)}")
+        raise ValueError(f"Id: expected {container_id}, found {preview(found.id, 70)}")
     return found
 
 
-def from_event(happened: Event) -> Container:
+def container_from_event(happened: Event) -> Container:
     """Return the container that an event of its start speaks of, for one that was gone before it could be inspected.
 
     The attributes of an event are the container's labels, and its name and image among them.
@@ -120,7 +120,7 @@ def _part(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _text(document: Mapping[str, Any], name: str) -> str:
     value = document.get(name)
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{name}: expected text, found {shown(value)}")
+        raise ValueError(f"{name}: expected text, found {preview(value)}")
     return value
 
 
@@ -138,7 +138,7 @@ def _first_text(*values: object) -> str | None:
 def _flag(state: Mapping[str, Any], name: str) -> bool:
     value = state.get(name)
     if not isinstance(value, bool):
-        raise ValueError(f"State.{name}: expected true or false, found {shown(value)}")  # noqa: TRY004
+        raise ValueError(f"State.{name}: expected true or false, found {preview(value)}")  # noqa: TRY004
     return value
 
 

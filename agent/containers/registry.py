@@ -6,119 +6,124 @@ import time
 from itertools import chain, takewhile
 
 from agent.containers.container import Container
-from agent.containers.filter import Selection
-from agent.containers.retention import Forgetting
-from agent.containers.topic_names import Names
-from agent.containers.tracked import Life
+from agent.containers.filter import ContainerFilter
+from agent.containers.retention import StatusRetention
+from agent.containers.topic_names import TopicNames
+from agent.containers.tracked import TrackedContainer
 from agent.messages.outbox import Outbox
 from agent.messages.payloads import ContainerStatus
-from agent.messages.topics import Messages, safe
+from agent.messages.topics import MessageBuilder, safe
 
 log = logging.getLogger(__name__)
 
-HANDOVER = 1.0  # seconds to wait for a level that is about to become free; settling takes milliseconds
+HANDOVER_SECONDS = 1.0  # seconds to wait for a level that is about to become free; settling takes milliseconds
 
 
-class Lives:
+class ContainerRegistry:
     """The containers by id. Whoever decides about one holds `lock`; nothing that is done under it can block."""
 
     def __init__(
-        self, names: Names, selection: Selection, forgetting: Forgetting, outbox: Outbox, messages: Messages
+        self,
+        names: TopicNames,
+        selection: ContainerFilter,
+        retention: StatusRetention,
+        outbox: Outbox,
+        messages: MessageBuilder,
     ) -> None:
         self.lock = threading.Condition(threading.RLock())
         self._names = names
         self._selection = selection
-        self._forgetting = forgetting
+        self._retention = retention
         self._outbox = outbox
         self._messages = messages
-        self._lives: dict[str, Life] = {}
+        self._registry: dict[str, TrackedContainer] = {}
 
-    def get(self, container_id: str) -> Life | None:
+    def get(self, container_id: str) -> TrackedContainer | None:
         """The life of this container, if the engine knows it."""
         with self.lock:
-            return self._lives.get(container_id)
+            return self._registry.get(container_id)
 
-    def enter(self, container_id: str, name: str = "") -> Life:
+    def get_or_create(self, container_id: str, name: str = "") -> TrackedContainer:
         """The life of this container; a new one if it was not known, of this name if that is known already."""
         with self.lock:
-            if container_id not in self._lives:
-                self._lives[container_id] = Life(container_id, name, self._outbox, self._messages)
-            return self._lives[container_id]
+            if container_id not in self._registry:
+                self._registry[container_id] = TrackedContainer(container_id, name, self._outbox, self._messages)
+            return self._registry[container_id]
 
-    def all(self) -> list[Life]:
+    def list(self) -> list[TrackedContainer]:
         """Every container, in the order they became known."""
         with self.lock:
-            return list(self._lives.values())
+            return list(self._registry.values())
 
-    def owner(self, level: str) -> Life | None:
+    def owner(self, level: str) -> TrackedContainer | None:
         """Who speaks at this level."""
-        return next((life for life in self.all() if life.level == level), None)
+        return next((life for life in self.list() if life.level == level), None)
 
-    def describe(self, life: Life, container: Container) -> bool:
+    def describe(self, life: TrackedContainer, container: Container) -> bool:
         """Take in what the engine says of a container now; whether it is one to look after."""
         with self.lock:
             # Compose removes or renames one container and gives its name to another at once. Each is settled on its
             # own, so the new one may be first: it waits for the level rather than speak at another for a moment.
-            self.lock.wait_for(lambda: not self._handed_over(container), HANDOVER)
+            self.lock.wait_for(lambda: not self._handed_over(container), HANDOVER_SECONDS)
             life.container = container
-            life.name = self._names.settled(container)
-            selected = self._selection.selects(life.name, container.labels)
+            life.name = self._names.base_name(container)
+            selected = self._selection.matches(life.name, container.labels)
             if selected:
-                self._relevel(self._names.claim(container))
+                self._relevel(self._names.allocate(container))
             return selected
 
-    def moved(self, life: Life) -> None:
+    def moved(self, life: TrackedContainer) -> None:
         """A rename or removal of this container was settled."""
         with self.lock:
-            life.moves -= 1
+            life.pending_moves -= 1
             self.lock.notify_all()
 
-    def silence(self, life: Life) -> None:
+    def exclude(self, life: TrackedContainer) -> None:
         """The container is not looked after any more; its level is free for others."""
         with self.lock:
-            life.level, life.told = None, None
+            life.level, life.last_status = None, None
             self._relevel(self._names.release(life.id))
 
-    def leave(self, life: Life) -> None:
+    def remove(self, life: TrackedContainer) -> None:
         """The container is gone from the engine; what was last said of it is forgotten in time."""
         with self.lock:
-            level, told = life.level, life.told
-            del self._lives[life.id]
-            self.silence(life)
+            level, told = life.level, life.last_status
+            del self._registry[life.id]
+            self.exclude(life)
             if told and level is not None and self.owner(level) is None:
-                self._forgetting.removed(level, time.monotonic())
+                self._retention.on_removed(level, time.monotonic())
 
-    def say(self, level: str, status: ContainerStatus) -> None:
+    def publish_status(self, level: str, status: ContainerStatus) -> None:
         """Publish the status of a container that the engine may not know any more."""
-        self._outbox.announce(self._messages.container_status(level, status))
+        self._outbox.add_status(self._messages.container_status(level, status))
 
-    def forget(self, now: float) -> None:
+    def clear_expired(self, now: float) -> None:
         """Clear the retained statuses whose time has come; `now` is of the monotonic clock."""
         with self.lock:
-            for level in self._forgetting.due(now):
+            for level in self._retention.take_expired(now):
                 if self.owner(level) is None:
                     log.info("forgetting %s: its container was removed or has another name now", level)
-                    self._outbox.announce(self._messages.container_cleared(level))
+                    self._outbox.add_status(self._messages.container_cleared(level))
 
     def _handed_over(self, container: Container) -> bool:
         """Whether another container still has this one's level, or is to have it first, but is about to leave it."""
-        rivals = [life for life in map(self._lives.get, self._names.rivals(container)) if life]
-        earlier = takewhile(lambda life: life.id != container.id, self._lives.values())
+        rivals = [life for life in map(self._registry.get, self._names.competitors(container)) if life]
+        earlier = takewhile(lambda life: life.id != container.id, self._registry.values())
         namesakes = (life for life in earlier if life.name == container.name)
-        if any(life.moves for life in chain(rivals, namesakes)):
+        if any(life.pending_moves for life in chain(rivals, namesakes)):
             return True
         # No engine gives one name to two containers: the other has lost it, and the event that says so is on its way.
         return any(life.container and life.container.name == container.name for life in rivals)
 
     def _relevel(self, levels: dict[str, str | None]) -> None:
-        lives = [life for life in map(self._lives.get, levels) if life and life.level != levels[life.id]]
+        lives = [life for life in map(self._registry.get, levels) if life and life.level != levels[life.id]]
         taken = set(levels.values())
         for life in lives:
             old, new = life.level, levels[life.id]
             life.move(new, vacate=old not in taken)
             if old is not None and old not in taken:
-                self._forgetting.left(old, time.monotonic())
+                self._retention.on_vacated(old, time.monotonic())
             if new is not None:
-                self._forgetting.keep(new)
+                self._retention.keep(new)
                 if new.endswith(f"-{safe(life.id[:12])}"):
                     log.warning("%s is published as %s: an older container has that level", life.name, new)

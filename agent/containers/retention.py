@@ -3,7 +3,7 @@
 import threading
 
 
-class Forgetting:
+class StatusRetention:
     """Levels that are to be cleared, and when. Thread-safe.
 
     `after` is in seconds, 0 keeps what was removed for ever. Times are of the monotonic clock and passed in.
@@ -14,13 +14,13 @@ class Forgetting:
         self._lock = threading.Lock()
         self._due: dict[str, float] = {}
 
-    def removed(self, level: str, now: float, ago: float = 0.0) -> None:
+    def on_removed(self, level: str, now: float, ago: float = 0.0) -> None:
         """The container at this level was removed `ago` seconds ago."""
         if self._after:
             with self._lock:
                 self._due[level] = now + max(self._after - ago, 0)
 
-    def left(self, level: str, now: float) -> None:
+    def on_vacated(self, level: str, now: float) -> None:
         """The container has gone on at another level: this one is cleared once its last status was out for a moment."""
         with self._lock:
             self._due[level] = now + 1
@@ -30,7 +30,7 @@ class Forgetting:
         with self._lock:
             self._due.pop(level, None)
 
-    def due(self, now: float) -> list[str]:
+    def take_expired(self, now: float) -> list[str]:
         """Return the levels that are due, each once."""
         with self._lock:
             due = [level for level, at in self._due.items() if at <= now]

@@ -22,7 +22,7 @@ def render(template: str, container: Container, name: str) -> str:
     )
 
 
-class Names:
+class TopicNames:
     """Gives every container its level. The older of two that would collide keeps the plain one.
 
     Not thread-safe: the supervisor holds its lock. `claim` and `release` return the levels that they may have
@@ -34,9 +34,9 @@ class Names:
         self._plain: dict[str, str] = {}
         self._groups: dict[str, dict[str, tuple[bool, int, str]]] = defaultdict(dict)
 
-    def claim(self, container: Container) -> dict[str, str | None]:
+    def allocate(self, container: Container) -> dict[str, str | None]:
         """Give this container its level, or another one after a rename."""
-        name = self.settled(container)
+        name = self.base_name(container)
         plain = render(self._template, container, name)
         changed = {} if self._plain.get(container.id, plain) == plain else self.release(container.id)
         self._plain[container.id] = plain
@@ -51,12 +51,12 @@ class Names:
         del self._groups[plain][container_id]
         return self._around(plain, container_id)
 
-    def rivals(self, container: Container) -> set[str]:
+    def competitors(self, container: Container) -> set[str]:
         """The ids of the others that want the level which this container wants."""
-        plain = render(self._template, container, self.settled(container))
+        plain = render(self._template, container, self.base_name(container))
         return set(self._groups.get(plain, ())) - {container.id}
 
-    def settled(self, container: Container) -> str:
+    def base_name(self, container: Container) -> str:
         """The name without Compose's interlude prefix, where it is one: the short id of a container we know."""
         match = _INTERLUDE.fullmatch(container.name)
         if match and any(known.startswith(match[1]) for known in (container.id, *self._plain)):

@@ -5,11 +5,11 @@ class EngineError(Exception):
     """The engine did not give what was asked for; the message explains itself."""
 
 
-class EngineUnreachable(EngineError):
+class EngineUnreachableError(EngineError):
     """Refused, timed out or broken off. It says nothing about the container that was asked for."""
 
 
-class EngineRefused(EngineError):
+class EngineRefusedError(EngineError):
     """The engine answered with an HTTP error, whose code is `status`."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -17,9 +17,9 @@ class EngineRefused(EngineError):
         self.status = status
 
 
-class NoSuchContainer(EngineRefused):
+class NoSuchContainerError(EngineRefusedError):
     """The engine does not know the container."""
 
 
-class EngineRubbish(EngineError):
+class InvalidResponseError(EngineError):
     """The answer cannot be understood."""

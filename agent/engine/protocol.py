@@ -8,17 +8,25 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
-from agent.engine.errors import EngineError, EngineRefused, EngineRubbish, EngineUnreachable, NoSuchContainer
+from agent.engine.errors import (
+    EngineError,
+    EngineRefusedError,
+    EngineUnreachableError,
+    InvalidResponseError,
+    NoSuchContainerError,
+)
 
 T = TypeVar("T")
 
-OLDEST = (1, 24)  # the first API with everything that is read here; docker-py begins there too
+OLDEST_API = (1, 24)  # the first API with everything that is read here; docker-py begins there too
 
-NEWEST = (1, 52)  # the newest that was tested: a newer engine is asked to speak this one
+NEWEST_API = (1, 52)  # the newest that was tested: a newer engine is asked to speak this one
 
-LARGEST = 16 << 20  # bytes of an answer; a list has 3 kB for each container with many labels, an inspect 60 kB
+MAX_ANSWER_BYTES = 16 << 20  # bytes of an answer; a list has 3 kB for each container with many labels, an inspect 60 kB
 
-SHOWN = 200  # characters of what cannot be understood, in errors: a line of the log is no place for all of it
+MAX_SHOWN_CHARACTERS = (
+    200  # characters of what cannot be understood, in errors: a line of the log is no place for all of it
+)
 
 _ID = re.compile("[0-9a-f]{64}")
 
@@ -87,15 +95,15 @@ class _ErrorDocument(msgspec.Struct):
 
 
 def decode(raw: bytes, kind: type[T]) -> T:
-    """Return the JSON document as a `kind`; raise EngineRubbish for anything else, saying what was wrong."""
+    """Return the JSON document as a `kind`; raise InvalidResponseError for anything else, saying what was wrong."""
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        why = str(error)[:SHOWN]
-        raise EngineRubbish(f"the engine's answer cannot be understood: {why}: {raw[:60]!r}") from error
+        why = str(error)[:MAX_SHOWN_CHARACTERS]
+        raise InvalidResponseError(f"the engine's answer cannot be understood: {why}: {raw[:60]!r}") from error
 
 
-def is_id(value: object) -> bool:
+def is_container_id(value: object) -> bool:
     """Whether this is a container's id: 64 hexadecimal digits, Docker's as well as Podman's."""
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
@@ -103,7 +111,7 @@ def is_id(value: object) -> bool:
 def parse_event(line: bytes) -> Event | None:
     """Return what one line of /events says, None if it is about something else than a container.
 
-    Raises msgspec.ValidationError for a document of another shape, EngineRubbish for what is no document.
+    Raises msgspec.ValidationError for a document of another shape, InvalidResponseError for what is no document.
     """
     document = decode(line, dict[str, object])
     if document.get("Type") != "container":
@@ -111,50 +119,50 @@ def parse_event(line: bytes) -> Event | None:
     found = msgspec.convert(document, _Event)
     if not found.actor.id:
         return None  # of several at once, as `prune`
-    if not is_id(found.actor.id):
-        raise msgspec.ValidationError(f"not a container's id: {found.actor.id[:SHOWN]!r}")
+    if not is_container_id(found.actor.id):
+        raise msgspec.ValidationError(f"not a container's id: {found.actor.id[:MAX_SHOWN_CHARACTERS]!r}")
     action, _, detail = found.action.partition(":")
     attributes = found.actor.attributes or {}
     return Event(found.time, action.strip(), detail.strip(), found.actor.id, attributes.get("name", ""), attributes)
 
 
-def refusal(path: str, status: int, reason: str, body: bytes) -> EngineRefused:
+def error_from_response(path: str, status: int, reason: str, body: bytes) -> EngineRefusedError:
     """Return the error for an answer with an HTTP status other than 200."""
     try:
         message = decode(body, _ErrorDocument).message
-    except EngineRubbish:  # a proxy on the way may answer with a web page
+    except InvalidResponseError:  # a proxy on the way may answer with a web page
         message = ""
-    words = (message or body[:SHOWN].decode(errors="replace"))[:SHOWN]
-    text = f"the engine refused {path}: {status} {reason[:SHOWN]}: {words}"
+    words = (message or body[:MAX_SHOWN_CHARACTERS].decode(errors="replace"))[:MAX_SHOWN_CHARACTERS]
+    text = f"the engine refused {path}: {status} {reason[:MAX_SHOWN_CHARACTERS]}: {words}"
     # A proxy's 404, or one for a path that the engine does not know, is no word on the container.
     unknown = status == 404 and "/containers/" in path and "container" in message.lower()
-    return NoSuchContainer(status, text) if unknown else EngineRefused(status, text)
+    return NoSuchContainerError(status, text) if unknown else EngineRefusedError(status, text)
 
 
-def agree(engine: VersionDocument) -> tuple[int, int]:
+def negotiate_version(engine: VersionDocument) -> tuple[int, int]:
     """Return the API version to speak: the newest that both know. Raises EngineError where there is none."""
     newest = _version(engine.api)
-    if newest < OLDEST:
+    if newest < OLDEST_API:
         raise EngineError(f"engine {engine.version} speaks API {engine.api} at most; 1.24 (Docker 1.12) is needed")
-    if engine.oldest and _version(engine.oldest) > NEWEST:
+    if engine.oldest and _version(engine.oldest) > NEWEST_API:
         raise EngineError(
             f"engine {engine.version} speaks API {engine.oldest} at least; usage-agent knows 1.52 at most"
         )
-    return min(newest, NEWEST)
+    return min(newest, NEWEST_API)
 
 
 def _version(text: str) -> tuple[int, int]:
     match = _VERSION.fullmatch(text)
     if match is None:
-        raise EngineRubbish(f"not an API version: {text[:60]!r}")
+        raise InvalidResponseError(f"not an API version: {text[:60]!r}")
     return int(match[1]), int(match[2])
 
 
-def lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Split at newlines, wherever the chunks begin and end; empty lines are left out.
 
-    Raises EngineRubbish for a line that does not end, EngineUnreachable when the chunks end within one: engines close
-    every document with a newline, so that one was torn off.
+    Raises InvalidResponseError for a line that does not end, EngineUnreachableError when the chunks end within one:
+    engines close every document with a newline, so that one was torn off.
     """
     begun = bytearray()
     for chunk in chunks:
@@ -165,7 +173,9 @@ def lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
                 yield bytes(begun)
             begun.clear()
         begun += rest
-        if len(begun) > LARGEST:
-            raise EngineRubbish(f"the engine sent a line of more than {LARGEST} bytes: {bytes(begun[:60])!r}")
+        if len(begun) > MAX_ANSWER_BYTES:
+            raise InvalidResponseError(
+                f"the engine sent a line of more than {MAX_ANSWER_BYTES} bytes: {bytes(begun[:60])!r}"
+            )
     if begun.strip():
-        raise EngineUnreachable(f"the engine ended in the middle of a document: {bytes(begun[-60:])!r}")
+        raise EngineUnreachableError(f"the engine ended in the middle of a document: {bytes(begun[-60:])!r}")

@@ -17,7 +17,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 
-class _InTime(io.RawIOBase):
+class _DeadlineReader(io.RawIOBase):
     """A socket's bytes, until `deadline` (monotonic)."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
@@ -41,18 +41,18 @@ class _InTime(io.RawIOBase):
         super().close()
 
 
-class _Answer(http.client.HTTPResponse):
+class _DeadlineResponse(http.client.HTTPResponse):
     """An answer whose beginning, and each piece of whose body, is there within the socket's timeout."""
 
     def __init__(self, sock: socket.socket, *arguments: Any, **keywords: Any) -> None:
         super().__init__(sock, *arguments, **keywords)
         self._within = sock.gettimeout()
-        self._bytes = _InTime(self.fp.detach())
+        self._bytes = _DeadlineReader(self.fp.detach())
         self.fp = io.BufferedReader(self._bytes)
 
     def begin(self) -> None:
         """Read status line and headers."""
-        self._hurry()
+        self._restart_deadline()
         super().begin()
         # urllib3 would refuse this too, and leave the socket open until somebody collects it.
         if len({length.strip() for length in self.headers.get("Content-Length", "").split(",")}) > 1:
@@ -60,19 +60,19 @@ class _Answer(http.client.HTTPResponse):
 
     def read1(self, n: int = -1) -> bytes:
         """Read a piece of the body."""
-        self._hurry()
+        self._restart_deadline()
         return super().read1(n)
 
-    def _hurry(self) -> None:
+    def _restart_deadline(self) -> None:
         self._bytes.deadline = math.inf if self._within is None else time.monotonic() + self._within
 
 
 class _Plain(urllib3.connection.HTTPConnection):
-    response_class = _Answer
+    response_class = _DeadlineResponse
 
 
 class _Secure(urllib3.connection.HTTPSConnection):
-    response_class = _Answer
+    response_class = _DeadlineResponse
 
 
 class _Connection(_Plain):

@@ -3,7 +3,7 @@
 import os
 
 from agent.kernel.cgroup_v1 import CONTROLLERS
-from agent.kernel.files import KernelUnreadable
+from agent.kernel.files import KernelUnreadableError
 
 HIDDEN = (
     "does the engine run on this machine? Under systemd: ProtectProc=default; "
@@ -13,12 +13,12 @@ MOUNT = "in a container: --volume=/sys/fs/cgroup:/host/sys/fs/cgroup:ro --cgroup
 
 
 def unified(cgroups: str) -> bool:
-    """Say whether the cgroups mounted at `cgroups` are of version 2 alone. Raises KernelUnreadable."""
+    """Say whether the cgroups mounted at `cgroups` are of version 2 alone. Raises KernelUnreadableError."""
     if os.path.exists(f"{cgroups}/cgroup.controllers"):  # noqa: PTH110 - pathlib doubles the memory of a small agent
         return True
     if any(os.path.isdir(f"{cgroups}/{controller}") for controller in CONTROLLERS):  # noqa: PTH112
         return False
-    raise KernelUnreadable(f"{cgroups} shows no cgroups; {MOUNT}")
+    raise KernelUnreadableError(f"{cgroups} shows no cgroups; {MOUNT}")
 
 
 def paths(process: str, container_id: str) -> dict[str, str]:
@@ -32,16 +32,18 @@ def paths(process: str, container_id: str) -> dict[str, str]:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
             lines = file.read().splitlines()
     except OSError as error:
-        raise KernelUnreadable(f"{path} cannot be read: {error.strerror}; {HIDDEN}") from error
+        raise KernelUnreadableError(f"{path} cannot be read: {error.strerror}; {HIDDEN}") from error
     found: dict[str, str] = {}
     for line in lines:
         _, controllers, place = line.split(":", 2)
         if own := _own(place, container_id):
             found |= dict.fromkeys(controllers.split(","), own)
     if any(place.startswith("/..") for place in found.values()):
-        raise KernelUnreadable(f"{path} leads out of the agent's own cgroup namespace: start it with --cgroupns=host")
+        raise KernelUnreadableError(
+            f"{path} leads out of the agent's own cgroup namespace: start it with --cgroupns=host"
+        )
     if not found:
-        raise KernelUnreadable(f"{path} does not name the container: does the engine run on this machine?")
+        raise KernelUnreadableError(f"{path} does not name the container: does the engine run on this machine?")
     return found
 
 

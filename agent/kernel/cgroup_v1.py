@@ -3,8 +3,8 @@
 import re
 from collections.abc import Mapping
 
-from agent.kernel.files import Files, KernelFile, KernelUnreadable, number, table
-from agent.kernel.host import TICK, Host
+from agent.kernel.files import KernelFile, KernelFiles, KernelUnreadableError, read_number, read_table
+from agent.kernel.host import TICK_NS, Host
 from agent.messages.payloads import BlockIo, Memory, Pids
 from agent.metrics import values
 from agent.metrics.reading import CpuReading
@@ -18,10 +18,12 @@ _DEVICE = re.compile(rb"\d (Read|Write) (\d+)")
 class CgroupV1:
     """The files of a container whose cgroups' directories are `paths`, by controller."""
 
-    def __init__(self, files: Files, host: Host, paths: Mapping[str, str]) -> None:
+    def __init__(self, files: KernelFiles, host: Host, paths: Mapping[str, str]) -> None:
         self._host = host
         if "cpuacct" not in paths:
-            raise KernelUnreadable("the container has no cgroup of its own for cpuacct: its CPU time is not counted")
+            raise KernelUnreadableError(
+                "the container has no cgroup of its own for cpuacct: its CPU time is not counted"
+            )
 
         def find(controller: str, name: str) -> KernelFile | None:
             return files.find(f"{paths[controller]}/{name}") if controller in paths else None
@@ -41,13 +43,13 @@ class CgroupV1:
 
     def cpu(self) -> CpuReading:
         """Return the CPU time."""
-        total = number(self._total) or 0
-        modes = table(self._modes, b"system", b"user")
-        throttling = table(self._throttling, b"nr_throttled", b"throttled_time")
+        total = read_number(self._total) or 0
+        modes = read_table(self._modes, b"system", b"user")
+        throttling = read_table(self._throttling, b"nr_throttled", b"throttled_time")
         return CpuReading(
             total=total,
-            kernel=modes[b"system"] * TICK if modes else None,
-            user=modes[b"user"] * TICK if modes else None,
+            kernel=modes[b"system"] * TICK_NS if modes else None,
+            user=modes[b"user"] * TICK_NS if modes else None,
             system=self._host.cpu_time(),
             online=self._host.online,
             throttled_periods=throttling.get(b"nr_throttled"),
@@ -56,20 +58,20 @@ class CgroupV1:
 
     def memory(self) -> Memory | None:
         """Return the memory; the engine does not tell of swap."""
-        usage = number(self._usage)
+        usage = read_number(self._usage)
         if not usage:
             return None
-        details = table(self._memory, *_DETAILS)
+        details = read_table(self._memory, *_DETAILS)
         found = {
             "usage": usage,
-            "max_usage": number(self._peak),
+            "max_usage": read_number(self._peak),
             "rss": details.get(b"rss"),
             "cache": details.get(b"cache"),
             "swap": details.get(b"swap"),
             "mapped_file": details.get(b"mapped_file"),
-            "limit": self._host.memory_limit(number(self._limit)),
+            "limit": self._host.memory_limit(read_number(self._limit)),
         }
-        return values.memory(found, details.get(b"total_inactive_file"), details.get(b"inactive_file"))
+        return values.make_memory(found, details.get(b"total_inactive_file"), details.get(b"inactive_file"))
 
     def block_io(self) -> BlockIo | None:
         """Return what was read from and written to all devices."""
@@ -79,9 +81,9 @@ class CgroupV1:
                 totals = {operation: 0 for operation, _ in devices}
                 for operation, amount in devices:
                     totals[operation] += int(amount)
-                return values.block_io(totals.get(b"Read"), totals.get(b"Write"))
+                return values.make_block_io(totals.get(b"Read"), totals.get(b"Write"))
         return None
 
     def pids(self) -> Pids | None:
         """Return the processes and threads."""
-        return values.pids(number(self._pids), values.limit(number(self._most_pids)))
+        return values.make_pids(read_number(self._pids), values.valid_limit(read_number(self._most_pids)))

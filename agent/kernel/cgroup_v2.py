@@ -2,7 +2,7 @@
 
 import re
 
-from agent.kernel.files import Files, number, table
+from agent.kernel.files import KernelFiles, read_number, read_table
 from agent.kernel.host import Host
 from agent.messages.payloads import BlockIo, Memory, Pids
 from agent.metrics import values
@@ -17,7 +17,7 @@ _US = 1000  # ns
 class CgroupV2:
     """The files of a cgroup whose directory is `path`."""
 
-    def __init__(self, files: Files, host: Host, path: str) -> None:
+    def __init__(self, files: KernelFiles, host: Host, path: str) -> None:
         self._host = host
         self._cpu = files.open(f"{path}/cpu.stat")
         self._usage = files.find(f"{path}/memory.current")
@@ -31,7 +31,7 @@ class CgroupV2:
 
     def cpu(self) -> CpuReading:
         """Return the CPU time; without throttling where the CPU controller is off."""
-        cpu = table(self._cpu, *_TIMES)
+        cpu = read_table(self._cpu, *_TIMES)
         throttled = cpu.get(b"throttled_usec")
         return CpuReading(
             total=cpu[b"usage_usec"] * _US,
@@ -45,28 +45,28 @@ class CgroupV2:
 
     def memory(self) -> Memory | None:
         """Return the memory; the engine does not tell of the peak and of swap."""
-        usage = number(self._usage)
+        usage = read_number(self._usage)
         if not usage:
             return None
-        details = table(self._memory, *_DETAILS)
+        details = read_table(self._memory, *_DETAILS)
         found = {
             "usage": usage,
-            "max_usage": number(self._peak),
+            "max_usage": read_number(self._peak),
             "rss": details.get(b"anon"),
             "cache": details.get(b"file"),
-            "swap": number(self._swap),
+            "swap": read_number(self._swap),
             "mapped_file": details.get(b"file_mapped"),
-            "limit": self._host.memory_limit(number(self._limit)),
+            "limit": self._host.memory_limit(read_number(self._limit)),
         }
-        return values.memory(found, details.get(b"inactive_file"))
+        return values.make_memory(found, details.get(b"inactive_file"))
 
     def block_io(self) -> BlockIo | None:
         """Return what was read from and written to all devices."""
         devices = _DEVICE.findall(self._io.read()) if self._io else ()
         if not devices:
             return None
-        return values.block_io(sum(int(read) for read, _ in devices), sum(int(write) for _, write in devices))
+        return values.make_block_io(sum(int(read) for read, _ in devices), sum(int(write) for _, write in devices))
 
     def pids(self) -> Pids | None:
         """Return the processes and threads."""
-        return values.pids(number(self._pids), values.limit(number(self._most_pids)))
+        return values.make_pids(read_number(self._pids), values.valid_limit(read_number(self._most_pids)))

@@ -6,12 +6,12 @@ Opening, reading and closing costs six times what reading alone does.
 import errno
 import os
 
-from agent.metrics.reading import ContainerNotRunning, NoReading
+from agent.metrics.reading import ContainerNotRunningError, ReadingError
 from agent.runtime.limits import DescriptorBudget
 
 # Most say less than half a page, all at once: one call, and no larger buffer, which costs more than a second call. What
 # is longer may come in pieces, since of a list of records the kernel hands over as many as fit into a page.
-PAGE = 4096  # bytes
+PAGE_BYTES = 4096  # bytes
 
 _MORE = "; raise the limit (LimitNOFILE= in the unit, ulimit -n in a shell): a container needs a dozen"
 
@@ -19,7 +19,7 @@ _MORE = "; raise the limit (LimitNOFILE= in the unit, ulimit -n in a shell): a c
 _ENDED = (errno.ENODEV, errno.ESRCH)
 
 
-class KernelUnreadable(NoReading):
+class KernelUnreadableError(ReadingError):
     """The kernel's files cannot be used; the message names file and remedy. It says nothing about the container."""
 
 
@@ -33,16 +33,16 @@ class KernelFile:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def read(self) -> bytes:
-        """Return what it says now. Raises ContainerNotRunning, and KernelUnreadable."""
+        """Return what it says now. Raises ContainerNotRunningError, and KernelUnreadableError."""
         try:
-            content = os.pread(self._fd, PAGE, 0)
-            if len(content) > PAGE // 2:
-                while more := os.pread(self._fd, PAGE, len(content)):
+            content = os.pread(self._fd, PAGE_BYTES, 0)
+            if len(content) > PAGE_BYTES // 2:
+                while more := os.pread(self._fd, PAGE_BYTES, len(content)):
                     content += more
         except OSError as error:
             if error.errno in _ENDED:
-                raise ContainerNotRunning(f"{self.path} is gone: the container does not run") from error
-            raise KernelUnreadable(f"{self.path} cannot be read: {error.strerror}") from error
+                raise ContainerNotRunningError(f"{self.path} is gone: the container does not run") from error
+            raise KernelUnreadableError(f"{self.path} cannot be read: {error.strerror}") from error
         return content
 
     def close(self) -> None:
@@ -50,7 +50,7 @@ class KernelFile:
         os.close(self._fd)
 
 
-class Files:
+class KernelFiles:
     """Opens files, and closes all of them together.
 
     They leave half of the `descriptors` to others: a stream needs one where they need a dozen.
@@ -61,9 +61,9 @@ class Files:
         self._open: list[KernelFile] = []
 
     def find(self, path: str) -> KernelFile | None:
-        """Open a file that not every kernel has. Raises KernelUnreadable where it is there and cannot be opened."""
+        """Open a file that not every kernel has. Raises KernelUnreadableError if it cannot be opened."""
         if not self._descriptors.acquire(spare=self._descriptors.limit // 2):
-            raise KernelUnreadable(
+            raise KernelUnreadableError(
                 f"{path} is not opened: of {self._descriptors.limit} descriptors few are left{_MORE}"
             )
         try:
@@ -72,15 +72,15 @@ class Files:
             self._descriptors.release()
             if isinstance(error, FileNotFoundError):
                 return None
-            raise KernelUnreadable(f"{path} cannot be opened: {error.strerror}{_remedy(error)}") from error
+            raise KernelUnreadableError(f"{path} cannot be opened: {error.strerror}{_remedy(error)}") from error
         self._open.append(file)
         return file
 
     def open(self, path: str) -> KernelFile:
-        """Open a file that has to be there. Raises KernelUnreadable."""
+        """Open a file that has to be there. Raises KernelUnreadableError."""
         if found := self.find(path):
             return found
-        raise KernelUnreadable(f"{path} is not there")
+        raise KernelUnreadableError(f"{path} is not there")
 
     def close(self) -> None:
         """Close them."""
@@ -97,7 +97,7 @@ def _remedy(error: OSError) -> str:
     return ""
 
 
-def number(file: KernelFile | None) -> int | None:
+def read_number(file: KernelFile | None) -> int | None:
     """Return the one number of a file; None where there is no such file, and for "max"."""
     if file is None:
         return None
@@ -105,7 +105,7 @@ def number(file: KernelFile | None) -> int | None:
     return None if content.startswith(b"max") else int(content)
 
 
-def table(file: KernelFile | None, *wanted: bytes) -> dict[bytes, int]:
+def read_table(file: KernelFile | None, *wanted: bytes) -> dict[bytes, int]:
     """Return the numbers that stand behind these words, as far as they are there; none where there is no such file."""
     if file is None:
         return {}

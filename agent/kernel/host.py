@@ -4,7 +4,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from agent.kernel.files import Files
+from agent.kernel.files import KernelFiles
 from agent.runtime.limits import DescriptorBudget
 
 
@@ -36,16 +36,16 @@ def _number(text: str) -> float:
         return 0.0
 
 
-TICK = 10_000_000  # ns: the kernel counts CPU time for users in hundredths of a second, on every architecture
+TICK_NS = 10_000_000  # ns: the kernel counts CPU time for users in hundredths of a second, on every architecture
 
 
 class Host:
-    """The machine, as the process file system at `proc` shows it; from any thread. Raises KernelUnreadable."""
+    """The machine, as the process file system at `proc` shows it; from any thread. Raises KernelUnreadableError."""
 
     def __init__(self, proc: str, descriptors: DescriptorBudget) -> None:
-        with closing(Files(descriptors)) as files:
+        with closing(KernelFiles(descriptors)) as files:
             self._memory = _total(files.open(f"{proc}/meminfo").read())
-        self._stat = Files(descriptors).open(f"{proc}/stat")  # for as long as the agent runs
+        self._stat = KernelFiles(descriptors).open(f"{proc}/stat")  # for as long as the agent runs
         self._read_at = 0
         self._cpu_time = 0
         self.online = 1
@@ -58,10 +58,10 @@ class Host:
         """
         now = time.monotonic_ns()
         # The kernel makes up the whole file for its first line, and containers are read one shortly after the other.
-        if now - self._read_at >= TICK:
+        if now - self._read_at >= TICK_NS:
             content = self._stat.read()
             self.online = content.count(b"\ncpu") or 1
-            self._cpu_time = sum(map(int, content.split(None, 8)[1:8])) * TICK
+            self._cpu_time = sum(map(int, content.split(None, 8)[1:8])) * TICK_NS
             self._read_at = now
         return self._cpu_time
 

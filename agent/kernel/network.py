@@ -3,7 +3,7 @@
 import re
 from collections.abc import Set
 
-from agent.kernel.files import Files, KernelUnreadable
+from agent.kernel.files import KernelFiles, KernelUnreadableError
 from agent.messages.payloads import Network
 
 _ENGINES = re.compile(r"eth\d+")  # as engines name them unless they are told otherwise
@@ -13,7 +13,7 @@ _RECEIVED, _SENT = 0, 8
 _BYTES, _PACKETS, _ERRORS, _DROPPED = range(4)
 
 
-class Interfaces:
+class NetworkInterfaces:
     """The interfaces that the process at `process`, a directory in /proc, sees.
 
     What a container makes for itself (a tunnel, a bridge) is left out as the engine leaves it out: there the same bytes
@@ -21,7 +21,7 @@ class Interfaces:
     (`docker network connect`) counts if it is named as engines do.
     """
 
-    def __init__(self, files: Files, process: str) -> None:
+    def __init__(self, files: KernelFiles, process: str) -> None:
         self._file = files.open(f"{process}/net/dev")
         self.listed: Set[str] = frozenset()
 
@@ -35,7 +35,7 @@ class Interfaces:
         if not interfaces:
             return None
         if any(len(interface) < 2 * _SENT for interface in interfaces):
-            raise KernelUnreadable(f"{self._file.path} cannot be understood")
+            raise KernelUnreadableError(f"{self._file.path} cannot be understood")
         total = [sum(column) for column in zip(*interfaces, strict=True)]
         return {
             "rx_bytes": total[_RECEIVED + _BYTES],

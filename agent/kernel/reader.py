@@ -12,14 +12,14 @@ from threading import Lock
 from agent.kernel.cgroup_paths import MOUNT, paths, unified
 from agent.kernel.cgroup_v1 import CgroupV1
 from agent.kernel.cgroup_v2 import CgroupV2
-from agent.kernel.files import Files, KernelUnreadable
+from agent.kernel.files import KernelFiles, KernelUnreadableError
 from agent.kernel.host import Host
-from agent.kernel.network import Interfaces
-from agent.metrics.reading import ContainerNotRunning, NoReading, Reading
+from agent.kernel.network import NetworkInterfaces
+from agent.metrics.reading import ContainerNotRunningError, Reading, ReadingError
 from agent.runtime.limits import DescriptorBudget
 
 
-class Kernel:
+class KernelReader:
     """The files below `proc` and `cgroups`: by default those mounted at /host, as for an agent in a container, if any.
 
     From any thread; nothing is opened before it is asked for.
@@ -35,7 +35,7 @@ class Kernel:
         self._host: Host | None = None
 
     def open(self, container_id: str, pid: int, host_network: bool) -> "ContainerFiles":
-        """Open the files of a running container, whose first process is `pid`. Raises KernelUnreadable.
+        """Open the files of a running container, whose first process is `pid`. Raises KernelUnreadableError.
 
         `host_network`: what its interfaces carry is the host's, and not counted.
         """
@@ -43,15 +43,15 @@ class Kernel:
             if self._host is None:
                 self._host = Host(self._proc, self._descriptors)
         process = f"{self._proc}/{pid}"
-        files = Files(self._descriptors)
+        files = KernelFiles(self._descriptors)
         try:
             cgroup = self._open_cgroup(files, self._host, process, container_id)
-            return ContainerFiles(files, cgroup, None if host_network else Interfaces(files, process))
+            return ContainerFiles(files, cgroup, None if host_network else NetworkInterfaces(files, process))
         except BaseException:
             files.close()
             raise
 
-    def _open_cgroup(self, files: Files, host: Host, process: str, container_id: str) -> CgroupV1 | CgroupV2:
+    def _open_cgroup(self, files: KernelFiles, host: Host, process: str, container_id: str) -> CgroupV1 | CgroupV2:
         version_2 = unified(self._cgroups)
         found = paths(process, container_id)
         if version_2:
@@ -59,14 +59,14 @@ class Kernel:
         else:
             places = {controller: f"{self._cgroups}/{controller}{path}" for controller, path in found.items()}
         if not any(map(os.path.isdir, places.values())):
-            raise KernelUnreadable(f"{next(iter(places.values()))} is not there; {MOUNT}")
+            raise KernelUnreadableError(f"{next(iter(places.values()))} is not there; {MOUNT}")
         return CgroupV2(files, host, places[""]) if version_2 else CgroupV1(files, host, places)
 
 
 class ContainerFiles:
     """The files of one run of a container. Close them after use."""
 
-    def __init__(self, files: Files, cgroup: CgroupV1 | CgroupV2, interfaces: Interfaces | None) -> None:
+    def __init__(self, files: KernelFiles, cgroup: CgroupV1 | CgroupV2, interfaces: NetworkInterfaces | None) -> None:
         self._files = files
         self._cgroup = cgroup
         self._interfaces = interfaces
@@ -77,12 +77,12 @@ class ContainerFiles:
             self._interfaces.listed = listed
 
     def read(self) -> Reading:
-        """Return what they say now. Raises ContainerNotRunning, and KernelUnreadable."""
+        """Return what they say now. Raises ContainerNotRunningError, and KernelUnreadableError."""
         try:
             cgroup = self._cgroup
             pids = cgroup.pids()
             if pids and pids.get("current") == 0:
-                raise ContainerNotRunning("there is no process in the container's cgroup")
+                raise ContainerNotRunningError("there is no process in the container's cgroup")
             now = time.time_ns()
             return Reading(
                 time=now,
@@ -93,10 +93,10 @@ class ContainerFiles:
                 block_io=cgroup.block_io(),
                 pids=pids,
             )
-        except NoReading:
+        except ReadingError:
             raise
         except (ValueError, KeyError) as error:
-            raise KernelUnreadable(f"the kernel's files cannot be understood: {error!r}") from error
+            raise KernelUnreadableError(f"the kernel's files cannot be understood: {error!r}") from error
 
     def close(self) -> None:
         """Close them."""

@@ -17,7 +17,9 @@ from typing import Literal
 from agent.messages.payloads import OutboxCounters
 from agent.messages.topics import Message
 
-A_LIFE = 4  # statuses of a topic that wait one behind the other: a container may run, exit, be removed and forgotten
+MAX_PENDING_STATUSES = (
+    4  # statuses of a topic that wait one behind the other: a container may run, exit, be removed and forgotten
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,11 +57,11 @@ class Outbox:
         self._added = self._sent = self._dropped = 0
         self._closed = self._connected = False
 
-    def on_wake(self, wake: Callable[[], None]) -> None:
+    def set_listener(self, wake: Callable[[], None]) -> None:
         """Set what is called when there is something new to take."""
         self._wake = wake
 
-    def put(self, message: Message) -> bool:
+    def add_usage(self, message: Message) -> bool:
         """Add a usage; False when this one, or the oldest in its stead, was dropped."""
         with self._changed:
             self._added += 1
@@ -75,12 +77,12 @@ class Outbox:
         self._wake()
         return not full
 
-    def connected(self) -> None:
+    def note_connected(self) -> None:
         """Note that there is a connection, until restore(): what is announced leaves in a moment."""
         with self._changed:
             self._connected = True
 
-    def announce(self, message: Message) -> None:
+    def add_status(self, message: Message) -> None:
         """Add a status: the newest of its topic is what counts in the end, and goes to the end of the statuses.
 
         It replaces the others. But while there is a connection the last few go out in their order: a container that
@@ -92,7 +94,7 @@ class Outbox:
             self._newest.move_to_end(message.topic)
             earlier = self._pending.pop(message.topic, ())
             keep = self._connected and message.retain
-            self._pending[message.topic] = (*earlier, message)[-A_LIFE:] if keep else (message,)
+            self._pending[message.topic] = (*earlier, message)[-MAX_PENDING_STATUSES:] if keep else (message,)
         self._wake()
 
     def take(self) -> Delivery | None:
@@ -112,12 +114,12 @@ class Outbox:
                 return delivery
             return None
 
-    def acknowledged(self, delivery: Delivery) -> None:
+    def ack(self, delivery: Delivery) -> None:
         """Note that the broker has it: a usage is sent."""
         with self._changed:
             self._sent += self._land(delivery)
 
-    def refused(self, delivery: Delivery) -> None:
+    def reject(self, delivery: Delivery) -> None:
         """Note that the broker will not have it: a usage is dropped, a retained status waits for repeat()."""
         with self._changed:
             message, in_flight = delivery.message, delivery in self._statuses_in_flight
@@ -125,13 +127,13 @@ class Outbox:
             if in_flight and self._newest.get(message.topic) is message:
                 self._refused[message.topic] = message
 
-    def repeat(self) -> None:
+    def retry_rejected(self) -> None:
         """Try the retained statuses again that were refused: somebody may have changed the broker's mind."""
         with self._changed:
             self._pending.update((topic, (message,)) for topic, message in self._refused.items())
             self._refused.clear()
 
-    def restore(self) -> None:
+    def requeue(self) -> None:
         """Start over, the connection is lost: what was in flight waits again, in its order, before everything else.
 
         Every retained status is pending again, for a broker may have lost what it had retained. Deliveries taken
@@ -168,7 +170,7 @@ class Outbox:
             return self._idle()
 
     @property
-    def announced(self) -> bool:
+    def statuses_delivered(self) -> bool:
         """Whether the broker has every status, whatever usages may wait."""
         with self._changed:
             return not self._pending and not self._statuses_in_flight

@@ -169,7 +169,7 @@ class BrokerCounters(TypedDict):
     disconnects: Count
 
 
-class ProcessFigures(TypedDict):
+class ProcessMetrics(TypedDict):
     """The agent's own process; `rss` in bytes."""
 
     rss: NotRequired[Count]
@@ -187,7 +187,7 @@ class AgentCounters(TypedDict):
     outbox: OutboxCounters
     engine: EngineCounters
     broker: BrokerCounters
-    process: ProcessFigures
+    process: ProcessMetrics
 
 
 def schema() -> dict[str, Any]:

@@ -40,7 +40,7 @@ class Message:
     qos: int
 
 
-class Messages:
+class MessageBuilder:
     """Everything the agent says, addressed. `qos` is that of usages; statuses always go with 1."""
 
     def __init__(self, base: str, host: str, qos: int) -> None:
@@ -68,7 +68,7 @@ class Messages:
         """What the agent did so far."""
         return Message(f"{self._root}/agent", _json(payload), retain=False, qos=STATUS_QOS)
 
-    def level(self, topic: str) -> str | None:
+    def level_of(self, topic: str) -> str | None:
         """Return what stands for the container in one of our own status topics, or None."""
         prefix, suffix = f"{self._root}/", "/status"
         if not topic.startswith(prefix) or not topic.endswith(suffix):

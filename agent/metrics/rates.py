@@ -10,17 +10,17 @@ from agent.messages.payloads import BlockIo, Cpu, Measurements, Network
 from agent.metrics.reading import CpuReading, Reading
 from agent.runtime.timestamps import format_time
 
-_SECOND = 1_000_000_000
+_NS_PER_SECOND = 1_000_000_000
 
 
-def pct(new: int, old: int, new_total: int, old_total: int, cores: int) -> float:
+def nomad_percent(new: int, old: int, new_total: int, old_total: int, cores: int) -> float:
     """Return Nomad's percentage: the change of a part over the change of its whole, times cores; 0 unless both grew."""
     if new <= old or new_total <= old_total:
         return 0.0
     return (new - old) / (new_total - old_total) * cores * 100
 
 
-def elapsed(previous: Reading, current: Reading) -> int:
+def elapsed_ns(previous: Reading, current: Reading) -> int:
     """Return the ns between two readings, also when the engine's clock was set in between; may be <= 0.
 
     Three witnesses: the engine's clock, its host's CPU time over CPUs, the agent's clock. The first is the finest, and
@@ -31,7 +31,7 @@ def elapsed(previous: Reading, current: Reading) -> int:
     if previous.cpu.system is None or current.cpu.system is None:
         return read
     host = (current.cpu.system - previous.cpu.system) // current.cpu.online
-    arrived = int((current.arrived - previous.arrived) * _SECOND)
+    arrived = int((current.arrived - previous.arrived) * _NS_PER_SECOND)
     if _differ(read, host) and _differ(read, arrived) and not _differ(host, arrived):
         return host
     return read
@@ -40,10 +40,10 @@ def elapsed(previous: Reading, current: Reading) -> int:
 def _differ(one: int, other: int) -> bool:
     gap = abs(one - other)
     # Documents may be a second late or more on a busy machine, and stolen CPU time is missing from the host's.
-    return gap > 2 * _SECOND and gap * 10 > max(abs(one), abs(other))
+    return gap > 2 * _NS_PER_SECOND and gap * 10 > max(abs(one), abs(other))
 
 
-def measure(previous: Reading | None, current: Reading, core_mhz: float | None) -> Measurements | None:
+def compute_usage(previous: Reading | None, current: Reading, core_mhz: float | None) -> Measurements | None:
     """Return what was used between two readings of one container.
 
     None where that cannot be known: there is no reading before, the container's CPU counter went back (it was
@@ -51,13 +51,13 @@ def measure(previous: Reading | None, current: Reading, core_mhz: float | None) 
     `current` lacks is left out, and so is a rate whose counter fell or was missing before. `core_mhz` is the clock
     rate of one of the engine's cores; unknown: no ticks.
     """
-    time = elapsed(previous, current) if previous else 0
+    time = elapsed_ns(previous, current) if previous else 0
     if not previous or time <= 0 or current.cpu.total < previous.cpu.total:
         return None
     result: Measurements = {
         "time": format_time(current.time),
         "timestamp": current.time,
-        "interval": time / _SECOND,
+        "interval": time / _NS_PER_SECOND,
         "cpu": _cpu(previous.cpu, current.cpu, time, core_mhz),
     }
     if current.memory is not None:
@@ -77,9 +77,9 @@ def _cpu(old: CpuReading, new: CpuReading, time: int, core_mhz: float | None) ->
     percent = min((new.total - old.total) / time * 100, 100.0 * new.online)
     cpu: Cpu = {"percent": percent, "host_percent": percent / new.online}
     if new.kernel is not None and old.kernel is not None:
-        cpu["system_mode"] = pct(new.kernel, old.kernel, new.total, old.total, new.online)
+        cpu["system_mode"] = nomad_percent(new.kernel, old.kernel, new.total, old.total, new.online)
     if new.user is not None and old.user is not None:
-        cpu["user_mode"] = pct(new.user, old.user, new.total, old.total, new.online)
+        cpu["user_mode"] = nomad_percent(new.user, old.user, new.total, old.total, new.online)
     if core_mhz is not None and 0 < core_mhz < inf:
         cpu["total_ticks"] = percent / 100 * core_mhz
     cpu["total"] = new.total
@@ -117,4 +117,4 @@ def _block_io(old: BlockIo, new: BlockIo, time: int) -> BlockIo:
 def _rate(old: int | None, new: int | None, time: int) -> float | None:
     if old is None or new is None or new < old:
         return None
-    return (new - old) * _SECOND / time
+    return (new - old) * _NS_PER_SECOND / time

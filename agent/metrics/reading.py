@@ -38,9 +38,9 @@ class Reading:
     pids: Pids | None
 
 
-class NoReading(ValueError):  # a noun of the domain: most often it is news, not a fault
+class ReadingError(ValueError):  # a noun of the domain: most often it is news, not a fault
     """There is no reading to be had; the message says what was wrong with what there is instead."""
 
 
-class ContainerNotRunning(NoReading):
+class ContainerNotRunningError(ReadingError):
     """The container does not run: engines answer that with zeros, in a stream for ever, and the kernel with ENODEV."""

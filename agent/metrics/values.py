@@ -8,8 +8,8 @@ from typing import cast
 
 from agent.messages.payloads import BlockIo, Memory, Pids
 
-BEYOND = 1 << 63  # no honest counter gets there, and neither JSON writers nor databases take more
-UNLIMITED = 1 << 62  # "no limit" is 2^64-1 on cgroup v2, and 2^63 less one page on v1
+COUNTER_LIMIT = 1 << 63  # no honest counter gets there, and neither JSON writers nor databases take more
+NO_LIMIT_FROM = 1 << 62  # "no limit" is 2^64-1 on cgroup v2, and 2^63 less one page on v1
 
 _MEASURED_MEMORY = (
     ("rss", "RSS"),
@@ -20,18 +20,18 @@ _MEASURED_MEMORY = (
 )
 
 
-def count(value: object) -> int | None:
+def valid_count(value: object) -> int | None:
     """Return what is a counter or a gauge, None for anything else."""
     # `type`, not isinstance: true is an int to Python.
-    return value if type(value) is int and 0 <= value < BEYOND else None
+    return value if type(value) is int and 0 <= value < COUNTER_LIMIT else None
 
 
-def limit(value: object) -> int | None:
+def valid_limit(value: object) -> int | None:
     """Return what is a limit, None where there is none."""
-    return value if type(value) is int and 0 < value < UNLIMITED else None
+    return value if type(value) is int and 0 < value < NO_LIMIT_FROM else None
 
 
-def memory(found: Mapping[str, int | None], *inactive: int | None) -> Memory | None:
+def make_memory(found: Mapping[str, int | None], *inactive: int | None) -> Memory | None:
     """Return the memory of a Linux container from what was `found`, by field, with the fields derived from it.
 
     `inactive` is the page cache that would be given back first: with children, then without them, as far as known.
@@ -58,7 +58,7 @@ def with_measured(memory: Memory) -> Memory | None:
     return memory
 
 
-def block_io(read: int | None, write: int | None) -> BlockIo | None:
+def make_block_io(read: int | None, write: int | None) -> BlockIo | None:
     """Return what was read and written, as far as it was counted."""
     found: BlockIo = {}
     if read is not None:
@@ -68,7 +68,7 @@ def block_io(read: int | None, write: int | None) -> BlockIo | None:
     return found or None
 
 
-def pids(current: int | None, limit: int | None) -> Pids | None:
+def make_pids(current: int | None, limit: int | None) -> Pids | None:
     """Return the processes and threads, as far as they are counted."""
     found: Pids = {}
     if current is not None:

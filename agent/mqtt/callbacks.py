@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from typing import Any
 
 
-class Hearsay:
+class ClientCallbacks:
     """Listens to one client of paho. The callbacks only store: paho holds a lock while it calls them."""
 
     def __init__(self) -> None:
         self.connack: tuple[Any, Any] | None = None  # reason code and properties
-        self.goodbye: tuple[bool, Any] | None = None  # whether the broker said it, and the reason code
-        self.answers: deque[tuple[int, int]] = deque()  # message id and reason code of what was published
+        self.disconnect: tuple[bool, Any] | None = None  # whether the broker said it, and the reason code
+        self.acks: deque[tuple[int, int]] = deque()  # message id and reason code of what was published
         self.granted: bool | None = None  # the subscription
         self.messages: deque[Any] = deque()
         self.packets = 0  # that came in and are told of
         self._complaints = _Complaints()
 
-    def listen(self, client: Any) -> None:
+    def attach(self, client: Any) -> None:
         """Become the callbacks of a client."""
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -32,7 +32,7 @@ class Hearsay:
         client.enable_logger(logger)
 
     @property
-    def complaint(self) -> str:
+    def last_error(self) -> str:
         """The last error: what the socket said is told nowhere else."""
         return self._complaints.last
 
@@ -52,12 +52,12 @@ class Hearsay:
         self.connack = (reason, properties)
 
     def _on_disconnect(self, _client: Any, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
-        if self.goodbye is None:  # it may come twice
-            self.goodbye = (flags.is_disconnect_packet_from_server, reason)
+        if self.disconnect is None:  # it may come twice
+            self.disconnect = (flags.is_disconnect_packet_from_server, reason)
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
         self.packets += 1
-        self.answers.append((mid, reason.value))
+        self.acks.append((mid, reason.value))
 
     def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: list[Any], _properties: Any) -> None:
         self.packets += 1

@@ -4,25 +4,25 @@ from dataclasses import dataclass, replace
 
 from agent.messages.topics import Message
 
-WINDOW = 20  # messages in flight at most; more would only wait in the network instead of in the outbox
-LARGEST = 268_435_460  # bytes of the largest packet that MQTT knows
+MAX_IN_FLIGHT = 20  # messages in flight at most; more would only wait in the network instead of in the outbox
+MAX_PACKET_BYTES = 268_435_460  # bytes of the largest packet that MQTT knows
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Capabilities:
     """The broker's limits. MQTT 3.1.1 tells none, and with MQTT 5 a broker tells only those it has."""
 
-    packet: int = LARGEST
-    window: int = WINDOW
+    packet: int = MAX_PACKET_BYTES
+    window: int = MAX_IN_FLIGHT
     qos: int = 2
     retain: bool = True
 
     @classmethod
-    def of(cls, properties: object) -> "Limits":
+    def of(cls, properties: object) -> "Capabilities":
         """Return what the properties of a CONNACK say, by their names in MQTT 5."""
         return cls(
-            packet=getattr(properties, "MaximumPacketSize", LARGEST),
-            window=min(WINDOW, getattr(properties, "ReceiveMaximum", WINDOW)),
+            packet=getattr(properties, "MaximumPacketSize", MAX_PACKET_BYTES),
+            window=min(MAX_IN_FLIGHT, getattr(properties, "ReceiveMaximum", MAX_IN_FLIGHT)),
             qos=getattr(properties, "MaximumQoS", 2),
             retain=bool(getattr(properties, "RetainAvailable", True)),
         )

@@ -19,18 +19,18 @@ from agent.config import Address, BrokerSettings, ConfigError, read_password
 from agent.messages.outbox import Delivery
 from agent.messages.topics import Message
 from agent.mqtt import tls
-from agent.mqtt.callbacks import Hearsay
-from agent.mqtt.capabilities import Limits, packet_size
-from agent.mqtt.errors import BrokerError, BrokerRefused, BrokerUnreachable, connecting_failed, ended
-from agent.mqtt.reachability import Seen, Sighting
+from agent.mqtt.callbacks import ClientCallbacks
+from agent.mqtt.capabilities import Capabilities, packet_size
+from agent.mqtt.errors import BrokerError, BrokerRefusedError, BrokerUnreachableError, connecting_failed, ended
+from agent.mqtt.reachability import Observation, Reachability
 from agent.mqtt.reason_codes import PACKET_TOO_LARGE, TOPIC_INVALID
-from agent.mqtt.sockets import knock, tune
-from agent.runtime.wakeup import Wake
+from agent.mqtt.sockets import probe_unix_socket, set_tcp_options
+from agent.runtime.wakeup import WakeupEvent
 
-TURN = 1.0  # seconds; paho's loop_misc, which keeps the keepalive, is to be called that often
-PATIENCE = 5.0  # seconds for a connection to be made, and for the CONNACK
-GATHERING = 0.01  # seconds from the first message of a burst until it is sent, with others that have come meanwhile
-LASTING = 5.0  # seconds after which a connection is a good one, whatever has come over it
+MAX_POLL_SECONDS = 1.0  # seconds; paho's loop_misc, which keeps the keepalive, is to be called that often
+CONNECT_TIMEOUT_SECONDS = 5.0  # seconds for a connection to be made, and for the CONNACK
+BURST_SECONDS = 0.01  # seconds from the first message of a burst until it is sent, with others that have come meanwhile
+STABLE_AFTER_SECONDS = 5.0  # seconds after which a connection is a good one, whatever has come over it
 
 Protocol = Literal["5", "3.1.1"]
 _VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
@@ -50,15 +50,15 @@ class Connection:
         protocol: Protocol,
         client_id: str,
         will: Message | None,
-        wake: Wake,
+        wake: WakeupEvent,
     ) -> None:
-        """Prepare, and connect nothing yet. Raises BrokerRefused when a password or TLS file cannot be used."""
+        """Prepare, and connect nothing yet. Raises BrokerRefusedError when a password or TLS file cannot be used."""
         self.address, self.protocol = address, protocol
-        self.limits = Limits()
-        self.since = 0.0
+        self.capabilities = Capabilities()
+        self.opened_at = 0.0
         self._client_id = client_id
         self._wake = wake
-        self._heard = Hearsay()
+        self._callbacks = ClientCallbacks()
         self._in_flight: dict[int, Delivery] = {}
         self._plain = address.scheme in ("mqtt", "unix", "embedded")
         self._poll = select.poll()
@@ -67,7 +67,7 @@ class Connection:
         try:
             self._client = self._make_client(settings, will)
         except (ConfigError, tls.TlsFileError, ValueError) as error:
-            raise BrokerRefused(f"{address}: {error}") from error
+            raise BrokerRefusedError(f"{address}: {error}") from error
         self._keepalive = settings.keepalive
 
     def _make_client(self, settings: BrokerSettings, will: Message | None) -> mqtt.Client:
@@ -78,8 +78,8 @@ class Connection:
             transport=_TRANSPORTS.get(self.address.scheme, "tcp"),
             reconnect_on_failure=False,
         )
-        self._heard.listen(client)
-        client.on_socket_open = lambda _client, _data, sock: tune(sock.fileno())
+        self._callbacks.attach(client)
+        client.on_socket_open = lambda _client, _data, sock: set_tcp_options(sock.fileno())
         if self.address.tls:
             client.tls_set_context(tls.context(settings))
         if _TRANSPORTS.get(self.address.scheme) == "websockets":
@@ -95,37 +95,39 @@ class Connection:
     def open(self, until: Callable[[], float] = lambda: float("inf")) -> None:
         """Connect and wait for the broker's yes, for `PATIENCE`, and not beyond the monotonic moment `until()`.
 
-        Raises BrokerUnreachable, with the sighting of this connection where its answer may still come, and
-        BrokerRefused. A turn that is woken looks at `until()` again. Looking the name up may take longer.
+        Raises BrokerUnreachableError, with the sighting of this connection where its answer may still come, and
+        BrokerRefusedError. A turn that is woken looks at `until()` again. Looking the name up may take longer.
         """
         failed: BrokerError | None = None
-        self._client.connect_timeout = max(0.1, min(PATIENCE, until() - time.monotonic()))
+        self._client.connect_timeout = max(0.1, min(CONNECT_TIMEOUT_SECONDS, until() - time.monotonic()))
         try:
             if self.address.scheme == "unix":
-                knock(self.address.path)
+                probe_unix_socket(self.address.path)
             place = self.address.path if self.address.scheme == "unix" else self.address.host
             self._client.connect(place, self.address.port or 1, self._keepalive)
         except (OSError, ValueError) as error:
             failed = connecting_failed(self.address, error)
         if failed is not None:  # raised only here, without the first error, whose traceback would hold a socket open
             raise failed
-        deadline = time.monotonic() + PATIENCE
-        while self._heard.connack is None:
+        deadline = time.monotonic() + CONNECT_TIMEOUT_SECONDS
+        while self._callbacks.connack is None:
             left = min(deadline, until()) - time.monotonic()
             if left <= 0:
-                late = Sighting(self.address, Seen.SILENT, late=self)
-                raise BrokerUnreachable(f"{self.address} accepts connections but does not answer; is it frozen?", late)
-            self.turn(left)
-        reason, properties = self._heard.connack
+                late = Observation(self.address, Reachability.SILENT, late=self)
+                raise BrokerUnreachableError(
+                    f"{self.address} accepts connections but does not answer; is it frozen?", late
+                )
+            self.poll(left)
+        reason, properties = self._callbacks.connack
         if reason.is_failure:
             raise self._ended()
-        self.limits = Limits.of(properties)
-        self.since = time.monotonic()
+        self.capabilities = Capabilities.of(properties)
+        self.opened_at = time.monotonic()
 
-    def turn(self, timeout: float) -> None:
+    def poll(self, timeout: float) -> None:
         """Wait for something to do, at most `timeout` seconds and at most `TURN`, and do it.
 
-        Raises BrokerUnreachable or BrokerRefused when the connection has ended, by what is known about it.
+        Raises BrokerUnreachableError or BrokerRefusedError when the connection has ended, by what is known about it.
         """
         sock = self._client.socket()
         if sock is None:
@@ -134,31 +136,31 @@ class Connection:
         pending = getattr(sock, "pending", None)
         hidden = bool(pending and pending())
         self._watch(sock.fileno(), select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
-        waiting = hidden or self._heard.answers  # QoS 0 is answered while it is being published
-        ready = dict(self._poll.poll(0 if waiting else 1000 * max(0.0, min(timeout, TURN))))
+        waiting = hidden or self._callbacks.acks  # QoS 0 is answered while it is being published
+        ready = dict(self._poll.poll(0 if waiting else 1000 * max(0.0, min(timeout, MAX_POLL_SECONDS))))
         if ready.pop(self._wake.fileno(), 0):
             if not self._in_flight:
-                select.poll().poll(1000 * GATHERING)  # sleeps, which time.sleep() does not under a faked clock
+                select.poll().poll(1000 * BURST_SECONDS)  # sleeps, which time.sleep() does not under a faked clock
             self._wake.clear()
         events = ready.get(sock.fileno(), 0)
         if hidden or events & ~select.POLLOUT:
             self._read()
         if events & select.POLLOUT:
             self._client.loop_write()
-        if self._heard.connack is not None:  # before, paho would hang up after the keepalive, as if the broker had
+        if self._callbacks.connack is not None:  # before, paho would hang up after the keepalive, as if the broker had
             self._client.loop_misc()
         if self._client.socket() is None:
             raise self._ended()
 
     @property
-    def granted(self) -> bool | None:
+    def subscription_granted(self) -> bool | None:
         """What the broker has answered to the subscription; None while it has not."""
-        return self._heard.granted
+        return self._callbacks.granted
 
     @property
-    def lasting(self) -> bool:
+    def stable(self) -> bool:
         """Whether it has been open for long enough to be called good."""
-        return time.monotonic() - self.since >= LASTING
+        return time.monotonic() - self.opened_at >= STABLE_AFTER_SECONDS
 
     @property
     def in_flight(self) -> Collection[Delivery]:
@@ -170,8 +172,8 @@ class Connection:
 
         The caller keeps to `limits.window`.
         """
-        message = self.limits.adapt(delivery.message)
-        if packet_size(message, properties=self.protocol == "5") > self.limits.packet:
+        message = self.capabilities.adapt(delivery.message)
+        if packet_size(message, properties=self.protocol == "5") > self.capabilities.packet:
             return PACKET_TOO_LARGE
         try:
             info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
@@ -180,14 +182,14 @@ class Connection:
         self._in_flight[info.mid] = delivery
         return 0
 
-    def answers(self) -> Iterator[tuple[Delivery, int]]:
+    def acks(self) -> Iterator[tuple[Delivery, int]]:
         """Yield what the broker has answered, with the reason code; from 0x80 on it is a refusal.
 
         With QoS 0 it is the operating system that has taken the message, and with MQTT 3.1.1 a refusal looks like
         success.
         """
-        while self._heard.answers:
-            mid, code = self._heard.answers.popleft()
+        while self._callbacks.acks:
+            mid, code = self._callbacks.acks.popleft()
             delivery = self._in_flight.pop(mid, None)
             if delivery is not None:
                 yield delivery, code
@@ -205,7 +207,7 @@ class Connection:
 
     def retained(self) -> Iterator[tuple[str, bytes]]:
         """Take topic and payload of the retained messages that came in."""
-        return self._heard.retained()
+        return self._callbacks.retained()
 
     def disconnect(self, within: float) -> None:
         """Say goodbye, so that the will is not published; then close. At most so many seconds."""
@@ -241,10 +243,10 @@ class Connection:
     def _read(self) -> None:
         """Read what is there: over TLS and WebSockets till nothing comes, for poll() does not see all that waits."""
         while True:
-            before = self._heard.packets
+            before = self._callbacks.packets
             self._client.loop_read()
-            if self._heard.packets == before or self._plain:
+            if self._callbacks.packets == before or self._plain:
                 return
 
     def _ended(self) -> BrokerError:
-        return ended(self.address, self._client_id, self._heard, self.lasting)
+        return ended(self.address, self._client_id, self._callbacks, self.stable)

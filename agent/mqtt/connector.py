@@ -6,39 +6,44 @@ from dataclasses import replace
 
 from agent.config import EMBEDDED, Address, BrokerSettings
 from agent.messages.topics import Message
-from agent.mqtt.capabilities import Limits
-from agent.mqtt.connection import PATIENCE, Connection, Protocol
-from agent.mqtt.errors import BrokerError, BrokerRefused, BrokerUnreachable, all_failed
-from agent.mqtt.reachability import Seen
+from agent.mqtt.capabilities import Capabilities
+from agent.mqtt.connection import CONNECT_TIMEOUT_SECONDS, Connection, Protocol
+from agent.mqtt.errors import BrokerError, BrokerRefusedError, BrokerUnreachableError, all_failed
+from agent.mqtt.reachability import Reachability
 from agent.mqtt.reason_codes import QOS_UNSUPPORTED, RETAIN_UNSUPPORTED, UNSUPPORTED_PROTOCOL
 from agent.runtime.text import escape
-from agent.runtime.wakeup import Wake
-from agent.runtime.watchdog import Pulse
+from agent.runtime.wakeup import WakeupEvent
+from agent.runtime.watchdog import Watchdog
 
 VERSION_TOPIC = "$SYS/broker/version"
-INTRODUCTION = 0.5  # seconds
-LOOKUP = 120.0  # seconds; looking up a host name has no time limit of its own
+VERSION_WAIT_SECONDS = 0.5  # seconds
+LOOKUP_SECONDS = 120.0  # seconds; looking up a host name has no time limit of its own
 
 
-class Dialer:
+class Connector:
     """Connects to the first broker that will have us, and remembers what worked; for one thread."""
 
     def __init__(
-        self, settings: BrokerSettings, client_id: str, will: Callable[[], Message] | None, wake: Wake, pulse: Pulse
+        self,
+        settings: BrokerSettings,
+        client_id: str,
+        will: Callable[[], Message] | None,
+        wake: WakeupEvent,
+        watchdog: Watchdog,
     ) -> None:
         self._settings = settings
         self._client_id = client_id
         self._will = will
         self._wake = wake
-        self._pulse = pulse
+        self._watchdog = watchdog
         self._worked: dict[Address, Protocol] = {}
-        self._concessions: dict[Address, Limits] = {}
+        self._concessions: dict[Address, Capabilities] = {}
 
-    def dial(self, until: Callable[[], float] = lambda: float("inf")) -> Connection:
+    def connect(self, until: Callable[[], float] = lambda: float("inf")) -> Connection:
         """Try each address once, in their order; return an open connection.
 
-        Raises BrokerUnreachable or BrokerRefused: of the only address, or of the whole round. Ends about `until()`,
-        but for looking up names.
+        Raises BrokerUnreachableError or BrokerRefusedError: of the only address, or of the whole round. Ends about
+        `until()`, but for looking up names.
         """
         errors: list[BrokerError] = []
         for address in self._settings.addresses:
@@ -57,13 +62,13 @@ class Dialer:
         """
         for protocol in self._protocols(address):
             try:
-                connection = self._concede(address, protocol, until)
-            except BrokerRefused as refused:
+                connection = self._connect_downgrading(address, protocol, until)
+            except BrokerRefusedError as refused:
                 if refused.code != UNSUPPORTED_PROTOCOL:
                     raise
                 error: BrokerError = refused
-            except BrokerUnreachable as unreachable:
-                if not any(sighting.seen is Seen.CLOSING for sighting in unreachable.sightings):
+            except BrokerUnreachableError as unreachable:
+                if not any(observation.seen is Reachability.CLOSING for observation in unreachable.observations):
                     raise
                 error = unreachable
             else:
@@ -77,16 +82,16 @@ class Dialer:
         default: Protocol = "3.1.1" if address.scheme == EMBEDDED else "5"  # our own broker knows no MQTT 5
         return ("5", "3.1.1") if self._worked.get(address, default) == "5" else ("3.1.1", "5")
 
-    def _concede(self, address: Address, protocol: Protocol, until: Callable[[], float]) -> Connection:
+    def _connect_downgrading(self, address: Address, protocol: Protocol, until: Callable[[], float]) -> Connection:
         """Connect; where the broker does not want the will as it is, once more with the will as it wants it."""
         while True:
-            limits = self._concessions.get(address, Limits())
+            limits = self._concessions.get(address, Capabilities())
             will = None if self._will is None else limits.adapt(self._will())
-            self._pulse.promise("broker", LOOKUP)
+            self._watchdog.expect_within("broker", LOOKUP_SECONDS)
             connection = Connection(self._settings, address, protocol, self._client_id, will, self._wake)
             try:
                 connection.open(until)
-            except BrokerRefused as refused:
+            except BrokerRefusedError as refused:
                 if refused.code == RETAIN_UNSUPPORTED and limits.retain:
                     self._concessions[address] = replace(limits, retain=False)
                 elif refused.code == QOS_UNSUPPORTED and limits.qos:
@@ -103,20 +108,20 @@ def probe(settings: BrokerSettings) -> str:
     Under a client id of its own, since the running agent would be thrown out under the same.
     """
     client_id = f"{settings.client_id or 'usage-agent'}-check"
-    connection = Dialer(settings, client_id, None, Wake(), Pulse()).dial()
+    connection = Connector(settings, client_id, None, WakeupEvent(), Watchdog()).connect()
     server = _introduction(connection)
-    connection.disconnect(PATIENCE)
+    connection.disconnect(CONNECT_TIMEOUT_SECONDS)
     return f"{connection.address} accepts the agent with MQTT {connection.protocol}{server}"
 
 
 def _introduction(connection: Connection) -> str:
     """Return what the broker says it is, in the topic most have for it, or nothing."""
     connection.subscribe(VERSION_TOPIC)
-    end = time.monotonic() + INTRODUCTION
+    end = time.monotonic() + VERSION_WAIT_SECONDS
     while (left := end - time.monotonic()) > 0:
-        connection.turn(left)
+        connection.poll(left)
         for _, payload in connection.retained():
             return f" ({escape(payload.decode(errors='replace'))})"
-        if connection.granted is False:
+        if connection.subscription_granted is False:
             break
     return ""

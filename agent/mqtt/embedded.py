@@ -27,7 +27,7 @@ HELLO, GOODBYE = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00", b"\xe0\x00"
 WELCOME = b"\x20\x02\x00\x00"  # CONNACK, accepted
 PR_SET_PDEATHSIG = 1
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 _libc = ctypes.CDLL(None)
 
 
@@ -84,7 +84,7 @@ class EmbeddedBroker:
         except BaseException:
             self.stop()
             raise
-        _log.info("embedded broker: MQTT 3.1.1 on %s:%d; it keeps nothing when the agent ends", HOST, self.port)
+        log.info("embedded broker: MQTT 3.1.1 on %s:%d; it keeps nothing when the agent ends", HOST, self.port)
 
     def stop(self) -> None:
         """End it and remove its data. Stopping twice is fine."""
@@ -148,7 +148,7 @@ class EmbeddedBroker:
         with process.stderr as lines:
             for error in _errors(lines):
                 self._errors = [*self._errors[-4:], error]
-                _log.warning("embedded broker: %s", error)
+                log.warning("embedded broker: %s", error)
 
 
 def _find() -> str:

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from agent.messages.outbox import Delivery
 from agent.messages.topics import Message
-from agent.mqtt.capabilities import LARGEST, WINDOW
+from agent.mqtt.capabilities import MAX_IN_FLIGHT, MAX_PACKET_BYTES
 
-TIMES = 2
-AT_ONCE = 5.0  # seconds from sending a message to a hanging up that is blamed on it
+DEATHS_TO_BLAME = 2
+BLAME_WITHIN_SECONDS = 5.0  # seconds from sending a message to a hanging up that is blamed on it
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
-class Poison:
+class PoisonMessageDetector:
     """Finds the message that connections die of, so that it does not hold up all others for ever.
 
     With MQTT 3.1.1 a broker has no other way to say that a message is too large. It tells nobody which one it was:
@@ -36,18 +36,18 @@ class Poison:
     @property
     def window(self) -> int:
         """How many messages may be in flight."""
-        return 1 if self._careful else WINDOW
+        return 1 if self._careful else MAX_IN_FLIGHT
 
-    def answered(self, delivery: Delivery) -> None:
+    def on_ack(self, delivery: Delivery) -> None:
         """Note that the broker survived a message."""
         if self._careful and delivery.is_usage:
             self._careful -= 1
 
-    def died(self, unanswered: Sequence[Delivery], young: bool) -> None:
+    def on_disconnect(self, unanswered: Sequence[Delivery], young: bool) -> None:
         """Note the end of a connection, with what was in flight."""
         if not young:
             self._left_out.clear()
-        alone = self._careful > 0 and len(unanswered) == 1 and time.monotonic() - self._sent_at < AT_ONCE
+        alone = self._careful > 0 and len(unanswered) == 1 and time.monotonic() - self._sent_at < BLAME_WITHIN_SECONDS
         suspect = unanswered[0].message if alone else None
         self._deaths = self._deaths + 1 if suspect is self._suspect else 1
         self._suspect = suspect
@@ -57,11 +57,11 @@ class Poison:
     def is_poison(self, message: Message) -> bool:
         """Say, before sending it, whether this message is better left out; logs that, once for each topic."""
         self._sent_at = time.monotonic()
-        if len(message.payload) >= self._left_out.get(message.topic, LARGEST):
+        if len(message.payload) >= self._left_out.get(message.topic, MAX_PACKET_BYTES):
             return True
-        if message is not self._suspect or self._deaths < TIMES:
+        if message is not self._suspect or self._deaths < DEATHS_TO_BLAME:
             return False
-        _log.warning(
+        log.warning(
             "left out a message on %s, %d bytes: the broker hung up each time it got it; "
             "is it larger than the broker allows, or must the agent not write there?",
             message.topic,

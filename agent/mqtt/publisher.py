@@ -16,23 +16,23 @@ from agent.config import BackoffSettings, BrokerSettings
 from agent.messages.outbox import Delivery, Outbox
 from agent.messages.payloads import BrokerCounters
 from agent.messages.topics import Message
-from agent.mqtt.connection import TURN, Connection
-from agent.mqtt.connector import Dialer
-from agent.mqtt.errors import BrokerError, BrokerUnreachable, taken_over
-from agent.mqtt.poison import Poison
-from agent.mqtt.reachability import Lookout
+from agent.mqtt.connection import MAX_POLL_SECONDS, Connection
+from agent.mqtt.connector import Connector
+from agent.mqtt.errors import BrokerError, BrokerUnreachableError, taken_over
+from agent.mqtt.poison import PoisonMessageDetector
+from agent.mqtt.reachability import ReachabilityMonitor
 from agent.mqtt.reason_codes import message_refusal
-from agent.mqtt.retained import Inheritance
-from agent.runtime.cancel import Cancel, Cancelled
+from agent.mqtt.retained import RetainedReader
+from agent.runtime.cancel import CancelledError, CancelToken
 from agent.runtime.retry import Backoff, retrying
 from agent.runtime.text import quote
-from agent.runtime.wakeup import Wake
-from agent.runtime.watchdog import Pulse
+from agent.runtime.wakeup import WakeupEvent
+from agent.runtime.watchdog import Watchdog
 
-MOVING = 30.0  # seconds; a turn takes one, unless the thread is stuck
-GOODBYE = 0.2  # seconds for the DISCONNECT to leave, if the network is clogged
+PUBLISH_STEP_SECONDS = 30.0  # seconds; a turn takes one, unless the thread is stuck
+DISCONNECT_SECONDS = 0.2  # seconds for the DISCONNECT to leave, if the network is clogged
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Publisher:
@@ -52,21 +52,21 @@ class Publisher:
         retained_filter: str,
         on_retained: Callable[[dict[str, bytes]], None],
         backoff: BackoffSettings,
-        pulse: Pulse,
+        watchdog: Watchdog,
     ) -> None:
         self.connected = False
         self.trouble: str | None = None
         self._outbox = outbox
-        self._inheritance = Inheritance(retained_filter, on_retained)
+        self._retained_reader = RetainedReader(retained_filter, on_retained)
         self._backoff = Backoff(backoff.base, backoff.factor, backoff.cap)
         self._repeating = backoff.cap  # seconds between two attempts at refused statuses
-        self._pulse = pulse
-        self._wake = Wake()
-        self._cancel = Cancel()
+        self._watchdog = watchdog
+        self._wake = WakeupEvent()
+        self._cancel = CancelToken()
         client_id = settings.client_id or f"usage-agent-{host}"
-        self._dialer = Dialer(settings, client_id, will, self._wake, pulse)
-        self._lookout = Lookout(self._wake, pulse)
-        self._poison = Poison()
+        self._connector = Connector(settings, client_id, will, self._wake, watchdog)
+        self._reachability = ReachabilityMonitor(self._wake, watchdog)
+        self._poison = PoisonMessageDetector()
         self._deadline = float("inf")  # until stop() sets one
         self._last_attempt = False
         self._good = False  # the broker has accepted something over the connection that is, or was last
@@ -82,10 +82,10 @@ class Publisher:
         """Publish until stopped; the publisher's thread."""
         try:
             retrying(self._backoff, self._cancel, (BrokerError,), self._wait)(self._attempt)
-        except Cancelled:
+        except CancelledError:
             return
         finally:
-            self._pulse.done("broker")
+            self._watchdog.clear("broker")
 
     def stop(self, deadline: float) -> None:
         """Ask to end when everything is delivered, or at the monotonic moment `deadline`; returns at once.
@@ -104,42 +104,42 @@ class Publisher:
         self._last_attempt, self._good = self._stopping, False
         if self._last_attempt and time.monotonic() >= self._deadline:
             return
-        connection = self._dialer.dial(lambda: self._deadline)
+        connection = self._connector.connect(lambda: self._deadline)
         self._connects += 1
         self.connected = True
-        _log.info("connected to %s with MQTT %s", connection.address, connection.protocol)
+        log.info("connected to %s with MQTT %s", connection.address, connection.protocol)
         try:
             self._publish(connection)
         except BrokerError as error:
-            self._poison.died(tuple(connection.in_flight), young=not connection.lasting)
-            self._outbox.restore()
+            self._poison.on_disconnect(tuple(connection.in_flight), young=not connection.stable)
+            self._outbox.requeue()
             # Two agents with one client id last for as long as the other waits: their waits must grow nevertheless.
-            if connection.lasting and not taken_over(error):
+            if connection.stable and not taken_over(error):
                 self._backoff.reset()
                 self._trusting = True
             raise
         finally:
-            self._outbox.on_wake(lambda: None)  # in the waits between connections only stop() wakes
+            self._outbox.set_listener(lambda: None)  # in the waits between connections only stop() wakes
             self.connected = False
             self._disconnects += 1
             connection.hang_up()
 
     def _publish(self, connection: Connection) -> None:
-        self._outbox.on_wake(self._wake.set)
-        self._outbox.connected()
-        self._inheritance.begin(connection)
+        self._outbox.set_listener(self._wake.set)
+        self._outbox.note_connected()
+        self._retained_reader.start(connection)
         repeat = time.monotonic() + self._repeating
         while not self._finished():
-            self._pulse.promise("broker", MOVING)
+            self._watchdog.expect_within("broker", PUBLISH_STEP_SECONDS)
             self._send(connection)
             now = time.monotonic()
             if now >= repeat:
                 repeat = now + self._repeating
-                self._outbox.repeat()
-            connection.turn(min(TURN, self._deadline - now, self._inheritance.due - now))
+                self._outbox.retry_rejected()
+            connection.poll(min(MAX_POLL_SECONDS, self._deadline - now, self._retained_reader.due - now))
             answered = self._hear(connection)
-            self._inheritance.go_on(connection)
-            if answered or connection.lasting:
+            self._retained_reader.poll(connection)
+            if answered or connection.stable:
                 self._good = True
                 self.trouble = None
         self._say_goodbye(connection)
@@ -151,52 +151,50 @@ class Publisher:
         """Fill the window."""
         while len(connection.in_flight) < self._window(connection) and (delivery := self._outbox.take()) is not None:
             if self._poison.is_poison(delivery.message):
-                self._outbox.refused(delivery)
+                self._outbox.reject(delivery)
             elif code := connection.publish(delivery):
                 self._refused(delivery, code)
 
     def _window(self, connection: Connection) -> int:
-        return min(connection.limits.window, self._poison.window)
+        return min(connection.capabilities.window, self._poison.window)
 
     def _hear(self, connection: Connection) -> bool:
         """Tell the outbox what the broker has answered; whether it has accepted anything."""
         accepted = False
-        for delivery, code in connection.answers():
-            self._poison.answered(delivery)
+        for delivery, code in connection.acks():
+            self._poison.on_ack(delivery)
             if code >= 0x80:
                 self._refused(delivery, code)
             else:
                 accepted = True
-                self._outbox.acknowledged(delivery)
+                self._outbox.ack(delivery)
         return accepted
 
     def _refused(self, delivery: Delivery, code: int) -> None:
         """Give up a message, and tell of it once for each topic and reason."""
-        self._outbox.refused(delivery)
+        self._outbox.reject(delivery)
         topic, reason = delivery.message.topic, message_refusal(code)
         if self._refusals.get(topic) == reason:
             return
         if len(self._refusals) >= 1000:  # topics come and go for months
             self._refusals.clear()
         self._refusals[topic] = reason
-        _log.warning(
-            "the broker does not take messages on %s: %s", topic if len(topic) < 1000 else quote(topic), reason
-        )
+        log.warning("the broker does not take messages on %s: %s", topic if len(topic) < 1000 else quote(topic), reason)
 
     def _say_goodbye(self, connection: Connection) -> None:
         """End the connection. Where not even the statuses got through, the will tells subscribers more than silence."""
-        if self._outbox.announced:
-            connection.disconnect(GOODBYE)
+        if self._outbox.statuses_delivered:
+            connection.disconnect(DISCONNECT_SECONDS)
 
     def _wait(self, error: BaseException, seconds: float) -> None:
         """Look out for the broker for so long. Tenacity's own wait, which follows, is then cut short."""
         if self._stopping and (self._last_attempt or time.monotonic() >= self._deadline):
             self._cancel.set()
             return
-        at_once = self._good and self._trusting and isinstance(error, BrokerUnreachable)
+        at_once = self._good and self._trusting and isinstance(error, BrokerUnreachableError)
         if str(error) != self.trouble:
             when = "at once" if at_once else f"in {seconds:.0f} s at the latest"
-            _log.warning("%s (trying again, %s)", error, when)
+            log.warning("%s (trying again, %s)", error, when)
             self.trouble = str(error)
         if at_once:
             # The broker may have been restarted. But only once: two agents with one client id, who throw each other
@@ -204,5 +202,5 @@ class Publisher:
             self._trusting = False
             self._backoff.reset()
         elif not self._stopping:
-            self._lookout.watch(error.sightings if isinstance(error, BrokerError) else (), seconds)
-        self._cancel.nudge()
+            self._reachability.watch(error.observations if isinstance(error, BrokerError) else (), seconds)
+        self._cancel.wake()

@@ -1,7 +1,7 @@
 """Looking out for the broker while the publisher waits, so that its return cuts the wait short.
 
-An attempt that failed leaves a `Sighting`: what was seen of the broker then. During the wait its socket is asked once
-a second, and the wait ends when more is seen than before. Three cases shaped this:
+An attempt that failed leaves an `Observation`: what was seen of the broker then. During the wait its socket is asked
+once a second, and the wait ends when more is seen than before. Three cases shaped this:
 
 - Nobody listened: a connection that is made, and answered, is news.
 - The broker was frozen: its kernel goes on accepting, so a connection says nothing. Where there is a connection whose
@@ -24,14 +24,14 @@ from enum import IntEnum
 from typing import Any, Protocol
 
 from agent.config import Address
-from agent.runtime.wakeup import Wake
-from agent.runtime.watchdog import Pulse
+from agent.runtime.wakeup import WakeupEvent
+from agent.runtime.watchdog import Watchdog
 
-QUESTION = b"\x10\x0e\x00\x04MQTT\x63\x02\x00\x3c\x00\x02??"  # protocol level 99, clean start, client id "??"
-PACE = 1.0  # seconds between two questions, and for the answer
+PROBE_PACKET = b"\x10\x0e\x00\x04MQTT\x63\x02\x00\x3c\x00\x02??"  # protocol level 99, clean start, client id "??"
+PROBE_INTERVAL_SECONDS = 1.0  # seconds between two questions, and for the answer
 
 
-class Seen(IntEnum):
+class Reachability(IntEnum):
     """What there is to see of a broker, from nothing to everything."""
 
     NOTHING = 0
@@ -51,47 +51,47 @@ class Late(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class Observation:
     """What an attempt saw of the broker at an address; `late` is watched instead of asking."""
 
     address: Address
-    seen: Seen
+    seen: Reachability
     late: Late | None = None
 
 
-class Lookout:
+class ReachabilityMonitor:
     """Watches addresses for a broker's return. For one thread; `wake` ends a watch early."""
 
-    def __init__(self, wake: Wake, pulse: Pulse) -> None:
+    def __init__(self, wake: WakeupEvent, watchdog: Watchdog) -> None:
         self._wake = wake
-        self._pulse = pulse
-        self._seen: dict[Address, Seen] = {}
+        self._watchdog = watchdog
+        self._seen: dict[Address, Reachability] = {}
 
-    def watch(self, sightings: Iterable[Sighting], seconds: float) -> None:
+    def watch(self, observations: Iterable[Observation], seconds: float) -> None:
         """Wait until more is seen than the sightings tell, or for `seconds`, or until woken; close the late ones."""
         deadline = time.monotonic() + seconds
         with ExitStack() as stack:
             lates, posts = [], []
-            for sighting in sightings:
-                if sighting.late is not None:
-                    stack.callback(sighting.late.close)
-                    lates.append(sighting.late)
+            for observation in observations:
+                if observation.late is not None:
+                    stack.callback(observation.late.close)
+                    lates.append(observation.late)
                 else:
-                    posts.append(_Post(sighting.address, self._before(sighting)))
+                    posts.append(_Post(observation.address, self._before(observation)))
                     stack.callback(posts[-1].close)
             while (left := deadline - time.monotonic()) > 0 and not self._turn(lates, posts, left):
                 pass
             self._seen.update({post.address: post.seen for post in posts})
 
-    def _before(self, sighting: Sighting) -> Seen:
+    def _before(self, observation: Observation) -> Reachability:
         """Return what was seen before. One that answers the question but closes each real connection is no news."""
-        if sighting.seen is Seen.CLOSING:
-            return max(Seen.CLOSING, self._seen.get(sighting.address, Seen.CLOSING))
-        return sighting.seen
+        if observation.seen is Reachability.CLOSING:
+            return max(Reachability.CLOSING, self._seen.get(observation.address, Reachability.CLOSING))
+        return observation.seen
 
     def _turn(self, lates: list[Late], posts: list["_Post"], left: float) -> bool:
         """Wait for one thing to happen, a second at most; whether the watch is over."""
-        self._pulse.promise("broker", 120)  # looking a name up may take long
+        self._watchdog.expect_within("broker", 120)  # looking a name up may take long
         for post in posts:
             post.ask_if_due()
         poll = select.poll()
@@ -101,7 +101,9 @@ class Lookout:
         probes = {probe.fileno(): probe for post in posts for probe in post.probes if probe.open}
         for fd, probe in probes.items():
             poll.register(fd, probe.events)
-        ready = {fd for fd, _ in poll.poll(1000 * min(left, PACE / 4 if posts else PACE))}
+        ready = {
+            fd for fd, _ in poll.poll(1000 * min(left, PROBE_INTERVAL_SECONDS / 4 if posts else PROBE_INTERVAL_SECONDS))
+        }
         if self._wake.fileno() in ready:
             self._wake.clear()
             return True
@@ -114,7 +116,7 @@ class Lookout:
 class _Post:
     """Asks one address again and again, all of its IP addresses at a time."""
 
-    def __init__(self, address: Address, seen: Seen) -> None:
+    def __init__(self, address: Address, seen: Reachability) -> None:
         self.address = address
         self.seen = seen
         self.probes: list[_Probe] = []
@@ -122,17 +124,17 @@ class _Post:
 
     def ask_if_due(self) -> None:
         """Ask, unless that was less than a second ago or is still unanswered."""
-        if time.monotonic() - self._asked >= PACE and not any(probe.open for probe in self.probes):
+        if time.monotonic() - self._asked >= PROBE_INTERVAL_SECONDS and not any(probe.open for probe in self.probes):
             self._asked = time.monotonic()
             self.probes = list(_probes(self.address))
 
     def news(self) -> bool:
         """Take note of what is seen now; whether it is more than before."""
-        late = time.monotonic() - self._asked >= PACE
+        late = time.monotonic() - self._asked >= PROBE_INTERVAL_SECONDS
         seen = [probe.seen(late) for probe in self.probes]
-        if None in seen and Seen.ANSWERING not in seen:
+        if None in seen and Reachability.ANSWERING not in seen:
             return False
-        now = max((one for one in seen if one is not None), default=Seen.NOTHING)
+        now = max((one for one in seen if one is not None), default=Reachability.NOTHING)
         before, self.seen = self.seen, now
         return now > before
 
@@ -148,14 +150,14 @@ class _Probe:
     def __init__(self, family: int, place: Any) -> None:
         self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self._asked = False
-        self._seen: Seen | None = None
+        self._seen: Reachability | None = None
         self.open = True
         try:
             self._socket.connect(place)
         except BlockingIOError:
             return
         except OSError:
-            self._end(Seen.NOTHING)
+            self._end(Reachability.NOTHING)
 
     @property
     def events(self) -> int:
@@ -170,21 +172,21 @@ class _Probe:
         """Do what can be done now: ask, or hear the answer."""
         try:
             if self._asked:
-                self._end(Seen.ANSWERING if self._socket.recv(64) else Seen.CLOSING)
+                self._end(Reachability.ANSWERING if self._socket.recv(64) else Reachability.CLOSING)
             else:
-                self._socket.send(QUESTION)  # raises what became of the connection
+                self._socket.send(PROBE_PACKET)  # raises what became of the connection
                 self._asked = True
         except BlockingIOError:
             return
         except OSError:
-            self._end(Seen.CLOSING if self._asked else Seen.NOTHING)
+            self._end(Reachability.CLOSING if self._asked else Reachability.NOTHING)
 
-    def seen(self, late: bool) -> Seen | None:
+    def seen(self, late: bool) -> Reachability | None:
         """Say what is seen; None when that cannot be said yet. `late`: it should have been by now."""
         if self.open and late:
             if self._asked:
-                return Seen.SILENT  # and left open, for its answer
-            self._end(Seen.NOTHING)
+                return Reachability.SILENT  # and left open, for its answer
+            self._end(Reachability.NOTHING)
         return self._seen
 
     def close(self) -> None:
@@ -192,7 +194,7 @@ class _Probe:
         self.open = False
         self._socket.close()
 
-    def _end(self, seen: Seen) -> None:
+    def _end(self, seen: Reachability) -> None:
         self._seen = seen
         self.close()
 

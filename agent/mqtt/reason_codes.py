@@ -47,7 +47,7 @@ _MESSAGE = {
 _LOOK = "the broker's log may say why"
 
 
-def temporary(code: int) -> bool:
+def is_temporary(code: int) -> bool:
     """Whether it may pass by itself."""
     return code < 0x80 or code in _TEMPORARY
 

@@ -8,7 +8,7 @@ from agent.messages.outbox import Outbox
 from agent.messages.payloads import BrokerCounters
 
 
-class Printer:
+class StdoutPublisher:
     """Takes the publisher's place: prints `topic payload` lines. A printed message is a sent one."""
 
     def __init__(self, outbox: Outbox) -> None:
@@ -17,8 +17,8 @@ class Printer:
         self._deadline: float | None = None
         self.connected = True
         self.trouble: str | None = None
-        outbox.on_wake(self._changed.set)
-        outbox.connected()
+        outbox.set_listener(self._changed.set)
+        outbox.note_connected()
 
     def run(self) -> None:
         """Print until stopped. Raises BrokenPipeError when nobody reads any more."""
@@ -27,7 +27,7 @@ class Printer:
             while delivery := self._outbox.take():
                 topic, payload = delivery.message.topic.encode(errors="replace"), delivery.message.payload
                 sys.stdout.buffer.write(b"%b %b\n" % (topic, payload))
-                self._outbox.acknowledged(delivery)
+                self._outbox.ack(delivery)
             sys.stdout.flush()
             if self._deadline is None:
                 self._changed.wait()

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 
-class Cancelled(Exception):
+class CancelledError(Exception):
     """The work was called off; nothing went wrong."""
 
 
-class Cancel:
+class CancelToken:
     """Ends the one blocking thing it was made for; every method may be called from any thread.
 
     A nudge cuts a wait short without ending anything: "what you are waiting for may be there now". It sticks until the
@@ -42,13 +42,13 @@ class Cancel:
         """Return whether `set` was called."""
         return self._set
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Cut the wait short that is going on, or else the next one."""
         with self._changed:
             self._nudged = True
             self._changed.notify_all()
 
-    def clear_nudge(self) -> None:
+    def clear_wake(self) -> None:
         """Forget a nudge that no wait has taken."""
         with self._changed:
             self._nudged = False

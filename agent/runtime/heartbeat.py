@@ -13,12 +13,12 @@ import orjson
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT = 10.0  # seconds between two signs of life; more often would wear out the card of a Pi
+WRITE_INTERVAL_SECONDS = 10.0  # seconds between two signs of life; more often would wear out the card of a Pi
 
-HEARTBEAT_AGE = 30.0  # seconds after which they are missed; a loaded Pi may stall for some
+MAX_AGE_SECONDS = 30.0  # seconds after which they are missed; a loaded Pi may stall for some
 
 
-class Heartbeat:
+class HeartbeatFile:
     """A small file that says that the agent lives and what ails it, for `usage-agent health`.
 
     It lies in the runtime directory that systemd or the session gives, else in the directory for temporary files. Times
@@ -34,7 +34,7 @@ class Heartbeat:
     def write(self, troubles: list[str]) -> None:
         """Say that the agent lives, and its troubles; and in the log, once, where that cannot be written down."""
         written, said = self._written
-        if said == troubles and _boot_clock() < written + HEARTBEAT:
+        if said == troubles and _boot_clock() < written + WRITE_INTERVAL_SECONDS:
             return
         self._written = _boot_clock(), troubles
         document = orjson.dumps({"pid": os.getpid(), "time": _boot_clock(), "troubles": troubles})
@@ -66,7 +66,7 @@ class Heartbeat:
                 age, troubles = _boot_clock() - document["time"], document["troubles"]
             except (OSError, ValueError, KeyError, TypeError):
                 continue
-            if not 0 <= age <= HEARTBEAT_AGE:
+            if not 0 <= age <= MAX_AGE_SECONDS:
                 return [f"the agent has shown no sign of life for {age:.0f} s; is it still running?"]
             return [str(trouble) for trouble in troubles]
         return [f"no running agent found: no {self._name} in {', '.join(map(str, self._directories))}"]

@@ -18,7 +18,7 @@ from agent.runtime.text import escape
 log = logging.getLogger(__name__)
 
 
-class Once:
+class WarnOnce:
     """Warns of each thing once. Thread-safe."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class _StandardError(logging.StreamHandler):  # type: ignore[type-arg]
     """Our own handler, so that a second setup() replaces it and nobody else's."""
 
 
-class Text(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """Lines for people; the lines of an exception follow, indented by two spaces."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -56,7 +56,7 @@ class Text(logging.Formatter):
         return "\n".join([f"{moment} {record.levelname.lower():<5} {_message(record)}", *_exception(record)])
 
 
-class Journal(logging.Formatter):
+class JournalFormatter(logging.Formatter):
     """Lines for the journal, each with its priority."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -65,7 +65,7 @@ class Journal(logging.Formatter):
         return "\n".join(priority + line for line in [_message(record), *_exception(record)])
 
 
-class Json(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """One object a line, in ASCII: what could do harm is a JSON escape, and nothing is lost."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -82,7 +82,7 @@ class Json(logging.Formatter):
         return json.dumps(fields)
 
 
-def setup(level: str, format: str) -> None:  # noqa: A002 - the name of the key it is the value of
+def configure_logging(level: str, format: str) -> None:  # noqa: A002 - the name of the key it is the value of
     """Log to standard error as `agent.log_level` and `agent.log_format` have it; may be called again."""
     handler = _StandardError()
     handler.setFormatter(_formatter(format))
@@ -95,7 +95,7 @@ def setup(level: str, format: str) -> None:  # noqa: A002 - the name of the key 
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
 
 
-def to_journal(journal_stream: str, descriptor: int) -> bool:
+def is_journal_stream(journal_stream: str, descriptor: int) -> bool:
     """Return whether `descriptor` is the stream to the journal that systemd names in $JOURNAL_STREAM ("device:inode").
 
     The variable alone says nothing: it is inherited by whoever redirects its output elsewhere.
@@ -109,10 +109,10 @@ def to_journal(journal_stream: str, descriptor: int) -> bool:
 
 def _formatter(format: str) -> logging.Formatter:  # noqa: A002 - likewise
     if format == "json":
-        return Json()
-    if format == "auto" and to_journal(os.environ.get("JOURNAL_STREAM", ""), 2):
-        return Journal()
-    return Text()
+        return JsonFormatter()
+    if format == "auto" and is_journal_stream(os.environ.get("JOURNAL_STREAM", ""), 2):
+        return JournalFormatter()
+    return TextFormatter()
 
 
 def _name(record: logging.LogRecord) -> str:

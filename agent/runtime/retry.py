@@ -6,9 +6,11 @@ from collections.abc import Callable
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 from tenacity.wait import wait_base
 
-from agent.runtime.cancel import Cancel, Cancelled
+from agent.runtime.cancel import CancelledError, CancelToken
 
-JITTER = 0.1  # share of the wait: a hundred collectors that lost one engine must not all come back at the same instant
+JITTER_SHARE = (
+    0.1  # share of the wait: a hundred collectors that lost one engine must not all come back at the same instant
+)
 
 
 class Backoff(wait_base):
@@ -28,7 +30,7 @@ class Backoff(wait_base):
         """Return the seconds to wait now, and make the next wait longer."""
         wait = self._next
         self._next = min(wait * self._factor, self._cap)
-        return wait * (1 + random.uniform(0, JITTER))  # noqa: S311 - it spreads retries and guards nothing
+        return wait * (1 + random.uniform(0, JITTER_SHARE))  # noqa: S311 - it spreads retries and guards nothing
 
     def reset(self) -> None:
         """Start at base again: what was tried works now."""
@@ -37,23 +39,23 @@ class Backoff(wait_base):
 
 def retrying(
     backoff: Backoff,
-    cancel: Cancel,
+    cancel: CancelToken,
     errors: tuple[type[Exception], ...],
     on_wait: Callable[[BaseException, float], None],
 ) -> Retrying:
     """Return what calls a function until it does not raise one of `errors`: `retrying(…)(function)`.
 
     Before each wait `on_wait(error, seconds)` is called. A wait is cut short by `cancel.set()` and `cancel.nudge()`.
-    Other errors pass through. Raises Cancelled once `cancel` is set: after that no attempt is made, not even a first
-    one (tenacity's own stop event lets one more through when it ends a wait). For one thread only.
+    Other errors pass through. Raises CancelledError once `cancel` is set: after that no attempt is made, not even a
+    first one (tenacity's own stop event lets one more through when it ends a wait). For one thread only.
     """
 
     def go_on(_: RetryCallState) -> None:
         if cancel.is_set():
-            raise Cancelled
+            raise CancelledError
 
     def begin(state: RetryCallState) -> None:
-        cancel.clear_nudge()  # before the flag is looked at and the attempt made: what it told is used by this attempt
+        cancel.clear_wake()  # before the flag is looked at and the attempt made: what it told is used by this attempt
         go_on(state)
 
     def announce(state: RetryCallState) -> None:
@@ -63,7 +65,7 @@ def retrying(
 
     def sleep(seconds: float) -> None:
         if cancel.wait(seconds):
-            raise Cancelled
+            raise CancelledError
 
     return Retrying(
         before=begin,

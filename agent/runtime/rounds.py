@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from agent.runtime.limits import start_thread
-from agent.runtime.watchdog import MARGIN, Pulse
+from agent.runtime.watchdog import MARGIN_SECONDS, Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +25,8 @@ class Rounds:
     There is a thread while there are turns.
     """
 
-    def __init__(self, pulse: Pulse) -> None:
-        self._pulse = pulse
+    def __init__(self, watchdog: Watchdog) -> None:
+        self._watchdog = watchdog
         self._changed = threading.Condition()
         self._dues: dict[Turn, float] = {}
         self._running = False
@@ -60,7 +60,7 @@ class Rounds:
             while self._dues:
                 now = time.monotonic()
                 early = max(0.0, min(self._dues.values()) - now)
-                self._pulse.promise(NAME, early + MARGIN)
+                self._watchdog.expect_within(NAME, early + MARGIN_SECONDS)
                 if not early:
                     turns = [turn for turn, due in self._dues.items() if due <= now]
                     for turn in turns:
@@ -68,5 +68,5 @@ class Rounds:
                     return turns
                 self._changed.wait(early)
             self._running = False
-            self._pulse.done(NAME)
+            self._watchdog.clear(NAME)
             return []

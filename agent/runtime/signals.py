@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from agent.runtime.cancel import Cancel
+from agent.runtime.cancel import CancelToken
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def ending_signals(ending: Cancel) -> Iterator[None]:
+def ending_signals(ending: CancelToken) -> Iterator[None]:
     """Set `ending` at the first SIGTERM or SIGINT, and let the next one kill; the earlier handlers come back later.
 
     The configuration is read at the start only: a SIGHUP is answered with a line that says so, and harms nobody.

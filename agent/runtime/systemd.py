@@ -4,7 +4,7 @@ import socket
 from collections.abc import Mapping
 
 
-class Systemd:
+class SystemdNotifier:
     """Tells systemd how the service is doing (sd_notify); does nothing where systemd did not ask for it."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:

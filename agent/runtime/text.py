@@ -17,7 +17,7 @@ def quote(text: str, limit: int = 100) -> str:
     return f'"{escape(text)}"' if len(text) <= limit else f'"{escape(text[:limit])}…"'
 
 
-def shown(value: object, limit: int = 60) -> str:
+def preview(value: object, limit: int = 60) -> str:
     """Return what was found where something else was expected: a plain value's beginning, of others only the kind.
 
     An engine's document may be nested deeper than `repr` can follow.

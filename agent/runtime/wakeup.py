@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 
 
-class Wake:
+class WakeupEvent:
     """Something to poll() for beside a socket; `set` may be called from any thread and never blocks."""
 
     def __init__(self) -> None:

@@ -3,10 +3,10 @@
 import threading
 import time
 
-MARGIN = 10.0  # seconds a thread may be late on a loaded machine before it counts as hanging
+MARGIN_SECONDS = 10.0  # seconds a thread may be late on a loaded machine before it counts as hanging
 
 
-class Pulse:
+class Watchdog:
     """The promises of the agent's threads to show up again in time.
 
     Before a thread does what may block it promises how long that can take at most. A promise that is overdue is a
@@ -17,13 +17,13 @@ class Pulse:
         self._lock = threading.Lock()
         self._due: dict[str, float] = {}
 
-    def promise(self, name: str, within: float) -> None:
+    def expect_within(self, name: str, within: float) -> None:
         """`name` will show up again within so many seconds."""
         due = time.monotonic() + within
         with self._lock:
             self._due[name] = due
 
-    def done(self, name: str) -> None:
+    def clear(self, name: str) -> None:
         """`name` has ended as it should."""
         with self._lock:
             self._due.pop(name, None)

@@ -4,7 +4,7 @@ import orjson
 import pytest
 from conftest import ExpectWarnings
 
-from agent.app.duplicate_agent import Rivals
+from agent.app.duplicate_agent import DuplicateAgentDetector
 
 TOPIC = "containers/h/status"
 OURS, THEIRS = "2026-11-25T02:00:00Z", "2026-11-25T01:00:00Z"
@@ -26,9 +26,9 @@ def status(started_at: str, word: str = "running", time: str = "1") -> dict[str,
 )
 def test_alone(looks: list[dict[str, bytes]]) -> None:
     """What we said, what a crashed agent left behind, and what no agent would say is no rival."""
-    rivals = Rivals("h", TOPIC, OURS)
+    rivals = DuplicateAgentDetector("h", TOPIC, OURS)
     for retained in looks:
-        rivals.look(retained)
+        rivals.check(retained)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_not_alone(
 ) -> None:
     """One that runs, or has spoken since the first look, is told of, once."""
     expected_warnings(TOO)
-    rivals = Rivals("h", TOPIC, OURS)
+    rivals = DuplicateAgentDetector("h", TOPIC, OURS)
     for retained in looks + looks:
-        rivals.look(retained)
+        rivals.check(retained)
     assert len(caplog.records) == 1

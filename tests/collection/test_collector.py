@@ -15,12 +15,12 @@ from support.daemons.processes import wait_until
 from support.fakes.engine import FakeEngine
 from support.fakes.local_machine import Machine
 
-from agent.collection.collector import Collecting, Collector
+from agent.collection.collector import Collector, CollectorContext
 from agent.config import BackoffSettings
 from agent.messages.payloads import Measurements
-from agent.runtime.logs import Once
+from agent.runtime.logs import WarnOnce
 from agent.runtime.rounds import Rounds
-from agent.runtime.watchdog import Pulse
+from agent.runtime.watchdog import Watchdog
 
 ExpectWarnings = Callable[..., None]
 
@@ -37,9 +37,9 @@ class Collected:
     def __init__(self, machine: Machine, interval: float, limit: int | None = None) -> None:
         self.usages: SimpleQueue[Measurements] = SimpleQueue()
         self.looks: SimpleQueue[None] = SimpleQueue()
-        pulse, backoff = Pulse(), BackoffSettings(base=0.1, factor=1, cap=0.1)
-        common = Collecting(
-            machine.client, machine.auto(), interval, 5, backoff, None, pulse, Rounds(pulse), limit, Once()
+        watchdog, backoff = Watchdog(), BackoffSettings(base=0.1, factor=1, cap=0.1)
+        common = CollectorContext(
+            machine.client, machine.auto(), interval, 5, backoff, None, watchdog, Rounds(watchdog), limit, WarnOnce()
         )
         name, key = machine.container.name, machine.container.id
         self.collector = Collector(name, key, common, self.usages.put, lambda: self.looks.put(None))

@@ -11,29 +11,29 @@ from support.fakes.container import Document
 from support.fakes.engine import FakeEngine
 from support.fakes.http import Answer
 
-from agent.collection.engine_source import Poll, Stream
-from agent.collection.fallback import choose
+from agent.collection.engine_source import PollSource, StreamSource
+from agent.collection.fallback import create_source
 from agent.collection.source import Source
-from agent.engine.client import Engine
-from agent.engine.errors import EngineRubbish, EngineUnreachable, NoSuchContainer
-from agent.metrics.reading import ContainerNotRunning, Reading
-from agent.runtime.cancel import Cancel
+from agent.engine.client import EngineClient
+from agent.engine.errors import EngineUnreachableError, InvalidResponseError, NoSuchContainerError
+from agent.metrics.reading import ContainerNotRunningError, Reading
+from agent.runtime.cancel import CancelToken
 
-both = pytest.mark.parametrize("make", [Stream, Poll])
-Make = Callable[[Engine], Source]
+both = pytest.mark.parametrize("make", [StreamSource, PollSource])
+Make = Callable[[EngineClient], Source]
 
 
 @pytest.fixture
-def cancel() -> Iterator[Cancel]:
+def cancel() -> Iterator[CancelToken]:
     """Give what ends all reading when the test does."""
-    cancel = Cancel()
+    cancel = CancelToken()
     yield cancel
     cancel.set()
 
 
 def take(source: Source, container_id: str, interval: float, count: int) -> list[Reading]:
     """Return so many readings, then end."""
-    cancel = Cancel()
+    cancel = CancelToken()
     found = list(islice(readings(source, container_id, interval, cancel), count))
     cancel.set()
     return found
@@ -72,12 +72,12 @@ def test_steady_grid(fake_engine: FakeEngine, make: Make) -> None:
     assert grid[-1] < 5 + PATIENT / 4
 
 
-def test_stream_is_not_decoded_in_vain(fake_engine: FakeEngine, cancel: Cancel) -> None:
+def test_stream_is_not_decoded_in_vain(fake_engine: FakeEngine, cancel: CancelToken) -> None:
     """Documents that are not picked may be anything: nobody reads them."""
     fake_engine.tick = 0.05
     container = fake_engine.run("web")
     engine = connected(fake_engine.url)
-    reader = Reader(Stream(engine).readings(container.id, 3600, cancel))
+    reader = Reader(StreamSource(engine).readings(container.id, 3600, cancel))
     reader.next()
     reader.next()
     container.raw = b"nonsense\n"
@@ -88,20 +88,20 @@ def test_stream_is_not_decoded_in_vain(fake_engine: FakeEngine, cancel: Cancel) 
 
 
 @both
-def test_stopped_container(fake_engine: FakeEngine, make: Make, cancel: Cancel) -> None:
+def test_stopped_container(fake_engine: FakeEngine, make: Make, cancel: CancelToken) -> None:
     """The zeros of a container that has stopped are told as that."""
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
     reader = Reader(make(connected(fake_engine.url)).readings(container.id, 0.5, cancel))
     reader.next()
     fake_engine.die(container)
-    assert isinstance(reader.end(), ContainerNotRunning)
+    assert isinstance(reader.end(), ContainerNotRunningError)
 
 
 @both
 def test_unknown_container(fake_engine: FakeEngine, make: Make) -> None:
     """So is one that the engine does not know."""
-    with pytest.raises(NoSuchContainer):
+    with pytest.raises(NoSuchContainerError):
         take(make(connected(fake_engine.url)), "c0ffee", 1, 1)
 
 
@@ -116,7 +116,7 @@ def text_for_number(document: Document) -> None:
 @both
 @pytest.mark.parametrize("spoil", [no_usage, text_for_number])
 def test_unusable_documents(
-    fake_engine: FakeEngine, make: Make, cancel: Cancel, spoil: Callable[[Document], None]
+    fake_engine: FakeEngine, make: Make, cancel: CancelToken, spoil: Callable[[Document], None]
 ) -> None:
     """Three unusable documents in a row are the engine's way, and end the readings; each was counted."""
     fake_engine.tick = 0.1
@@ -126,12 +126,12 @@ def test_unusable_documents(
     reader.next()
     before = engine.counters()["errors"]
     container.change = spoil
-    assert isinstance(reader.end(), EngineRubbish)
+    assert isinstance(reader.end(), InvalidResponseError)
     assert engine.counters()["errors"] == before + 3
 
 
 @both
-def test_engine_that_stands_still(fake_engine: FakeEngine, make: Make, cancel: Cancel) -> None:
+def test_engine_that_stands_still(fake_engine: FakeEngine, make: Make, cancel: CancelToken) -> None:
     """An engine that gives the same document again and again measures nothing: that is an error, and no silence."""
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
@@ -141,7 +141,7 @@ def test_engine_that_stands_still(fake_engine: FakeEngine, make: Make, cancel: C
     before = engine.counters()["errors"]
     container.raw = container.stats(fake_engine.now())
     assert reader.next() is not None
-    assert isinstance(reader.end(), EngineRubbish)
+    assert isinstance(reader.end(), InvalidResponseError)
     assert engine.counters()["errors"] == before + 3
 
 
@@ -169,11 +169,11 @@ class SpoilsTwoOfThree:
             no_usage(document)
 
 
-def test_stream_ends_with_the_container(fake_engine: FakeEngine, cancel: Cancel) -> None:
+def test_stream_ends_with_the_container(fake_engine: FakeEngine, cancel: CancelToken) -> None:
     """When the engine ends a stream cleanly there are no more readings, and no error."""
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
-    reader = Reader(Stream(connected(fake_engine.url)).readings(container.id, 0.5, cancel))
+    reader = Reader(StreamSource(connected(fake_engine.url)).readings(container.id, 0.5, cancel))
     reader.next()
     del fake_engine.containers[container.id]
     assert reader.end() is None
@@ -182,7 +182,7 @@ def test_stream_ends_with_the_container(fake_engine: FakeEngine, cancel: Cancel)
 @both
 @pytest.mark.parametrize("leave", [lambda fake: fake.stop(), lambda fake: fake.freeze()], ids=["stops", "freezes"])
 def test_engine_that_leaves(
-    fake_engine: FakeEngine, make: Make, cancel: Cancel, leave: Callable[[FakeEngine], None]
+    fake_engine: FakeEngine, make: Make, cancel: CancelToken, leave: Callable[[FakeEngine], None]
 ) -> None:
     """An engine that stops or freezes is an error of the engine, within its timeout."""
     fake_engine.tick = 0.1
@@ -190,13 +190,13 @@ def test_engine_that_leaves(
     reader = Reader(make(connected(fake_engine.url, timeout=1)).readings(container.id, 0.5, cancel))
     reader.next()
     leave(fake_engine)
-    assert isinstance(reader.end(), EngineUnreachable)
+    assert isinstance(reader.end(), EngineUnreachableError)
 
 
-def test_poll_does_not_catch_up(fake_engine: FakeEngine, cancel: Cancel) -> None:
+def test_poll_does_not_catch_up(fake_engine: FakeEngine, cancel: CancelToken) -> None:
     """Grid points that a slow answer has missed are left out: no burst after it."""
     container = fake_engine.run("web")
-    reader = Reader(Poll(connected(fake_engine.url)).readings(container.id, 0.5, cancel))
+    reader = Reader(PollSource(connected(fake_engine.url)).readings(container.id, 0.5, cancel))
     reader.next()
     reader.next()
     raw = container.stats(fake_engine.now())
@@ -207,12 +207,12 @@ def test_poll_does_not_catch_up(fake_engine: FakeEngine, cancel: Cancel) -> None
     assert after[3].arrived - slow.arrived >= 2 * 0.5
 
 
-def test_poll_is_not_hurried_by_a_nudge(fake_engine: FakeEngine, cancel: Cancel) -> None:
+def test_poll_is_not_hurried_by_a_nudge(fake_engine: FakeEngine, cancel: CancelToken) -> None:
     """A nudge is about errors: a healthy poll keeps its grid."""
     container = fake_engine.run("web")
-    reader = Reader(Poll(connected(fake_engine.url)).readings(container.id, 1.0, cancel))
+    reader = Reader(PollSource(connected(fake_engine.url)).readings(container.id, 1.0, cancel))
     first = [reader.next(), reader.next()]
-    cancel.nudge()
+    cancel.wake()
     assert reader.next().arrived - first[1].arrived > 0.5
 
 
@@ -220,7 +220,7 @@ def test_poll_is_not_hurried_by_a_nudge(fake_engine: FakeEngine, cancel: Cancel)
 def test_ends_when_cancelled(fake_engine: FakeEngine, make: Make) -> None:
     """Between two readings, however far apart, a source ends at once and without an error."""
     container = fake_engine.run("web")
-    cancel = Cancel()
+    cancel = CancelToken()
     reader = Reader(make(connected(fake_engine.url)).readings(container.id, 3600, cancel))
     reader.next()
     reader.next()
@@ -231,20 +231,20 @@ def test_ends_when_cancelled(fake_engine: FakeEngine, make: Make) -> None:
 @pytest.mark.parametrize(
     ("source", "interval", "api", "chosen"),
     [
-        ("auto", 0.5, "1.41", Stream),
-        ("auto", 1.9, "1.41", Stream),
-        ("auto", 2, "1.41", Poll),
-        ("auto", 10, "1.52", Poll),
-        ("auto", 10, "1.40", Stream),  # where a poll takes two seconds, and costs as much as a stream
-        ("poll", 0.5, "1.40", Poll),
-        ("stream", 3600, "1.52", Stream),
+        ("auto", 0.5, "1.41", StreamSource),
+        ("auto", 1.9, "1.41", StreamSource),
+        ("auto", 2, "1.41", PollSource),
+        ("auto", 10, "1.52", PollSource),
+        ("auto", 10, "1.40", StreamSource),  # where a poll takes two seconds, and costs as much as a stream
+        ("poll", 0.5, "1.40", PollSource),
+        ("stream", 3600, "1.52", StreamSource),
     ],
 )
 def test_choice(fake_engine: FakeEngine, source: str, interval: float, api: str, chosen: type) -> None:
     """By itself the cheaper one is taken that the engine can do; by name, that one."""
     fake_engine.api = api
-    found = choose(source, interval, connected(fake_engine.url))
-    assert found.name == chosen.__name__.lower()
+    found = create_source(source, interval, connected(fake_engine.url))
+    assert found.name == chosen.__name__.removesuffix("Source").lower()
     container = fake_engine.run("web")
     assert len(take(found, container.id, interval, 2)) == 2
 
@@ -266,22 +266,22 @@ def test_real_readings(engine: PrivateEngine, make: Make) -> None:
 
 
 @both
-def test_real_container_that_stops(engine: PrivateEngine, make: Make, cancel: Cancel) -> None:
+def test_real_container_that_stops(engine: PrivateEngine, make: Make, cancel: CancelToken) -> None:
     """The end of a container is told by the zeros that follow it, or by the engine's ending of it."""
     container = engine.run("sleep", "600")
     reader = Reader(make(connected(engine.url)).readings(container, 1.0, cancel))
     reader.next()
     engine.docker("kill", container)
-    assert isinstance(reader.end(), ContainerNotRunning)
+    assert isinstance(reader.end(), ContainerNotRunningError)
 
 
 def test_real_polls_side_by_side(engine: PrivateEngine) -> None:
     """Twenty containers' worth of polls at once are answered as fast as one, though each waits for the tick."""
     container = engine.run("sleep", "600")
     asked = connected(engine.url)
-    cancels = [Cancel() for _ in range(20)]
+    cancels = [CancelToken() for _ in range(20)]
     begun = time.monotonic()
-    readers = [Reader(Poll(asked).readings(container, 2.0, cancel)) for cancel in cancels]
+    readers = [Reader(PollSource(asked).readings(container, 2.0, cancel)) for cancel in cancels]
     for reader in readers:
         reader.next()
     assert time.monotonic() - begun < 10, "one after the other they would take twenty seconds"

@@ -13,19 +13,19 @@ from support.fakes.container import Document, FakeContainer
 from support.fakes.engine import FakeEngine
 from support.fakes.local_machine import Machine, stand_still
 
-from agent.collection.fallback import Auto, choose
+from agent.collection.fallback import FallbackSource, create_source
 from agent.collection.kernel_source import KernelSource
-from agent.kernel.reader import Kernel
+from agent.kernel.reader import KernelReader
 from agent.metrics.reading import Reading
-from agent.runtime.cancel import Cancel
+from agent.runtime.cancel import CancelToken
 
 ExpectWarnings = Callable[..., None]
 
 
 @pytest.fixture
-def cancel() -> Iterator[Cancel]:
+def cancel() -> Iterator[CancelToken]:
     """Give what ends all reading when the test does."""
-    cancel = Cancel()
+    cancel = CancelToken()
     yield cancel
     cancel.set()
 
@@ -36,7 +36,7 @@ def machine(fake_engine: FakeEngine, tmp_path: Path) -> Machine:
     return Machine(fake_engine, tmp_path)
 
 
-def read(auto: Auto, container: FakeContainer, cancel: Cancel) -> Reader[Reading]:
+def read(auto: FallbackSource, container: FakeContainer, cancel: CancelToken) -> Reader[Reading]:
     return Reader(readings(auto, container.id, 0.5, cancel))
 
 
@@ -50,7 +50,7 @@ def until(reader: Reader[Reading], kernel: bool) -> None:
         pass
 
 
-def test_proved(machine: Machine, cancel: Cancel) -> None:
+def test_proved(machine: Machine, cancel: CancelToken) -> None:
     """A container that both say the same of is read from the kernel's files, and the engine is left alone."""
     auto = machine.auto()
     assert auto.name == "stream"
@@ -81,7 +81,11 @@ SPOILERS: dict[str, Callable[[Document], Any]] = {
 
 @pytest.mark.parametrize(("field", "spoil"), SPOILERS.items(), ids=SPOILERS)
 def test_disagreement(
-    machine: Machine, cancel: Cancel, field: str, spoil: Callable[[Document], Any], caplog: pytest.LogCaptureFixture
+    machine: Machine,
+    cancel: CancelToken,
+    field: str,
+    spoil: Callable[[Document], Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Where they disagree in any field nothing is taken from the kernel, and that is told once."""
     caplog.set_level(logging.INFO)
@@ -101,7 +105,7 @@ def test_disagreement(
     assert len([line for line in caplog.messages if "disagree" in line]) == 1
 
 
-def test_failure_and_return(machine: Machine, cancel: Cancel, expected_warnings: ExpectWarnings) -> None:
+def test_failure_and_return(machine: Machine, cancel: CancelToken, expected_warnings: ExpectWarnings) -> None:
     """Files that fail while they are read hand over to the engine, with a word, and take over again when they can."""
     expected_warnings("the kernel's files of .* are not used, but source stream: .*many")
     auto = machine.auto()
@@ -114,7 +118,9 @@ def test_failure_and_return(machine: Machine, cancel: Cancel, expected_warnings:
     assert machine.said == ["kernel", "stream", "kernel"]
 
 
-def test_one_of_two_fails(machine: Machine, tmp_path: Path, cancel: Cancel, expected_warnings: ExpectWarnings) -> None:
+def test_one_of_two_fails(
+    machine: Machine, tmp_path: Path, cancel: CancelToken, expected_warnings: ExpectWarnings
+) -> None:
     """The source is still the kernel while any container is read from its files."""
     expected_warnings("the kernel's files of .* are not used")
     auto = machine.auto()
@@ -128,27 +134,27 @@ def test_one_of_two_fails(machine: Machine, tmp_path: Path, cancel: Cancel, expe
     assert "does not name the container" in str(auto.trouble)
 
 
-def test_no_such_machine(fake_engine: FakeEngine, tmp_path: Path, cancel: Cancel) -> None:
+def test_no_such_machine(fake_engine: FakeEngine, tmp_path: Path, cancel: CancelToken) -> None:
     """Without the kernel's files it is the engine, as if nobody had thought of them."""
     container = fake_engine.run("web")
     client = connected(fake_engine.url)
-    auto = Auto(client, 0.5, KernelSource(client, Kernel(str(tmp_path), str(tmp_path))))
+    auto = FallbackSource(client, 0.5, KernelSource(client, KernelReader(str(tmp_path), str(tmp_path))))
     assert not by_kernel(read(auto, container, cancel).next())
     assert f"{tmp_path}/meminfo is not there" in str(auto.trouble)
 
 
-def test_a_remote_engine(machine: Machine, cancel: Cancel) -> None:
+def test_a_remote_engine(machine: Machine, cancel: CancelToken) -> None:
     """An engine that may be elsewhere is not looked for in this machine's files, and not asked for a process."""
     machine.client.local = False
-    source = choose("auto", 0.5, machine.client)
+    source = create_source("auto", 0.5, machine.client)
     assert next(readings(source, machine.container.id, 0.5, cancel)).cpu.online == 2
     assert source.name == "stream"
     assert machine.fake.requests["/containers/{id}/json"] == 0
 
 
-def test_a_real_engine(engine: PrivateEngine, cancel: Cancel) -> None:
+def test_a_real_engine(engine: PrivateEngine, cancel: CancelToken) -> None:
     """By itself a local engine's containers are read from the kernel's files."""
-    source = choose("auto", 10, connected(engine.url))
+    source = create_source("auto", 10, connected(engine.url))
     assert source.name == "poll"
     reader = Reader(readings(source, engine.run(), 0.5, cancel))
     reader.next()

@@ -13,34 +13,34 @@ from support.asking import PATIENT, Reader, connected, descriptors, readings
 from support.daemons.dockerd import PrivateEngine
 
 from agent.collection.kernel_source import KernelSource
-from agent.engine.client import Engine
-from agent.engine.errors import NoSuchContainer
-from agent.kernel.files import KernelUnreadable
-from agent.kernel.reader import Kernel
-from agent.metrics.reading import ContainerNotRunning, Reading
-from agent.runtime.cancel import Cancel
+from agent.engine.client import EngineClient
+from agent.engine.errors import NoSuchContainerError
+from agent.kernel.files import KernelUnreadableError
+from agent.kernel.reader import KernelReader
+from agent.metrics.reading import ContainerNotRunningError, Reading
+from agent.runtime.cancel import CancelToken
 
 BUSY = ("sh", "-c", "while :; do :; done")
 OwnEngine = Callable[..., PrivateEngine]
 
 
 @pytest.fixture
-def cancel() -> Iterator[Cancel]:
+def cancel() -> Iterator[CancelToken]:
     """Give what ends all reading when the test does."""
-    cancel = Cancel()
+    cancel = CancelToken()
     yield cancel
     cancel.set()
 
 
-def source(engine: Engine) -> KernelSource:
-    return KernelSource(engine, Kernel())
+def source(engine: EngineClient) -> KernelSource:
+    return KernelSource(engine, KernelReader())
 
 
-def read(engine: PrivateEngine, container: str, cancel: Cancel, interval: float = 0.5) -> Reader[Reading]:
+def read(engine: PrivateEngine, container: str, cancel: CancelToken, interval: float = 0.5) -> Reader[Reading]:
     return Reader(readings(source(connected(engine.url)), container, interval, cancel))
 
 
-def test_steady_grid(engine: PrivateEngine, cancel: Cancel) -> None:
+def test_steady_grid(engine: PrivateEngine, cancel: CancelToken) -> None:
     """Half a second is as good an interval as any: readings come on a steady grid, and grow."""
     reader = read(engine, engine.run(*BUSY, cpus=0.2), cancel)
     found = [reader.next() for _ in range(10)]
@@ -50,7 +50,7 @@ def test_steady_grid(engine: PrivateEngine, cancel: Cancel) -> None:
     assert (found[9].time - found[1].time) / 1e9 == pytest.approx(span, abs=0.1)
 
 
-def test_first_two_at_once(engine: PrivateEngine, cancel: Cancel) -> None:
+def test_first_two_at_once(engine: PrivateEngine, cancel: CancelToken) -> None:
     """However long the interval, the first usage does not wait for it."""
     reader = read(engine, engine.run(), cancel, interval=3600)
     begun = time.monotonic()
@@ -58,7 +58,7 @@ def test_first_two_at_once(engine: PrivateEngine, cancel: Cancel) -> None:
     assert time.monotonic() - begun < PATIENT
 
 
-def test_the_engine_is_not_needed_any_more(own_engine: OwnEngine, cancel: Cancel) -> None:
+def test_the_engine_is_not_needed_any_more(own_engine: OwnEngine, cancel: CancelToken) -> None:
     """Once a container is known readings go on while the engine is frozen, and ask it nothing."""
     own = own_engine()
     client = connected(own.url)
@@ -73,21 +73,21 @@ def test_the_engine_is_not_needed_any_more(own_engine: OwnEngine, cancel: Cancel
 
 
 @pytest.mark.parametrize("command", [["kill"], ["rm", "--force"], ["restart"]], ids=" ".join)
-def test_the_containers_end(engine: PrivateEngine, cancel: Cancel, command: list[str]) -> None:
+def test_the_containers_end(engine: PrivateEngine, cancel: CancelToken, command: list[str]) -> None:
     """Its files say so, and the next run is another process and another cgroup, whose counters begin anew."""
     container = engine.run(*BUSY, cpus=0.5)
     reader = read(engine, container, cancel)
     before = [reader.next() for _ in range(4)][-1]
     engine.docker(*command, container)
-    assert isinstance(reader.end(), ContainerNotRunning)
+    assert isinstance(reader.end(), ContainerNotRunningError)
     if command == ["restart"]:
         assert read(engine, container, cancel).next().cpu.total < before.cpu.total
     else:
-        with pytest.raises(NoSuchContainer if command[0] == "rm" else ContainerNotRunning):
+        with pytest.raises(NoSuchContainerError if command[0] == "rm" else ContainerNotRunningError):
             next(source(connected(engine.url)).readings(container, 0.5, cancel))
 
 
-def test_pause_and_update(engine: PrivateEngine, cancel: Cancel) -> None:
+def test_pause_and_update(engine: PrivateEngine, cancel: CancelToken) -> None:
     """A paused container is read on; a limit that is changed is the one that is told."""
     container = engine.run(*BUSY, cpus=0.2, memory="64m")
     reader = read(engine, container, cancel)
@@ -98,7 +98,7 @@ def test_pause_and_update(engine: PrivateEngine, cancel: Cancel) -> None:
     engine.docker("unpause", container)
 
 
-def test_networks(engine: PrivateEngine, cancel: Cancel) -> None:
+def test_networks(engine: PrivateEngine, cancel: CancelToken) -> None:
     """A network that is connected later is counted as the engine counts it, and the loopback never is."""
     client = connected(engine.url)
     for name in ("one", "two"):
@@ -122,7 +122,7 @@ def test_nothing_stays_open(engine: PrivateEngine) -> None:
     container = engine.run()
 
     def begin() -> None:
-        with closing(one.readings(container, 3600, Cancel())) as found:
+        with closing(one.readings(container, 3600, CancelToken())) as found:
             next(found)
 
     begin()
@@ -134,16 +134,16 @@ def test_nothing_stays_open(engine: PrivateEngine) -> None:
 
 def test_cancelled_before_it_began(engine: PrivateEngine) -> None:
     """What is called off while the engine is asked ends without an error."""
-    cancel = Cancel()
+    cancel = CancelToken()
     cancel.set()
     assert list(source(connected(engine.url)).readings(engine.run(), 0.5, cancel)) == []
 
 
 def test_unreadable(engine: PrivateEngine, tmp_path: Path) -> None:
     """Asked for by name, it says which file is missing and what would help, and asks nothing of the engine in vain."""
-    hidden = KernelSource(connected(engine.url), Kernel(proc=str(tmp_path)))
-    with pytest.raises(KernelUnreadable, match=rf"{tmp_path}/meminfo is not there"):
-        next(hidden.readings(engine.run(), 0.5, Cancel()))
+    hidden = KernelSource(connected(engine.url), KernelReader(proc=str(tmp_path)))
+    with pytest.raises(KernelUnreadableError, match=rf"{tmp_path}/meminfo is not there"):
+        next(hidden.readings(engine.run(), 0.5, CancelToken()))
 
 
 def test_another_containers_files(engine: PrivateEngine, tmp_path: Path) -> None:
@@ -157,9 +157,11 @@ def test_another_containers_files(engine: PrivateEngine, tmp_path: Path) -> None
     process.symlink_to(f"/proc/{documents[0]['State']['Pid']}")
     cgroups = tmp_path / "cgroup"
     swapped(cgroups, used, other)
-    mistaken = KernelSource(connected(engine.url), Kernel(str(renamed(tmp_path, process, used, other)), str(cgroups)))
-    with pytest.raises(KernelUnreadable, match=r"disagree about the container: (cpu|block_io)"):
-        list(islice(mistaken.readings(other, 0.5, Cancel()), 1))
+    mistaken = KernelSource(
+        connected(engine.url), KernelReader(str(renamed(tmp_path, process, used, other)), str(cgroups))
+    )
+    with pytest.raises(KernelUnreadableError, match=r"disagree about the container: (cpu|block_io)"):
+        list(islice(mistaken.readings(other, 0.5, CancelToken()), 1))
 
 
 def swapped(cgroups: Path, used: str, other: str) -> None:
@@ -193,8 +195,8 @@ def wait_for(reader: Reader[Reading], condition: Callable[[Reading], bool]) -> R
     return reading
 
 
-def same_network(client: Engine, container: str, reading: Reading) -> bool:
+def same_network(client: EngineClient, container: str, reading: Reading) -> bool:
     """Say whether the engine, which counts two interfaces, counts as many packets as the reading does."""
-    interfaces = json.loads(client.stats_once(container, Cancel()))["networks"]
+    interfaces = json.loads(client.stats_once(container, CancelToken()))["networks"]
     total = sum(interface["rx_packets"] for interface in interfaces.values())
     return len(interfaces) == 2 and reading.network is not None and reading.network["rx_packets"] == total

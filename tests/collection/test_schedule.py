@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.collection.schedule import Grid, beats, dues, every, on_beat
+from agent.collection.schedule import Schedule, aligned_schedule, downsample, first_aligned_schedule, poll_schedule
 
 
 def picks(interval: float, arrivals: list[float]) -> list[float]:
-    return [arrival for arrival, _ in every(interval, ((arrival, None) for arrival in arrivals))]
+    return [arrival for arrival, _ in downsample(interval, ((arrival, None) for arrival in arrivals))]
 
 
 def ticks(count: int, tick: float, begin: float = 100.0) -> list[float]:
@@ -32,7 +32,7 @@ def test_does_not_read_ahead() -> None:
             taken.append(number)
             yield float(number), f"reading {number}"
 
-    thinned = every(1, arrivals())
+    thinned = downsample(1, arrivals())
     for number in range(5):
         assert next(thinned) == (float(number), f"reading {number}")
         assert taken == list(range(number + 1))
@@ -119,13 +119,13 @@ def test_one_for_each_grid_point(interval: float, gaps: list[float]) -> None:
 )
 def test_dues(interval: float, expected: list[float]) -> None:
     """Half a tick after the first answer, so half a tick before the engine's next, then once an interval from there."""
-    assert list(islice(points(dues(100, interval), 100), 4)) == pytest.approx(expected)
+    assert list(islice(points(poll_schedule(100, interval), 100), 4)) == pytest.approx(expected)
 
 
-def points(grid: Grid, moment: float) -> Iterator[float]:
+def points(grid: Schedule, moment: float) -> Iterator[float]:
     """Yield the points of a grid, each asked for when the one before is reached."""
     while True:
-        moment = grid.after(moment)
+        moment = grid.next_after(moment)
         yield moment
 
 
@@ -134,7 +134,7 @@ def points(grid: Grid, moment: float) -> Iterator[float]:
 def test_all_keep_to_one_beat(interval: float, begins: list[float]) -> None:
     """Whenever containers were started, their usages leave in few bursts; nobody is moved by more than half a beat."""
     beat = min(interval, 1)
-    starts = [on_beat(begin, interval).begin for begin in begins]
+    starts = [aligned_schedule(begin, interval).begin for begin in begins]
     assert all(abs(start - begin) <= beat / 2 + 1e-6 for start, begin in zip(starts, begins, strict=True))
     assert all(start / beat == pytest.approx(round(start / beat), abs=1e-6) for start in starts)
 
@@ -144,12 +144,12 @@ def test_all_keep_to_one_beat(interval: float, begins: list[float]) -> None:
 def test_the_second_reading_comes_soon(interval: float, first: float) -> None:
     """The first usage covers a quarter of a beat at least, and comes a beat after that at the latest."""
     beat = min(interval, 1)
-    assert beat / 4 - 1e-6 <= beats(first, interval).begin - first <= beat * 5 / 4 + 1e-6
+    assert beat / 4 - 1e-6 <= first_aligned_schedule(first, interval).begin - first <= beat * 5 / 4 + 1e-6
 
 
 def test_points_do_not_add_up_errors() -> None:
     """The ten thousandth point is where it belongs, and none is given twice, however the division rounds."""
-    grid = Grid(0.35, 0.7)
+    grid = Schedule(0.35, 0.7)
     many = list(islice(points(grid, 0), 10_001))
     assert many == [grid.begin + point * grid.interval for point in range(10_001)]
 
@@ -157,6 +157,6 @@ def test_points_do_not_add_up_errors() -> None:
 @given(begin=st.floats(0, 1e6), interval=st.sampled_from([0.5, 0.7, 1.0, 10.0]), passed=st.floats(0, 1e5))
 def test_no_point_is_made_up_for(begin: float, interval: float, passed: float) -> None:
     """After a stall it is the next point, on the same grid, less than an interval away."""
-    due = Grid(begin, interval).after(begin + passed)
+    due = Schedule(begin, interval).next_after(begin + passed)
     assert 0 < due - (begin + passed) <= interval * (1 + 1e-6)
     assert (due - begin) / interval == pytest.approx(round((due - begin) / interval), abs=1e-6)

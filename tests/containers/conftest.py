@@ -6,17 +6,17 @@ from typing import Any
 import pytest
 from support.fakes.engine import FakeEngine
 
-from containers.harness import Stage
+from containers.harness import ContainersHarness
 
 
 @pytest.fixture
-def stage(fake_engine: FakeEngine) -> Iterator[Callable[..., Stage]]:
+def harness(fake_engine: FakeEngine) -> Iterator[Callable[..., ContainersHarness]]:
     """Give a maker of stages on the fake engine, whose streams tick fast."""
     fake_engine.tick = 0.05
-    made: list[Stage] = []
+    made: list[ContainersHarness] = []
 
-    def make(**options: Any) -> Stage:
-        made.append(Stage(fake_engine, **options))
+    def make(**options: Any) -> ContainersHarness:
+        made.append(ContainersHarness(fake_engine, **options))
         return made[-1]
 
     yield make

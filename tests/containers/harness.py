@@ -10,36 +10,36 @@ import orjson
 from support.daemons.processes import wait_until
 from support.fakes.engine import FakeEngine
 
-from agent.collection.collector import Collecting
-from agent.collection.engine_source import Stream
+from agent.collection.collector import CollectorContext
+from agent.collection.engine_source import StreamSource
 from agent.config import BackoffSettings, EngineSettings
-from agent.containers.filter import Selection
-from agent.containers.reconcile import Ghosts
-from agent.containers.registry import Lives
-from agent.containers.retention import Forgetting
+from agent.containers.filter import ContainerFilter
+from agent.containers.reconcile import RetainedStatusReconciler
+from agent.containers.registry import ContainerRegistry
+from agent.containers.retention import StatusRetention
 from agent.containers.supervisor import Supervisor
-from agent.containers.topic_names import Names
-from agent.containers.watcher import Follower
-from agent.engine.client import Engine
+from agent.containers.topic_names import TopicNames
+from agent.containers.watcher import EngineWatcher
+from agent.engine.client import EngineClient
 from agent.messages.outbox import Outbox
 from agent.messages.payloads import EngineInfo
-from agent.messages.topics import Messages
-from agent.runtime.logs import Once
+from agent.messages.topics import MessageBuilder
+from agent.runtime.logs import WarnOnce
 from agent.runtime.rounds import Rounds
-from agent.runtime.watchdog import Pulse
+from agent.runtime.watchdog import Watchdog
 
 MARKERS = count()
 
 
 @dataclass(frozen=True)
-class Said:
+class PublishedMessage:
     """One message: the topic below `containers/host/`, and the payload; None where the topic was cleared."""
 
     topic: str
     payload: Any
 
     @property
-    def word(self) -> str:
+    def summary(self) -> str:
         """The essence of a status: `running`, `exited`, `removed`, `cleared` …; `usage` for a usage."""
         if self.payload is None:
             return "cleared"
@@ -48,49 +48,49 @@ class Said:
         return str(self.payload.get("reason") or self.payload["status"])
 
 
-class Stage:
+class ContainersHarness:
     """Everything from the engine to the outbox. `said` is what came out, in order."""
 
     def __init__(self, fake: FakeEngine, template: str = "{name}", forget: float = 600, **engine: Any) -> None:
         self.fake = fake
-        self.said: list[Said] = []
+        self.published: list[PublishedMessage] = []
         self._changed = threading.Condition()
-        self.messages = Messages("containers", "host", qos=1)
+        self.messages = MessageBuilder("containers", "host", qos=1)
         self.outbox = Outbox(1000, "drop_newest", self._drain)
         settings = EngineSettings(url=f"unix://{fake.socket}", timeout=5, **engine)
-        self.engine = Engine(settings)
-        forgetting = Forgetting(forget)
-        selection = Selection(settings.include, settings.exclude)
-        self.lives = Lives(Names(template), selection, forgetting, self.outbox, self.messages)
-        self.supervisor = Supervisor(self.lives, Ghosts(self.lives, forgetting, self.messages))
-        self.follower = Follower(self.engine, self.supervisor, Pulse(), settings.timeout, self._answered)
-        self._thread = threading.Thread(target=self.follower.run, daemon=True)
+        self.engine = EngineClient(settings)
+        retention = StatusRetention(forget)
+        selection = ContainerFilter(settings.include, settings.exclude)
+        self.lives = ContainerRegistry(TopicNames(template), selection, retention, self.outbox, self.messages)
+        self.supervisor = Supervisor(self.lives, RetainedStatusReconciler(self.lives, retention, self.messages))
+        self.watcher = EngineWatcher(self.engine, self.supervisor, Watchdog(), settings.timeout, self._answered)
+        self._thread = threading.Thread(target=self.watcher.run, daemon=True)
         self._thread.start()
 
     def wait(self, condition: Callable[[], bool], timeout: float = 20) -> None:
         """Wait until something that was said makes `condition` true."""
         with self._changed:
-            assert self._changed.wait_for(condition, timeout), f"after {timeout} s: {self.story()}"
+            assert self._changed.wait_for(condition, timeout), f"after {timeout} s: {self.describe()}"
 
-    def expect(self, *words: str, of: str = "web", usages: bool = False) -> list[Said]:
+    def expect(self, *words: str, of: str = "web", usages: bool = False) -> list[PublishedMessage]:
         """Wait until just these words were said of a container, in this order; return what was said."""
-        self.wait(lambda: [said.word for said in self.about(of, usages)] == list(words))
-        return self.about(of, usages)
+        self.wait(lambda: [said.summary for said in self.published_at(of, usages)] == list(words))
+        return self.published_at(of, usages)
 
-    def about(self, level: str, usages: bool = False) -> list[Said]:
+    def published_at(self, level: str, usages: bool = False) -> list[PublishedMessage]:
         """What was said at this level: its statuses, or all with its usages."""
         ends = ("/status", "/usage") if usages else ("/status",)
-        return [said for said in list(self.said) if said.topic in [level + end for end in ends]]
+        return [said for said in list(self.published) if said.topic in [level + end for end in ends]]
 
     def usages(self, level: str = "web") -> list[int]:
         """The `seq` of the usages of this level so far."""
-        return [said.payload["seq"] for said in self.about(level, usages=True) if said.word == "usage"]
+        return [said.payload["seq"] for said in self.published_at(level, usages=True) if said.summary == "usage"]
 
     def wait_for_trouble(self, timeout: float = 20) -> None:
         """Wait until it was noticed that the engine is away."""
-        wait_until(lambda: self.follower.trouble is not None, timeout, "the engine is not missed")
+        wait_until(lambda: self.watcher.trouble is not None, timeout, "the engine is not missed")
 
-    def wait_for_look(self, container_id: str, timeout: float = 20) -> None:
+    def wait_for_inspect(self, container_id: str, timeout: float = 20) -> None:
         """Wait until a container was looked at, and what was to be said of it was said."""
 
         def looked_at() -> bool:
@@ -108,13 +108,13 @@ class Stage:
 
         wait_until(failed, timeout, "it is not looked at again")
 
-    def story(self) -> str:
+    def describe(self) -> str:
         """Everything that was said, in short."""
-        return ", ".join(f"{said.topic}: {said.word}" for said in list(self.said)) or "nothing"
+        return ", ".join(f"{said.topic}: {said.summary}" for said in list(self.published)) or "nothing"
 
     def close(self) -> None:
         """End it as the service does."""
-        self.follower.stop()
+        self.watcher.stop()
         self.supervisor.stop()
         self._thread.join(20)
         assert not self._thread.is_alive(), "the events thread does not end"
@@ -124,23 +124,23 @@ class Stage:
     def _answered(self, info: EngineInfo) -> None:
         backoff = BackoffSettings(base=0.1, factor=1, cap=0.1)
         assert info["version"] == self.fake.version
-        source = Stream(self.engine)
-        pulse = Pulse()
+        source = StreamSource(self.engine)
+        watchdog = Watchdog()
         self.supervisor.start(
-            Collecting(self.engine, source, 0.5, 5, backoff, 1000.0, pulse, Rounds(pulse), None, Once())
+            CollectorContext(self.engine, source, 0.5, 5, backoff, 1000.0, watchdog, Rounds(watchdog), None, WarnOnce())
         )
 
     def _drain(self) -> None:
         with self._changed:
             while delivery := self.outbox.take():
-                self.outbox.acknowledged(delivery)
+                self.outbox.ack(delivery)
                 topic, payload = delivery.message.topic, delivery.message.payload
                 told = orjson.loads(payload) if payload else None
-                self.said.append(Said(topic.removeprefix("containers/host/"), told))
+                self.published.append(PublishedMessage(topic.removeprefix("containers/host/"), told))
             self._changed.notify_all()
 
 
-def settled(one: Stage) -> None:
+def settled(one: ContainersHarness) -> None:
     """Wait until everything that has happened before now was dealt with: a marker container has come."""
     name = f"marker-{next(MARKERS)}"
     marker = one.fake.run(name)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.containers.container import Container, described, from_event, from_inspect
-from agent.containers.filter import Selection
+from agent.containers.container import Container, container_from_event, parse_inspect, parse_inspect_of
+from agent.containers.filter import ContainerFilter
 from agent.engine.protocol import Event
 
 ID = "81d2320c84d67601651d9e734201dea74e33f9825b4c3ec101eeff454f518ca3"
@@ -44,12 +44,12 @@ def state(**parts: Any) -> dict[str, Any]:
 
 
 def in_state(**parts: Any) -> Container:
-    return from_inspect(docker(State=state(**parts)))
+    return parse_inspect(docker(State=state(**parts)))
 
 
 def test_a_running_container() -> None:
     """All that is known of a running container, times in UTC; it has neither ended nor an exit code yet."""
-    assert from_inspect(docker()) == Container(
+    assert parse_inspect(docker()) == Container(
         id=ID,
         name="web",
         image="nginx:1.27",
@@ -68,7 +68,7 @@ def test_a_running_container() -> None:
 
 def test_short_id() -> None:
     """The short id is the one that `docker ps` shows."""
-    assert from_inspect(docker()).short_id == "81d2320c84d6"
+    assert parse_inspect(docker()).short_id == "81d2320c84d6"
 
 
 def test_an_exited_container() -> None:
@@ -108,7 +108,7 @@ def test_podmans_own_words() -> None:
     document = docker(Name="web", ImageName="docker.io/library/nginx:1.27", Config={"Labels": None})
     document["State"] = {**state(), "Healthcheck": {"Status": "starting"}}
     del document["State"]["Health"]
-    found = from_inspect(document)
+    found = parse_inspect(document)
     assert (found.name, found.image, found.health, found.labels) == (
         "web",
         "docker.io/library/nginx:1.27",
@@ -119,15 +119,15 @@ def test_podmans_own_words() -> None:
 
 def test_an_image_without_a_name_is_its_hash() -> None:
     """An image that has lost its name is still known by what it is."""
-    assert from_inspect(docker(Config={"Image": ""})).image == "sha256:837c"
+    assert parse_inspect(docker(Config={"Image": ""})).image == "sha256:837c"
 
 
 def test_compose() -> None:
     """Project and service are Compose's labels; empty ones are none."""
     labels = {"com.docker.compose.project": "shop", "com.docker.compose.service": "till"}
-    found = from_inspect(docker(Config={"Image": "x", "Labels": labels}))
+    found = parse_inspect(docker(Config={"Image": "x", "Labels": labels}))
     assert (found.project, found.service) == ("shop", "till")
-    found = from_inspect(docker(Config={"Image": "x", "Labels": dict.fromkeys(labels, "")}))
+    found = parse_inspect(docker(Config={"Image": "x", "Labels": dict.fromkeys(labels, "")}))
     assert (found.project, found.service) == (None, None)
 
 
@@ -135,7 +135,7 @@ def test_compose() -> None:
 def test_hostile_names_survive(name: str) -> None:
     """Names are the engine's, whatever they are; only the one leading slash is Docker's own."""
     labels = {name: name}
-    found = from_inspect(docker(Name="/" + name, Config={"Image": name, "Labels": labels}))
+    found = parse_inspect(docker(Name="/" + name, Config={"Image": name, "Labels": labels}))
     assert (found.name, found.image, found.labels) == (name, name, labels)
 
 
@@ -148,10 +148,10 @@ def test_never(time: object) -> None:
 
 def test_what_is_not_said_is_not_known() -> None:
     """The least that is a container: all else is None, and its state follows from whether it runs."""
-    found = from_inspect({"Id": "1", "Name": "web", "Created": "2026-11-24T18:41:47Z", "State": {"Running": True}})
+    found = parse_inspect({"Id": "1", "Name": "web", "Created": "2026-11-24T18:41:47Z", "State": {"Running": True}})
     assert (found.image, found.labels, found.state) == ("", {}, "running")
     assert (found.started_at, found.exit_code, found.oom_killed, found.restart_count) == (None, None, None, None)
-    assert from_inspect(docker(State={"Running": False})).state == "exited"
+    assert parse_inspect(docker(State={"Running": False})).state == "exited"
 
 
 @pytest.mark.parametrize(
@@ -174,14 +174,14 @@ def test_what_is_not_said_is_not_known() -> None:
 def test_rubbish_is_refused(wrong: dict[str, Any], named: str) -> None:
     """Without id, name, creation or state it is no container; the error names what was missing."""
     with pytest.raises(ValueError, match=named):
-        from_inspect(docker(**wrong))
+        parse_inspect(docker(**wrong))
 
 
 def test_a_document_of_another_container() -> None:
     """An answer about another container than was asked for is none: its figures would be told under a wrong name."""
-    assert described(docker(), ID).id == ID
+    assert parse_inspect_of(docker(), ID).id == ID
     with pytest.raises(ValueError, match="Id"):
-        described(docker(), ID[::-1])
+        parse_inspect_of(docker(), ID[::-1])
 
 
 def test_what_is_nested_deeper_than_python_can_follow() -> None:
@@ -190,12 +190,12 @@ def test_what_is_nested_deeper_than_python_can_follow() -> None:
     for _ in range(5000):
         deep = [deep]
     with pytest.raises(ValueError, match="Id: expected text, found list"):
-        from_inspect(docker(Id=deep))
+        parse_inspect(docker(Id=deep))
 
 
 def test_less_than_no_restarts() -> None:
     """A container cannot have been restarted less than never; an exit code may be anything."""
-    assert from_inspect(docker(RestartCount=-1)).restart_count is None
+    assert parse_inspect(docker(RestartCount=-1)).restart_count is None
     assert in_state(Running=False, ExitCode=-1).exit_code == -1
 
 
@@ -216,7 +216,7 @@ JSON = st.recursive(
 def test_only_value_error_comes_of_rubbish(document: Any) -> None:
     """Whatever stands in whichever place: a container of the right types, or a ValueError."""
     try:
-        found = from_inspect(document)
+        found = parse_inspect(document)
     except ValueError:
         return
     assert isinstance(found.running, bool)
@@ -230,7 +230,7 @@ def test_only_value_error_comes_of_rubbish(document: Any) -> None:
 def test_a_container_that_was_gone_before_it_could_be_inspected() -> None:
     """The event of its start says enough: its id, name, image, labels and when it started."""
     attributes = {"image": "nginx:1.27", "name": "web", "com.docker.compose.project": "shop"}
-    found = from_event(Event(5_000_000_001, "start", "", ID, "web", attributes))
+    found = container_from_event(Event(5_000_000_001, "start", "", ID, "web", attributes))
     assert (found.id, found.name, found.image, found.project) == (ID, "web", "nginx:1.27", "shop")
     assert (found.running, found.created, found.started_at) == (True, 5_000_000_001, "1970-01-01T00:00:05.000000001Z")
     assert (found.finished_at, found.exit_code, found.oom_killed, found.restart_count) == (None, None, None, None)
@@ -253,7 +253,7 @@ def test_a_container_that_was_gone_before_it_could_be_inspected() -> None:
 )
 def test_globs(include: list[str], exclude: list[str], name: str, selected: bool) -> None:
     """A container is looked after if a glob includes it and none excludes it; globs match whole names."""
-    assert Selection(include, exclude).selects(name, {}) is selected
+    assert ContainerFilter(include, exclude).matches(name, {}) is selected
 
 
 @pytest.mark.parametrize(
@@ -263,13 +263,13 @@ def test_globs(include: list[str], exclude: list[str], name: str, selected: bool
 def test_the_label_outranks_the_globs(label: str, selected: bool) -> None:
     """The container's own label decides against include and exclude alike; and false is never true."""
     labels = {"usage-agent.enable": label}
-    assert Selection(["*"], []).selects("web", labels) is selected
-    assert Selection(["*"], ["*"]).selects("web", labels) is selected
-    assert Selection([], []).selects("web", labels) is selected
+    assert ContainerFilter(["*"], []).matches("web", labels) is selected
+    assert ContainerFilter(["*"], ["*"]).matches("web", labels) is selected
+    assert ContainerFilter([], []).matches("web", labels) is selected
 
 
 @pytest.mark.parametrize("label", ["", "maybe", "yes please"])
 def test_a_label_that_says_neither_is_none(label: str) -> None:
     """A label that is neither yes nor no leaves it to the globs."""
-    assert Selection(["web"], []).selects("web", {"usage-agent.enable": label})
-    assert not Selection(["web"], ["web"]).selects("web", {"usage-agent.enable": label})
+    assert ContainerFilter(["web"], []).matches("web", {"usage-agent.enable": label})
+    assert not ContainerFilter(["web"], ["web"]).matches("web", {"usage-agent.enable": label})

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.assertions.recording_subscriber import ROOT, VALIDATORS, Viewer
+from support.assertions.recording_subscriber import ROOT, VALIDATORS, RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto, free_port
@@ -20,7 +20,7 @@ from support.fakes.engine import FakeEngine
 
 Agent = Callable[..., RunningAgent]
 Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], Viewer]
+View = Callable[[Mosquitto], RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
 SECRET = "do-not-tell"  # made to be looked for

@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable
 
 import pytest
-from support.assertions.recording_subscriber import ROOT, Viewer
+from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
 from support.daemons.subscriber import retained
 
 Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], Viewer]
+View = Callable[[Mosquitto], RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
 BUSY = ("sh", "-c", "while :; do :; done")

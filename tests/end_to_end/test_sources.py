@@ -4,21 +4,21 @@ import re
 from collections.abc import Callable
 
 import pytest
-from support.assertions.recording_subscriber import ROOT, Viewer
+from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
 from support.fakes.engine import FakeEngine
 
 Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], Viewer]
+View = Callable[[Mosquitto], RecordingSubscriber]
 OwnEngine = Callable[..., PrivateEngine]
 OwnBroker = Callable[..., Mosquitto]
 
 BUSY = ("sh", "-c", "while :; do :; done")
 
 
-def sources(viewer: Viewer) -> list[str]:
+def sources(viewer: RecordingSubscriber) -> list[str]:
     """Return what the agent's statuses named as its source, one after the other."""
     statuses = [message.json for message in viewer.messages if message.topic == f"{ROOT}/status" and message.payload]
     return [status["source"] for status in statuses if "source" in status]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from statistics import linear_regression, median
 
 import pytest
-from support.assertions.recording_subscriber import ROOT, Viewer, word
+from support.assertions.recording_subscriber import ROOT, RecordingSubscriber, word
 from support.daemons.agent import RunningAgent
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
@@ -18,7 +18,7 @@ from support.daemons.subscriber import Received
 from agent.runtime.timestamps import parse_time
 
 Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], Viewer]
+View = Callable[[Mosquitto], RecordingSubscriber]
 OwnEngine = Callable[..., PrivateEngine]
 OwnBroker = Callable[..., Mosquitto]
 
@@ -40,7 +40,7 @@ def tell(what: str, took: list[float], promised: float) -> None:
     assert max(took) < promised + BUSY_MACHINE
 
 
-def first(viewer: Viewer, level: str, after: float, *words: str) -> Received:
+def first(viewer: RecordingSubscriber, level: str, after: float, *words: str) -> Received:
     """Wait for the first message on a topic below the agent's, after a moment."""
     found = viewer.wait_for(
         lambda message: message.topic == f"{ROOT}/{level}" and (not words or word(message) in words), after=after
@@ -48,7 +48,7 @@ def first(viewer: Viewer, level: str, after: float, *words: str) -> Received:
     return found[0]
 
 
-def last_first_usage(viewer: Viewer, names: list[str], after: float) -> float:
+def last_first_usage(viewer: RecordingSubscriber, names: list[str], after: float) -> float:
     """When each of the containers has had a usage after a moment."""
     return max(first(viewer, f"{name}/usage", after).arrived for name in names)
 

@@ -12,14 +12,14 @@ from support.daemons.processes import wait_until
 from support.fakes.engine import FakeEngine
 from support.fakes.http import Answer
 
-from agent.engine.errors import EngineRubbish, EngineUnreachable
+from agent.engine.errors import EngineUnreachableError, InvalidResponseError
 from agent.engine.protocol import Event
-from agent.runtime.cancel import Cancel
+from agent.runtime.cancel import CancelToken
 
 SHORT = 1.0  # seconds of silence after which an engine is asked again
 
 
-def subscribed(url: str, cancel: Cancel, since: int | None = None, timeout: float = 10.0) -> Reader[Event | None]:
+def subscribed(url: str, cancel: CancelToken, since: int | None = None, timeout: float = 10.0) -> Reader[Event | None]:
     """Return a reader whose subscription stands."""
     reader = Reader(connected(url, timeout).events(since, cancel))
     assert reader.next() is None
@@ -46,15 +46,15 @@ def until(reader: Reader[Event | None], container: str, action: str) -> list[Eve
 
 
 @pytest.fixture
-def cancel() -> Iterator[Cancel]:
+def cancel() -> Iterator[CancelToken]:
     """Give what ends all reading when the test does."""
-    cancel = Cancel()
+    cancel = CancelToken()
     yield cancel
     cancel.set()
 
 
 @pytest.mark.parametrize("api", ["1.41", "1.52"])
-def test_what_happens_is_told(fake_engine: FakeEngine, cancel: Cancel, api: str) -> None:
+def test_what_happens_is_told(fake_engine: FakeEngine, cancel: CancelToken, api: str) -> None:
     """Events of every version say when, what, of whom and with which particulars."""
     fake_engine.api = api
     reader = subscribed(fake_engine.url, cancel)
@@ -69,7 +69,7 @@ def test_what_happens_is_told(fake_engine: FakeEngine, cancel: Cancel, api: str)
     assert event.time == container.finished or event.time > container.finished
 
 
-def test_silence_is_answered_with_a_new_subscription(fake_engine: FakeEngine, cancel: Cancel) -> None:
+def test_silence_is_answered_with_a_new_subscription(fake_engine: FakeEngine, cancel: CancelToken) -> None:
     """After each silence the engine is asked again, and what is asked again is not told again."""
     reader = subscribed(fake_engine.url, cancel, timeout=SHORT)
     fake_engine.run("web")
@@ -83,7 +83,7 @@ def test_silence_is_answered_with_a_new_subscription(fake_engine: FakeEngine, ca
     assert reader.end() is None
 
 
-def test_drip_is_silence(fake_engine: FakeEngine, cancel: Cancel) -> None:
+def test_drip_is_silence(fake_engine: FakeEngine, cancel: CancelToken) -> None:
     """A subscription from which only the beginning of a chunk comes, without an end, is silent: a new one is made."""
 
     def drip() -> Iterator[bytes]:
@@ -97,7 +97,7 @@ def test_drip_is_silence(fake_engine: FakeEngine, cancel: Cancel) -> None:
     assert actions(reader, 1) != []
 
 
-def test_clock_that_was_set_back(fake_engine: FakeEngine, cancel: Cancel) -> None:
+def test_clock_that_was_set_back(fake_engine: FakeEngine, cancel: CancelToken) -> None:
     """After an event from the future the next subscription begins where the engine's clock is now, and misses none."""
     container = fake_engine.run("web")
     reader = subscribed(fake_engine.url, cancel, since=container.started, timeout=SHORT)
@@ -108,12 +108,12 @@ def test_clock_that_was_set_back(fake_engine: FakeEngine, cancel: Cancel) -> Non
     fake_engine.unpause(container)
     assert actions(reader, 2) == ["pause", "unpause"]
     fake_engine.script("/events", Answer(chunks=[], delay=0.5), times=1)  # the subscription that is lost
-    assert isinstance(reader.end(), EngineUnreachable)
+    assert isinstance(reader.end(), EngineUnreachableError)
     fake_engine.pause(container)
     assert reader.next() is None
 
 
-def test_nothing_is_lost_between_subscriptions(fake_engine: FakeEngine, cancel: Cancel) -> None:
+def test_nothing_is_lost_between_subscriptions(fake_engine: FakeEngine, cancel: CancelToken) -> None:
     """What happens after a subscription has gone dumb and before the next is caught up with, even the very first."""
 
     def dumb() -> Iterator[bytes]:
@@ -129,7 +129,7 @@ def test_nothing_is_lost_between_subscriptions(fake_engine: FakeEngine, cancel: 
     assert actions(reader, 2) == ["create", "start"]
 
 
-def test_goes_on_where_it_was(fake_engine: FakeEngine, cancel: Cancel) -> None:
+def test_goes_on_where_it_was(fake_engine: FakeEngine, cancel: CancelToken) -> None:
     """`since` includes its own instant: what happened at the same nanosecond is not lost, it comes again."""
     first = subscribed(fake_engine.url, cancel)
     fake_engine.run("web")
@@ -139,7 +139,7 @@ def test_goes_on_where_it_was(fake_engine: FakeEngine, cancel: Cancel) -> None:
     assert again.next() == events[-1]
 
 
-def test_two_at_one_instant(fake_engine: FakeEngine, cancel: Cancel) -> None:
+def test_two_at_one_instant(fake_engine: FakeEngine, cancel: CancelToken) -> None:
     """Two events may carry the same time; both are told, and both once."""
     reader = subscribed(fake_engine.url, cancel, timeout=SHORT)
     container = fake_engine.run("web")
@@ -153,7 +153,7 @@ def test_two_at_one_instant(fake_engine: FakeEngine, cancel: Cancel) -> None:
     assert actions(reader, 1) == ["start"]
 
 
-def test_long_memory_is_bounded(fake_engine: FakeEngine, cancel: Cancel) -> None:
+def test_long_memory_is_bounded(fake_engine: FakeEngine, cancel: CancelToken) -> None:
     """A thousand events, each once and in order, whatever is remembered of them."""
     reader = subscribed(fake_engine.url, cancel)
     container = fake_engine.run("web")
@@ -166,15 +166,15 @@ def test_long_memory_is_bounded(fake_engine: FakeEngine, cancel: Cancel) -> None
 
 
 @pytest.mark.parametrize("line", [b"<html>\n", b"\xff\n", b"[]\n", b'{"Type":\n'])
-def test_rubbish_among_events(fake_engine: FakeEngine, cancel: Cancel, line: bytes) -> None:
+def test_rubbish_among_events(fake_engine: FakeEngine, cancel: CancelToken, line: bytes) -> None:
     """A line that is no document: nobody knows what was lost, so the subscription ends with an error."""
     reader = subscribed(fake_engine.url, cancel)
     fake_engine.events.wait_for_listeners()
     fake_engine.events.push(line)
-    assert isinstance(reader.end(), EngineRubbish)
+    assert isinstance(reader.end(), InvalidResponseError)
 
 
-def test_unknown_event_is_skipped(fake_engine: FakeEngine, cancel: Cancel) -> None:
+def test_unknown_event_is_skipped(fake_engine: FakeEngine, cancel: CancelToken) -> None:
     """An event of a shape that is not known is counted, one of another kind is none of our business; others go on."""
     engine = connected(fake_engine.url)
     reader = Reader(engine.events(None, cancel))
@@ -192,25 +192,25 @@ def test_unknown_event_is_skipped(fake_engine: FakeEngine, cancel: Cancel) -> No
     [lambda fake: fake.events.end(), lambda fake: fake.stop()],
     ids=["in peace", "by force"],
 )
-def test_engine_that_leaves(fake_engine: FakeEngine, cancel: Cancel, leave: Callable[[FakeEngine], None]) -> None:
+def test_engine_that_leaves(fake_engine: FakeEngine, cancel: CancelToken, leave: Callable[[FakeEngine], None]) -> None:
     """An engine that ends its events, politely or not, has gone: that is not the end of events."""
     reader = subscribed(fake_engine.url, cancel)
     fake_engine.events.wait_for_listeners()
     leave(fake_engine)
-    assert isinstance(reader.end(), EngineUnreachable)
+    assert isinstance(reader.end(), EngineUnreachableError)
 
 
-def test_engine_that_freezes(fake_engine: FakeEngine, cancel: Cancel) -> None:
+def test_engine_that_freezes(fake_engine: FakeEngine, cancel: CancelToken) -> None:
     """A silence that a new subscription does not end is no silence but a frozen engine."""
     reader = subscribed(fake_engine.url, cancel, timeout=SHORT)
     fake_engine.freeze()
-    assert isinstance(reader.end(), EngineUnreachable)
+    assert isinstance(reader.end(), EngineUnreachableError)
 
 
 # A real engine
 
 
-def test_real_events(engine: PrivateEngine, cancel: Cancel) -> None:
+def test_real_events(engine: PrivateEngine, cancel: CancelToken) -> None:
     """A container's whole life on a real engine, in order."""
     reader = subscribed(engine.url, cancel)
     container = engine.run("sleep", "60", name="whole-life", label={"com.example": "yes"})
@@ -226,14 +226,14 @@ def test_real_events(engine: PrivateEngine, cancel: Cancel) -> None:
     assert [event.time for event in events] == sorted(event.time for event in events)
 
 
-def test_real_engine_killed_and_restarted(own_engine: Callable[..., PrivateEngine], cancel: Cancel) -> None:
+def test_real_engine_killed_and_restarted(own_engine: Callable[..., PrivateEngine], cancel: CancelToken) -> None:
     """After a crash that the containers survive, what happens before the next subscription is told by it."""
     real = own_engine("--live-restore")
     reader = subscribed(real.url, cancel)
     survivor = real.run("sleep", "600", name="survivor")
     last = until(reader, survivor, "start")[-1]
     real.kill()
-    assert isinstance(reader.end(), EngineUnreachable)
+    assert isinstance(reader.end(), EngineUnreachableError)
     real.start()
     engine = connected(real.url)
     assert engine.inspect(survivor)["State"]["Running"] is True

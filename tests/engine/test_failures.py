@@ -15,19 +15,25 @@ from support.daemons.processes import wait_until
 from support.fakes.engine import FakeEngine
 from support.fakes.http import Answer, json_answer
 
-from agent.engine.client import Engine
-from agent.engine.errors import EngineError, EngineRefused, EngineRubbish, EngineUnreachable, NoSuchContainer
-from agent.engine.protocol import LARGEST
-from agent.runtime.cancel import Cancel, Cancelled
+from agent.engine.client import EngineClient
+from agent.engine.errors import (
+    EngineError,
+    EngineRefusedError,
+    EngineUnreachableError,
+    InvalidResponseError,
+    NoSuchContainerError,
+)
+from agent.engine.protocol import MAX_ANSWER_BYTES
+from agent.runtime.cancel import CancelledError, CancelToken
 
 SHORT = 1.0  # seconds the engine is given in tests where it lets them pass
 ANY = r"/.*"
-EVERY_CALL: dict[str, Callable[[Engine], object]] = {
+EVERY_CALL: dict[str, Callable[[EngineClient], object]] = {
     "inspect": lambda engine: engine.inspect("c0ffee"),
-    "containers": lambda engine: engine.containers(),
-    "stats_once": lambda engine: engine.stats_once("c0ffee", Cancel()),
-    "stats_stream": lambda engine: next(engine.stats_stream("c0ffee", Cancel())),
-    "events": lambda engine: next(engine.events(None, Cancel())),
+    "containers": lambda engine: engine.list_containers(),
+    "stats_once": lambda engine: engine.stats_once("c0ffee", CancelToken()),
+    "stats_stream": lambda engine: next(engine.stats_stream("c0ffee", CancelToken())),
+    "events": lambda engine: next(engine.events(None, CancelToken())),
     "ping": lambda engine: engine.ping(),
     "connect": lambda engine: engine.connect(),
 }
@@ -48,19 +54,23 @@ def drip(what: bytes) -> Iterator[bytes]:
 @pytest.mark.parametrize(
     ("answer", "kind", "message"),
     [
-        (Answer(hang_up=True), EngineUnreachable, "cannot be reached"),
-        (Answer(silent=True), EngineUnreachable, r"did not answer within 1 s"),
-        (json_answer({"message": "something is on fire"}, 500), EngineRefused, "500 .*something is on fire"),
-        (json_answer({"message": "is restarting"}, 409), EngineRefused, "409 .*is restarting"),
-        (Answer(403, b"<html>Forbidden</html>"), EngineRefused, "403 .*<html>Forbidden</html>"),
-        (Answer(404, b""), EngineRefused, "404"),
-        (Answer(301, headers={"Location": "/_ping"}), EngineRefused, "301"),
-        (Answer(500, b"x" * 10, truncated=True), EngineUnreachable, "cannot be reached"),
+        (Answer(hang_up=True), EngineUnreachableError, "cannot be reached"),
+        (Answer(silent=True), EngineUnreachableError, r"did not answer within 1 s"),
+        (json_answer({"message": "something is on fire"}, 500), EngineRefusedError, "500 .*something is on fire"),
+        (json_answer({"message": "is restarting"}, 409), EngineRefusedError, "409 .*is restarting"),
+        (Answer(403, b"<html>Forbidden</html>"), EngineRefusedError, "403 .*<html>Forbidden</html>"),
+        (Answer(404, b""), EngineRefusedError, "404"),
+        (Answer(301, headers={"Location": "/_ping"}), EngineRefusedError, "301"),
+        (Answer(500, b"x" * 10, truncated=True), EngineUnreachableError, "cannot be reached"),
     ],
     ids=["hangs up", "silent", "500", "409", "403", "404", "redirect", "torn error"],
 )
 def test_every_call_fails_alike(
-    fake_engine: FakeEngine, call: Callable[[Engine], object], answer: Answer, kind: type[EngineError], message: str
+    fake_engine: FakeEngine,
+    call: Callable[[EngineClient], object],
+    answer: Answer,
+    kind: type[EngineError],
+    message: str,
 ) -> None:
     """Whatever is called: the same misbehaviour gives the same error, counted once, and leaves nothing open."""
     engine = connected(fake_engine.url, SHORT)
@@ -79,23 +89,23 @@ def test_every_call_fails_alike(
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (Answer(body=b""), EngineUnreachable),  # an engine that is shutting down
-        (Answer(body=b"\n"), EngineUnreachable),
-        (Answer(body=b'{"Id":', truncated=True), EngineUnreachable),
-        (Answer(chunks=[b'{"Id":'], truncated=True), EngineUnreachable),
-        (Answer(body=b'{"Id":'), EngineRubbish),
-        (Answer(body=b"<html>"), EngineRubbish),
-        (Answer(body=b"null"), EngineRubbish),
-        (Answer(body=b"17"), EngineRubbish),
-        (Answer(body=b'["text"]'), EngineRubbish),
-        (Answer(body=b'{"Id":"\xff"}'), EngineRubbish),
-        (Answer(body=b"[" * 50_000), EngineRubbish),
-        (Answer(body=b" " * LARGEST + b"{}"), EngineRubbish),
+        (Answer(body=b""), EngineUnreachableError),  # an engine that is shutting down
+        (Answer(body=b"\n"), EngineUnreachableError),
+        (Answer(body=b'{"Id":', truncated=True), EngineUnreachableError),
+        (Answer(chunks=[b'{"Id":'], truncated=True), EngineUnreachableError),
+        (Answer(body=b'{"Id":'), InvalidResponseError),
+        (Answer(body=b"<html>"), InvalidResponseError),
+        (Answer(body=b"null"), InvalidResponseError),
+        (Answer(body=b"17"), InvalidResponseError),
+        (Answer(body=b'["text"]'), InvalidResponseError),
+        (Answer(body=b'{"Id":"\xff"}'), InvalidResponseError),
+        (Answer(body=b"[" * 50_000), InvalidResponseError),
+        (Answer(body=b" " * MAX_ANSWER_BYTES + b"{}"), InvalidResponseError),
     ],
     ids=["empty", "blank", "torn", "torn chunks", "half", "page", "null", "number", "text", "latin-1", "deep", "huge"],
 )
 def test_documents_that_are_none(
-    fake_engine: FakeEngine, call: Callable[[Engine], object], answer: Answer, kind: type[EngineError]
+    fake_engine: FakeEngine, call: Callable[[EngineClient], object], answer: Answer, kind: type[EngineError]
 ) -> None:
     """A torn or empty answer is a broken connection, one that says something else is rubbish."""
     engine = connected(fake_engine.url)
@@ -109,19 +119,19 @@ def test_unknown_container(fake_engine: FakeEngine) -> None:
     """The engine itself says that it does not know a container, whichever way it is asked."""
     engine = connected(fake_engine.url)
     for name in ("inspect", "stats_once", "stats_stream"):
-        with pytest.raises(NoSuchContainer, match="No such container: c0ffee") as raised:
+        with pytest.raises(NoSuchContainerError, match="No such container: c0ffee") as raised:
             EVERY_CALL[name](engine)
         assert raised.value.status == 404
 
 
 @pytest.mark.parametrize("call", [EVERY_CALL[name] for name in ("inspect", "stats_once", "stats_stream")])
 @pytest.mark.parametrize("what", [b" ", b"{", b"\n"], ids=["blanks", "braces", "lines"])
-def test_answer_that_drips(fake_engine: FakeEngine, call: Callable[[Engine], object], what: bytes) -> None:
+def test_answer_that_drips(fake_engine: FakeEngine, call: Callable[[EngineClient], object], what: bytes) -> None:
     """An answer that comes byte by byte keeps nobody for ever, though each byte comes in time."""
     engine = connected(fake_engine.url, SHORT)
     fake_engine.script(ANY, Answer(chunks=drip(what)))
     begun = time.monotonic()
-    with pytest.raises(EngineUnreachable, match="did not end its answer"):
+    with pytest.raises(EngineUnreachableError, match="did not end its answer"):
         call(engine)
     assert time.monotonic() - begun < PATIENT
 
@@ -140,13 +150,13 @@ def test_answer_that_drips(fake_engine: FakeEngine, call: Callable[[Engine], obj
     ids=["status line", "header", "headers", "patience", "size of a chunk", "trailers"],
 )
 def test_answer_that_drips_around_its_body(
-    fake_engine: FakeEngine, call: Callable[[Engine], object], begun: bytes, what: bytes
+    fake_engine: FakeEngine, call: Callable[[EngineClient], object], begun: bytes, what: bytes
 ) -> None:
     """Nor does one keep anybody whose body never begins, or never ends, for all that comes around it."""
     engine = connected(fake_engine.url, SHORT)
     fake_engine.script(ANY, Answer(raw=chain([begun], drip(what))))
     started = time.monotonic()
-    with pytest.raises(EngineUnreachable, match="did not answer within"):
+    with pytest.raises(EngineUnreachableError, match="did not answer within"):
         call(engine)
     assert time.monotonic() - started < PATIENT
 
@@ -155,21 +165,21 @@ def test_answer_that_drips_around_its_body(
     ("raw", "kind"),
     [
         (b"HTTP/1.0 200 OK\r\n\r\n" + DOCUMENT, None),
-        (OK + b"Content-Length: 5\r\n\r\n" + DOCUMENT, EngineRubbish),
-        (OK + b"Content-Length: 3000000000\r\n\r\n" + DOCUMENT, EngineUnreachable),
+        (OK + b"Content-Length: 5\r\n\r\n" + DOCUMENT, InvalidResponseError),
+        (OK + b"Content-Length: 3000000000\r\n\r\n" + DOCUMENT, EngineUnreachableError),
         (OK + b"Content-Length: many\r\n\r\n" + DOCUMENT, None),
-        (OK + b"Content-Length: 5, 6\r\n\r\n" + DOCUMENT, EngineUnreachable),
-        (OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n\x1f\x8b", EngineRubbish),
+        (OK + b"Content-Length: 5, 6\r\n\r\n" + DOCUMENT, EngineUnreachableError),
+        (OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n\x1f\x8b", InvalidResponseError),
         (OK + CHUNKED + b"%x\r\n%s\r\n0\r\n\r\n" % (len(DOCUMENT), DOCUMENT), None),
-        (OK + CHUNKED + b"ff\r\n" + DOCUMENT, EngineUnreachable),
-        (OK + CHUNKED + b"5\r\n" + DOCUMENT, EngineUnreachable),
-        (OK + CHUNKED + b"many\r\n" + DOCUMENT, EngineUnreachable),
-        (OK + CHUNKED + b"-9223372036854775809\r\n" + DOCUMENT, EngineRubbish),
+        (OK + CHUNKED + b"ff\r\n" + DOCUMENT, EngineUnreachableError),
+        (OK + CHUNKED + b"5\r\n" + DOCUMENT, EngineUnreachableError),
+        (OK + CHUNKED + b"many\r\n" + DOCUMENT, EngineUnreachableError),
+        (OK + CHUNKED + b"-9223372036854775809\r\n" + DOCUMENT, InvalidResponseError),
         (b"HTTP/1.1 200 OK\r\nDate: Tue, 24 Nov 99999999999 18:41:47 GMT\r\n\r\n" + DOCUMENT, None),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", EngineUnreachable),
-        (DOCUMENT, EngineUnreachable),
-        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", EngineRefused),
-        (b"HTTP/1.1 204 No Content\r\n\r\n", EngineRefused),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", EngineUnreachableError),
+        (DOCUMENT, EngineUnreachableError),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", EngineRefusedError),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", EngineRefusedError),
     ],
 )
 def test_http_of_all_kinds(fake_engine: FakeEngine, raw: bytes, kind: type[EngineError] | None) -> None:
@@ -190,12 +200,12 @@ def test_slow_answer_in_time(fake_engine: FakeEngine) -> None:
     engine = connected(fake_engine.url)
     raw = container.stats(fake_engine.now())
     fake_engine.script(r".*/stats", Answer(chunks=[raw[at : at + 100] for at in range(0, len(raw), 100)]))
-    assert engine.stats_once(container.id, Cancel()) == raw
+    assert engine.stats_once(container.id, CancelToken()) == raw
 
 
 def test_no_call_before_connecting(fake_engine: FakeEngine) -> None:
     """Before connect() no version is agreed on, so nothing is asked."""
-    with pytest.raises(EngineUnreachable, match="not connected to yet"):
+    with pytest.raises(EngineUnreachableError, match="not connected to yet"):
         unconnected(fake_engine.url).inspect("c0ffee")
     assert fake_engine.requests.total() == 0
 
@@ -203,12 +213,12 @@ def test_no_call_before_connecting(fake_engine: FakeEngine) -> None:
 def test_cancelled_before(fake_engine: FakeEngine) -> None:
     """What was called off is not asked for, and is no error."""
     container = fake_engine.run("web")
-    engine, cancel = connected(fake_engine.url), Cancel()
+    engine, cancel = connected(fake_engine.url), CancelToken()
     cancel.set()
     before = engine.counters()
     assert list(engine.stats_stream(container.id, cancel)) == []
     assert list(engine.events(None, cancel)) == []
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         engine.stats_once(container.id, cancel)
     assert engine.counters() == before
 
@@ -226,7 +236,7 @@ def test_cancelled_before(fake_engine: FakeEngine) -> None:
 )
 def test_nothing_there(url: str, message: str) -> None:
     """A wrong address is an error that shows the cause, not the pile of libraries above it."""
-    with pytest.raises(EngineUnreachable, match=message) as raised:
+    with pytest.raises(EngineUnreachableError, match=message) as raised:
         unconnected(url).connect()
     assert url in str(raised.value)
     assert len(str(raised.value)) < 300 + len(url)
@@ -235,7 +245,7 @@ def test_nothing_there(url: str, message: str) -> None:
 def test_missing_certificates(tmp_path: Path) -> None:
     """Certificates that are not there are named before anything is asked."""
     ca = tmp_path / "ca.pem"
-    with pytest.raises(EngineUnreachable, match="CA certificate"):
+    with pytest.raises(EngineUnreachableError, match="CA certificate"):
         unconnected("tcp://127.0.0.1:1", tls=(str(ca), "", "")).connect()
 
 
@@ -245,11 +255,11 @@ def test_ssh_without_its_extra() -> None:
         import sys
         sys.modules["paramiko"] = None  # as if it were not installed
         from agent.config import EngineSettings
-        from agent.engine.client import Engine
-        Engine(EngineSettings(url="ssh://host")).connect()
+        from agent.engine.client import EngineClient
+        EngineClient(EngineSettings(url="ssh://host")).connect()
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    assert "EngineUnreachable: ssh://host needs an extra: pip install 'usage-agent[ssh]'" in done.stderr
+    assert "EngineUnreachableError: ssh://host needs an extra: pip install 'usage-agent[ssh]'" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -260,11 +270,11 @@ def test_rows_that_are_no_containers(fake_engine: FakeEngine, row: object) -> No
     engine = connected(fake_engine.url)
     good = fake_engine.run("web").row()
     fake_engine.script("/containers/json", json_answer([row, good, row, good]), times=1)
-    assert engine.containers() == [good, good]
+    assert engine.list_containers() == [good, good]
     assert engine.counters()["errors"] == 1
     fake_engine.script("/containers/json", json_answer([row]), times=1)
-    with pytest.raises(EngineRubbish, match="none has a container's id"):
-        engine.containers()
+    with pytest.raises(InvalidResponseError, match="none has a container's id"):
+        engine.list_containers()
 
 
 # Agreeing on a version
@@ -288,7 +298,7 @@ def test_speaks_the_newest_that_both_know(
     container = fake_engine.run("web")
     engine = unconnected(fake_engine.url)
     assert engine.connect() == {"version": fake_engine.version, "api": spoken, "cgroup": "1"}
-    assert engine.one_shot is one_shot
+    assert engine.supports_one_shot is one_shot
     assert engine.inspect(container.id)["Id"] == container.id
 
 
@@ -306,11 +316,11 @@ def test_comes_back_as_another(fake_engine: FakeEngine) -> None:
     container = fake_engine.run("web")
     engine = connected(fake_engine.url)
     fake_engine.stop()
-    with pytest.raises(EngineUnreachable):
+    with pytest.raises(EngineUnreachableError):
         engine.inspect(container.id)
     fake_engine.api, fake_engine.oldest_api, fake_engine.version = "1.52", "1.44", "29.0.0"
     fake_engine.start()
-    with pytest.raises(EngineRefused, match=r"version 1\.41 is not supported"):
+    with pytest.raises(EngineRefusedError, match=r"version 1\.41 is not supported"):
         engine.inspect(container.id)
     assert engine.connect() == {"version": "29.0.0", "api": "1.52", "cgroup": "1"}
     assert engine.inspect(container.id)["Id"] == container.id
@@ -332,12 +342,12 @@ def test_only_the_calls_that_are_promised(fake_engine: FakeEngine) -> None:
     container = fake_engine.run("web")
     engine = connected(fake_engine.url)
     engine.ping()
-    engine.containers()
+    engine.list_containers()
     engine.inspect(container.id)
-    engine.stats_once(container.id, Cancel())
+    engine.stats_once(container.id, CancelToken())
     with (
-        closing(engine.stats_stream(container.id, Cancel())) as stream,
-        closing(engine.events(None, Cancel())) as events,
+        closing(engine.stats_stream(container.id, CancelToken())) as stream,
+        closing(engine.events(None, CancelToken())) as events,
     ):
         next(stream)
         next(events)

@@ -10,8 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.engine.errors import EngineError, EngineRefused, EngineRubbish, EngineUnreachable, NoSuchContainer
-from agent.engine.protocol import LARGEST, Event, VersionDocument, agree, decode, lines, parse_event, refusal
+from agent.engine.errors import (
+    EngineError,
+    EngineRefusedError,
+    EngineUnreachableError,
+    InvalidResponseError,
+    NoSuchContainerError,
+)
+from agent.engine.protocol import (
+    MAX_ANSWER_BYTES,
+    Event,
+    VersionDocument,
+    decode,
+    error_from_response,
+    negotiate_version,
+    parse_event,
+    split_lines,
+)
 
 ID = "c0ffee" + "0" * 58
 DOCUMENTS = st.lists(st.binary(max_size=40).map(lambda raw: raw.replace(b"\n", b"")), max_size=8)
@@ -24,21 +39,21 @@ def test_lines_wherever_the_chunks_are_cut(documents: list[bytes], cuts: list[in
     edges = sorted({0, *(min(cut, len(whole)) for cut in cuts), len(whole)})
     chunks = [whole[begin:end] for begin, end in pairwise(edges)]
     assert b"".join(chunks) == whole
-    assert list(lines(chunks)) == [document for document in documents if document.strip()]
+    assert list(split_lines(chunks)) == [document for document in documents if document.strip()]
 
 
 def test_lines_leave_at_once() -> None:
     """A document is passed on when its newline has come, not when the next one begins."""
     chunks = iter([b'{"a":1}', b"\n", b'{"b"'])
-    assert next(lines(chunks)) == b'{"a":1}'
+    assert next(split_lines(chunks)) == b'{"a":1}'
     assert next(chunks) == b'{"b"'
 
 
 def test_torn_line() -> None:
     """A stream that ends within a document broke off, however politely."""
-    torn = lines([b'{"a":1}\n{"b"'])
+    torn = split_lines([b'{"a":1}\n{"b"'])
     assert next(torn) == b'{"a":1}'
-    with pytest.raises(EngineUnreachable, match="in the middle of a document"):
+    with pytest.raises(EngineUnreachableError, match="in the middle of a document"):
         next(torn)
 
 
@@ -52,15 +67,15 @@ def test_endless_line() -> None:
             taken += 1 << 16
             yield b"x" * (1 << 16)
 
-    with pytest.raises(EngineRubbish, match="a line of more than"):
-        list(lines(chunks()))
-    assert taken <= LARGEST + (2 << 16)
+    with pytest.raises(InvalidResponseError, match="a line of more than"):
+        list(split_lines(chunks()))
+    assert taken <= MAX_ANSWER_BYTES + (2 << 16)
 
 
 @pytest.mark.parametrize("raw", [b"", b"nonsense", b"\xff\xfe", b'{"a":', b"[1]", b"null", b"1", b"[" * 100_000])
 def test_rubbish(raw: bytes) -> None:
     """What is no JSON object is rubbish, and the error shows its beginning but never all of it."""
-    with pytest.raises(EngineRubbish) as raised:
+    with pytest.raises(InvalidResponseError) as raised:
         decode(raw, dict[str, object])
     assert len(str(raised.value)) < 400
 
@@ -68,7 +83,7 @@ def test_rubbish(raw: bytes) -> None:
 @given(st.binary(max_size=200))
 def test_any_bytes_are_understood_or_rubbish(raw: bytes) -> None:
     """No bytes at all raise anything else."""
-    with suppress(EngineRubbish):
+    with suppress(InvalidResponseError):
         assert isinstance(decode(raw, dict[str, object]), dict)
 
 
@@ -174,7 +189,7 @@ def test_event_of_another_shape(more: dict[str, Any]) -> None:
 )
 def test_agreed_version(newest: str, oldest: str, spoken: tuple[int, int]) -> None:
     """The newest version that both know; 1.9 would be older than 1.24."""
-    assert agree(VersionDocument("x", newest, oldest)) == spoken
+    assert negotiate_version(VersionDocument("x", newest, oldest)) == spoken
 
 
 @pytest.mark.parametrize(
@@ -188,38 +203,38 @@ def test_agreed_version(newest: str, oldest: str, spoken: tuple[int, int]) -> No
 def test_no_version_in_common(newest: str, oldest: str, message: str) -> None:
     """An engine that is too old or too new is refused, and told from one that is broken."""
     with pytest.raises(EngineError, match=message):
-        agree(VersionDocument("x", newest, oldest))
+        negotiate_version(VersionDocument("x", newest, oldest))
 
 
 @pytest.mark.parametrize("version", ["", "one", "1", "1.x", "-1.41", "1.41.2", "1." + "9" * 5000, "\u0661.\u0664"])
 def test_version_that_is_none(version: str) -> None:
     """A version nobody can read is rubbish."""
-    with pytest.raises(EngineRubbish, match="not an API version"):
-        agree(VersionDocument("x", version))
+    with pytest.raises(InvalidResponseError, match="not an API version"):
+        negotiate_version(VersionDocument("x", version))
 
 
 @pytest.mark.parametrize(
     ("path", "status", "body", "kind"),
     [
-        ("/v1.41/containers/web/json", 404, b'{"message":"No such container: web"}', NoSuchContainer),
+        ("/v1.41/containers/web/json", 404, b'{"message":"No such container: web"}', NoSuchContainerError),
         (
             "/v1.41/containers/web/stats",
             404,
             b'{"cause":"no such container","message":"no container with name or ID \\"web\\" found"}',
-            NoSuchContainer,
+            NoSuchContainerError,
         ),
-        ("/v1.41/containers/web/json", 404, b"<html>Not Found</html>", EngineRefused),
-        ("/v1.41/containers/web/json", 404, b'{"message":"page not found"}', EngineRefused),
-        ("/v1.41/events", 404, b'{"message":"No such container"}', EngineRefused),
-        ("/v1.41/containers/web/json", 409, b'{"message":"container web is restarting"}', EngineRefused),
-        ("/v1.41/containers/web/json", 500, b"", EngineRefused),
-        ("/v1.41/containers/web/json", 500, b'{"message":"%s"}' % (b"x" * 5000), EngineRefused),
-        ("/v1.41/containers/web/json", 500, b"x" * 5000, EngineRefused),
+        ("/v1.41/containers/web/json", 404, b"<html>Not Found</html>", EngineRefusedError),
+        ("/v1.41/containers/web/json", 404, b'{"message":"page not found"}', EngineRefusedError),
+        ("/v1.41/events", 404, b'{"message":"No such container"}', EngineRefusedError),
+        ("/v1.41/containers/web/json", 409, b'{"message":"container web is restarting"}', EngineRefusedError),
+        ("/v1.41/containers/web/json", 500, b"", EngineRefusedError),
+        ("/v1.41/containers/web/json", 500, b'{"message":"%s"}' % (b"x" * 5000), EngineRefusedError),
+        ("/v1.41/containers/web/json", 500, b"x" * 5000, EngineRefusedError),
     ],
 )
-def test_refusals(path: str, status: int, body: bytes, kind: type[EngineRefused]) -> None:
+def test_refusals(path: str, status: int, body: bytes, kind: type[EngineRefusedError]) -> None:
     """A container is unknown when the engine itself says so: the 404 of a proxy on the way says nothing about it."""
-    error = refusal(path, status, "Reason", body)
+    error = error_from_response(path, status, "Reason", body)
     assert type(error) is kind
     assert error.status == status
     assert len(str(error)) < 600

@@ -13,10 +13,10 @@ from support.asking import PATIENT, Reader, connected, descriptors, unconnected
 from support.daemons.dockerd import PrivateEngine
 from support.fakes.engine import FakeEngine
 
-from agent.collection.engine_source import Poll
-from agent.engine.client import CONNECTIONS, Engine
-from agent.engine.errors import EngineUnreachable, NoSuchContainer
-from agent.runtime.cancel import Cancel, Cancelled
+from agent.collection.engine_source import PollSource
+from agent.engine.client import MAX_IDLE_CONNECTIONS, EngineClient
+from agent.engine.errors import EngineUnreachableError, NoSuchContainerError
+from agent.runtime.cancel import CancelledError, CancelToken
 
 AT_ONCE = 1.0  # seconds
 KEY = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"  # openssl's options for a new key
@@ -37,22 +37,22 @@ def test_list_and_inspect(engine: PrivateEngine) -> None:
     asked.ping()
     running, stopped = engine.run("sleep", "600", name="running"), engine.run("true", name="stopped")
     engine.docker("wait", stopped)
-    rows = {row["Id"]: row for row in asked.containers()}
+    rows = {row["Id"]: row for row in asked.list_containers()}
     assert rows[running]["Names"] == ["/running"]
     assert {rows[running]["State"], rows[stopped]["State"]} == {"running", "exited"}
     assert asked.inspect(running)["State"]["Running"] is True
     assert asked.inspect("stopped")["Id"] == stopped
-    with pytest.raises(NoSuchContainer):
+    with pytest.raises(NoSuchContainerError):
         asked.inspect("no-such-container")
 
 
 # Ending a blocked read
 
 
-def ends_at_once(engine: Engine, container: str) -> None:
+def ends_at_once(engine: EngineClient, container: str) -> None:
     """Hold for a stream that ticks, one that is silent and an answer that is waited for."""
     for read in (engine.stats_stream, lambda _, cancel: engine.events(None, cancel)):
-        cancel = Cancel()
+        cancel = CancelToken()
         reader: Reader[object] = Reader(read(container, cancel))
         reader.next()
         begun = time.monotonic()
@@ -60,9 +60,9 @@ def ends_at_once(engine: Engine, container: str) -> None:
         assert reader.end() is None
         assert time.monotonic() - begun < AT_ONCE
     before = engine.counters()["errors"]
-    cancel = Cancel()
+    cancel = CancelToken()
     cancel.set()
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         engine.stats_once(container, cancel)
     assert engine.counters()["errors"] == before
 
@@ -122,9 +122,9 @@ def test_ends_over_tls(own_engine: Callable[..., PrivateEngine], certificates: P
     files = [f"--tlscacert={at}/ca.pem", f"--tlscert={at}/server.pem", f"--tlskey={at}/server.key"]
     real = own_engine("--tlsverify", *files, f"--host={url}")
     ends_at_once(connected(url, tls=tls_of(at)), real.run("sleep", "600"))
-    with pytest.raises(EngineUnreachable, match=r"certificate verify failed.*engine\.tls_ca"):
+    with pytest.raises(EngineUnreachableError, match=r"certificate verify failed.*engine\.tls_ca"):
         connected(url, tls=tls_of(at, "other.pem"))
-    with pytest.raises(EngineUnreachable, match=r"engine\.tls_ca, tls_cert and tls_key"):
+    with pytest.raises(EngineUnreachableError, match=r"engine\.tls_ca, tls_cert and tls_key"):
         connected(url, tls=(str(at / "ca.pem"), "", ""))
 
 
@@ -136,17 +136,17 @@ def test_frozen_engine(own_engine: Callable[..., PrivateEngine]) -> None:
     real = own_engine()
     container = real.run("sleep", "600")
     asked = connected(real.url, timeout=1)
-    stream = Reader(asked.stats_stream(container, Cancel()))
-    events = Reader(asked.events(None, Cancel()))
+    stream = Reader(asked.stats_stream(container, CancelToken()))
+    events = Reader(asked.events(None, CancelToken()))
     stream.next()
     events.next()
     real.freeze()
     begun = time.monotonic()
-    for call in (lambda: asked.inspect(container), asked.containers, asked.ping, asked.connect):
-        with pytest.raises(EngineUnreachable, match="did not answer within 1 s"):
+    for call in (lambda: asked.inspect(container), asked.list_containers, asked.ping, asked.connect):
+        with pytest.raises(EngineUnreachableError, match="did not answer within 1 s"):
             call()
-    assert isinstance(stream.end(), EngineUnreachable)
-    assert isinstance(events.end(), EngineUnreachable)
+    assert isinstance(stream.end(), EngineUnreachableError)
+    assert isinstance(events.end(), EngineUnreachableError)
     assert time.monotonic() - begun < 4 * 1 + PATIENT / 2
     real.thaw()
     assert connected(real.url).inspect(container)["Id"] == container
@@ -157,16 +157,16 @@ def test_engine_that_comes_back(own_engine: Callable[..., PrivateEngine]) -> Non
     real = own_engine("--live-restore")
     container = real.run("sleep", "600")
     asked = connected(real.url)
-    stream = Reader(asked.stats_stream(container, Cancel()))
+    stream = Reader(asked.stats_stream(container, CancelToken()))
     stream.next()
     real.kill()
-    assert isinstance(stream.end(), EngineUnreachable)
-    with pytest.raises(EngineUnreachable, match="is the engine running there"):
+    assert isinstance(stream.end(), EngineUnreachableError)
+    with pytest.raises(EngineUnreachableError, match="is the engine running there"):
         asked.inspect(container)
     real.start()
     asked.connect()
     assert asked.inspect(container)["Id"] == container
-    assert len(list(islice(Poll(asked).readings(container, 1.0, Cancel()), 2))) == 2
+    assert len(list(islice(PollSource(asked).readings(container, 1.0, CancelToken()), 2))) == 2
 
 
 # What is left behind
@@ -178,28 +178,28 @@ def test_nothing_is_left_open(engine: PrivateEngine) -> None:
     asked = connected(engine.url)
 
     def left() -> Iterator[bytes]:
-        with closing(asked.stats_stream(container, Cancel())) as stream:
+        with closing(asked.stats_stream(container, CancelToken())) as stream:
             yield next(stream)
 
     def ended() -> Iterator[bytes]:
-        for raw in asked.stats_stream(container, cancel := Cancel()):
+        for raw in asked.stats_stream(container, cancel := CancelToken()):
             yield raw
             cancel.set()
 
     def refused() -> Iterator[bytes]:
-        yield next(asked.stats_stream("no-such-container", Cancel()))
+        yield next(asked.stats_stream("no-such-container", CancelToken()))
 
     def round_of_streams() -> None:
         # Side by side, because each waits up to a second for the engine's tick.
         readers = [Reader(read()) for read in (left, ended) for _ in range(25)]
         assert all(reader.next() for reader in readers)
         assert [reader.end() for reader in readers] == [None] * 50
-        assert isinstance(Reader(refused()).end(), NoSuchContainer)
+        assert isinstance(Reader(refused()).end(), NoSuchContainerError)
 
     before = descriptors()
     for _ in range(4):
         round_of_streams()
-    assert descriptors() <= before + CONNECTIONS
+    assert descriptors() <= before + MAX_IDLE_CONNECTIONS
 
 
 def test_idle_connections_are_few(fake_engine: FakeEngine) -> None:
@@ -208,7 +208,7 @@ def test_idle_connections_are_few(fake_engine: FakeEngine) -> None:
     fake_engine.one_shot_waits = True
     asked = connected(fake_engine.url)
     before = descriptors()
-    readers = [Reader(iter([asked.stats_once(containers[0].id, Cancel())]))]
+    readers = [Reader(iter([asked.stats_once(containers[0].id, CancelToken())]))]
     readers += [Reader(once(asked, container.id)) for container in containers]
     for reader in readers:
         assert reader.next()
@@ -216,6 +216,6 @@ def test_idle_connections_are_few(fake_engine: FakeEngine) -> None:
     assert descriptors() - before <= 2 * 32, "both ends of a connection are ours here"
 
 
-def once(engine: Engine, container_id: str) -> Iterator[bytes]:
+def once(engine: EngineClient, container_id: str) -> Iterator[bytes]:
     """Ask when it is iterated, in the reader's thread."""
-    yield engine.stats_once(container_id, Cancel())
+    yield engine.stats_once(container_id, CancelToken())

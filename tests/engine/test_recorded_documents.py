@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from support.assertions.measurements import assert_possible
 
-from agent.containers.container import Container, from_inspect
-from agent.engine.stats import reading
-from agent.metrics.rates import measure
-from agent.metrics.reading import ContainerNotRunning, Reading
+from agent.containers.container import Container, parse_inspect
+from agent.engine.stats import parse_stats
+from agent.metrics.rates import compute_usage
+from agent.metrics.reading import ContainerNotRunningError, Reading
 
 CASES = sorted(path for path in (Path(__file__).parent.parent / "recorded").iterdir() if path.is_dir())
 UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -45,7 +45,7 @@ def described(container: Container) -> dict[str, Any]:
 def readings(case: Path) -> tuple[Reading, Reading]:
     before, after = load(case, "recorded.json")["arrived"]
     first, second = (case / "first.json").read_bytes(), (case / "second.json").read_bytes()
-    return reading(first, before), reading(second, after)
+    return parse_stats(first, before), parse_stats(second, after)
 
 
 def test_a_case_was_recorded() -> None:
@@ -62,13 +62,13 @@ def test_expectation_was_checked(case: Path) -> None:
 @each(CASES)
 def test_usage(case: Path) -> None:
     """Two recorded documents make the usage that was reckoned by hand, and nothing besides."""
-    assert measure(*readings(case), core_mhz=None) == _close(load(case, "expected.json")["usage"])
+    assert compute_usage(*readings(case), core_mhz=None) == _close(load(case, "expected.json")["usage"])
 
 
 @each(CASES)
 def test_usage_is_valid(case: Path) -> None:
     """Every usage of a real engine is a possible one, with no field that the schema does not know."""
-    usage = measure(*readings(case), core_mhz=None)
+    usage = compute_usage(*readings(case), core_mhz=None)
     if usage is not None:
         assert_possible(usage)
 
@@ -91,7 +91,7 @@ def test_gauges_agree_with_docker_stats(case: Path) -> None:
 def test_cpu_agrees_with_docker_stats(case: Path) -> None:
     """Its CPU percentage is of one second within the usage's three: near the usage's, on the same scale."""
     shown = docker_stats(case)
-    usage = measure(*readings(case), core_mhz=None)
+    usage = compute_usage(*readings(case), core_mhz=None)
     assert usage is not None
     assert usage["cpu"]["percent"] == pytest.approx(float(shown["CPU %"][:-1]), rel=0.1, abs=0.5)
 
@@ -108,15 +108,15 @@ def test_counters_agree_with_docker_stats(case: Path) -> None:
 @each(STOPPED)
 def test_stopped(case: Path) -> None:
     """The document of a stopped container is known for what it is: no usage of zeros comes of it."""
-    with pytest.raises(ContainerNotRunning):
-        reading((case / "stopped.json").read_bytes(), 0.0)
+    with pytest.raises(ContainerNotRunningError):
+        parse_stats((case / "stopped.json").read_bytes(), 0.0)
 
 
 @each(CASES)
 def test_container(case: Path) -> None:
     """The inspect documents of a case, whichever API wrote them, describe one and the same container."""
     for path in case.glob("inspect*.json"):
-        assert described(from_inspect(json.loads(path.read_bytes()))) == load(case, "expected.json")["container"]
+        assert described(parse_inspect(json.loads(path.read_bytes()))) == load(case, "expected.json")["container"]
 
 
 def docker_stats(case: Path) -> dict[str, str]:

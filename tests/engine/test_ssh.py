@@ -11,10 +11,10 @@ from support.asking import Reader, connected, descriptors, unconnected
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.sshd import Sshd
 
-from agent.collection.engine_source import Poll
-from agent.engine.client import Engine
-from agent.engine.errors import EngineUnreachable
-from agent.runtime.cancel import Cancel
+from agent.collection.engine_source import PollSource
+from agent.engine.client import EngineClient
+from agent.engine.errors import EngineUnreachableError
+from agent.runtime.cancel import CancelToken
 
 pytestmark = pytest.mark.ssh
 
@@ -42,15 +42,15 @@ def test_same_as_any_other_way(sshd: Sshd, engine: PrivateEngine) -> None:
     asked = connected(sshd.url)
     assert asked.local is False
     assert asked.inspect(container)["Id"] == container
-    assert container in {row["Id"] for row in asked.containers()}
-    assert len(list(islice(Poll(asked).readings(container, 1.0, Cancel()), 2))) == 2
+    assert container in {row["Id"] for row in asked.list_containers()}
+    assert len(list(islice(PollSource(asked).readings(container, 1.0, CancelToken()), 2))) == 2
     before = descriptors()
-    ways: list[Callable[[Cancel], Iterator[object]]] = [
+    ways: list[Callable[[CancelToken], Iterator[object]]] = [
         lambda cancel: asked.stats_stream(container, cancel),
         lambda cancel: asked.events(None, cancel),
     ]
     for way in ways:
-        cancel = Cancel()
+        cancel = CancelToken()
         reader = Reader(way(cancel))
         reader.next()
         begun = time.monotonic()
@@ -65,11 +65,11 @@ def test_host_that_freezes_and_goes(sshd: Sshd, engine: PrivateEngine) -> None:
     container = engine.run("sleep", "600")
     asked = connected(sshd.url, timeout=2)
     sshd.sessions(signal.SIGSTOP)
-    with pytest.raises(EngineUnreachable):
+    with pytest.raises(EngineUnreachableError):
         asked.inspect(container)
     sshd.sessions(signal.SIGCONT)
     sshd.sessions(signal.SIGKILL)
-    with pytest.raises(EngineUnreachable):
+    with pytest.raises(EngineUnreachableError):
         asked.inspect(container)
     asked.connect()
     assert asked.inspect(container)["Id"] == container
@@ -78,6 +78,6 @@ def test_host_that_freezes_and_goes(sshd: Sshd, engine: PrivateEngine) -> None:
 def test_unknown_host(sshd: Sshd) -> None:
     """A host whose key is not known is not trusted, and named."""
     (sshd.home / ".ssh" / "known_hosts").unlink()
-    engine: Engine = unconnected(sshd.url)
-    with pytest.raises(EngineUnreachable, match="known_hosts"):
+    engine: EngineClient = unconnected(sshd.url)
+    with pytest.raises(EngineUnreachableError, match="known_hosts"):
         engine.connect()

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.assertions.measurements import assert_possible
 
-from agent.engine.stats import reading
-from agent.metrics.rates import measure
-from agent.metrics.reading import ContainerNotRunning, CpuReading, NoReading, Reading
+from agent.engine.stats import parse_stats
+from agent.metrics.rates import compute_usage
+from agent.metrics.reading import ContainerNotRunningError, CpuReading, Reading, ReadingError
 from agent.runtime.timestamps import format_time, parse_time
 
 UNLIMITED = 2**64 - 1
@@ -51,7 +51,7 @@ def windows(**parts: Any) -> dict[str, Any]:
 
 
 def read(document: object) -> Reading:
-    return reading(json.dumps(document).encode(), 12.5)
+    return parse_stats(json.dumps(document).encode(), 12.5)
 
 
 def cpu(**parts: Any) -> CpuReading:
@@ -110,7 +110,7 @@ def test_percent_on_windows_is_on_the_scale_of_all_others() -> None:
     """One of eight processors busy for a second, 10^7 units of 100 ns, is 100 percent, 12.5 of the host."""
     later = windows(read="2026-11-24T18:41:48.6833269Z")
     later["cpu_stats"] = {"cpu_usage": {"total_usage": 10 + 10_000_000}}
-    measurements = measure(read(windows()), read(later), None)
+    measurements = compute_usage(read(windows()), read(later), None)
     assert measurements is not None
     assert measurements["cpu"]["percent"] == 100
     assert measurements["cpu"]["host_percent"] == 12.5
@@ -282,13 +282,13 @@ def test_what_cannot_be_a_counter_is_not_measured(wrong: object) -> None:
 @pytest.mark.parametrize("system", [linux, windows])
 def test_without_cpu_time_there_is_no_reading(system: Callable[..., dict[str, Any]], wrong: object) -> None:
     """Everything hangs on the container's CPU time: without it the document is refused, and the error names it."""
-    with pytest.raises(NoReading, match="total_usage"):
+    with pytest.raises(ReadingError, match="total_usage"):
         read(system(cpu_stats={"cpu_usage": {"total_usage": wrong}}))
 
 
 def test_windows_cpu_time_beyond_any_counter_is_refused() -> None:
     """What only becomes too large by the conversion is refused just as well."""
-    with pytest.raises(NoReading, match="total_usage"):
+    with pytest.raises(ReadingError, match="total_usage"):
         read(windows(cpu_stats={"cpu_usage": {"total_usage": 2**62}}))
 
 
@@ -297,7 +297,7 @@ def test_windows_cpu_time_beyond_any_counter_is_refused() -> None:
 )
 def test_without_a_time_there_is_no_reading(wrong: object) -> None:
     """No time, rubbish, or a time that no clock shows: refused, and the error names the field."""
-    with pytest.raises(NoReading, match="read"):
+    with pytest.raises(ReadingError, match="read"):
         read(linux(read=wrong))
 
 
@@ -305,25 +305,25 @@ def test_without_a_time_there_is_no_reading(wrong: object) -> None:
     "raw", [b"", b"{", b"null", b"[]", b'"x"', b"\xff", b"{}" * 2, b"[" * 5000, b'{"message": "no"}']
 )
 def test_what_is_no_document_is_refused(raw: bytes) -> None:
-    """An empty answer, a torn one, other JSON, an engine's error: NoReading, and not that the container has stopped."""
-    with pytest.raises(NoReading) as caught:
-        reading(raw, 0.0)
-    assert type(caught.value) is NoReading
+    """An empty answer, a torn one, other JSON, an engine's error: a ReadingError, not a stopped container."""
+    with pytest.raises(ReadingError) as caught:
+        parse_stats(raw, 0.0)
+    assert type(caught.value) is ReadingError
 
 
 @pytest.mark.parametrize("depth", [500, 990, 1010, 1023])
 def test_what_is_nested_as_deep_as_json_may_be(depth: int) -> None:
     """An error shows what was found in place of a number, but not what is nested deeper than Python can follow."""
     deep = b'{"a":' * depth + b"0" + b"}" * depth
-    with pytest.raises(NoReading, match=r"total_usage: not a counter: dict$|recursion|not JSON"):
-        reading(b'{"read":"2026-11-24T18:41:47Z","cpu_stats":{"cpu_usage":{"total_usage":' + deep + b"}}}", 0.0)
+    with pytest.raises(ReadingError, match=r"total_usage: not a counter: dict$|recursion|not JSON"):
+        parse_stats(b'{"read":"2026-11-24T18:41:47Z","cpu_stats":{"cpu_usage":{"total_usage":' + deep + b"}}}", 0.0)
 
 
 def test_the_zeros_of_a_stopped_container() -> None:
     """A stopped container's document has a time of the year 1, or nothing but zeros: it does not run."""
     stopped = linux(cpu_stats={"cpu_usage": {"total_usage": 0}}, memory_stats={}, pids_stats={})
     for document in (stopped, {**stopped, "read": "0001-01-01T00:00:00Z"}, linux(read="0001-01-01T00:00:00Z")):
-        with pytest.raises(ContainerNotRunning):
+        with pytest.raises(ContainerNotRunningError):
             read(document)
 
 
@@ -332,7 +332,7 @@ def test_a_container_that_has_only_just_started_runs() -> None:
     just_started = linux(cpu_stats={"cpu_usage": {"total_usage": 0}})
     assert read({**just_started, "pids_stats": {"current": 1}}).cpu.total == 0
     assert read({**just_started, "memory_stats": {"usage": 1}}).cpu.total == 0
-    with pytest.raises(ContainerNotRunning):
+    with pytest.raises(ContainerNotRunningError):
         read({**just_started, "pids_stats": {"current": 0}})
 
 
@@ -469,18 +469,18 @@ DOCUMENTS = st.fixed_dictionaries(
 
 def read_or_none(raw: bytes, arrived: float) -> Reading | None:
     try:
-        return reading(raw, arrived)
-    except NoReading:
+        return parse_stats(raw, arrived)
+    except ReadingError:
         return None
 
 
 @settings(max_examples=1000, deadline=None)  # one in fourteen makes a usage
 @given(DOCUMENTS, DOCUMENTS, st.floats(0, 10))
 def test_nothing_impossible_comes_of_any_two_documents(first: Any, second: Any, later: float) -> None:
-    """Plausible or not, two documents make a possible usage or none; the only error is NoReading."""
+    """Plausible or not, two documents make a possible usage or none; the only error is ReadingError."""
     old = read_or_none(json.dumps(first).encode(), 0.0)
     new = read_or_none(json.dumps(second).encode(), later)
-    if old is not None and new is not None and (measurements := measure(old, new, 2000.0)) is not None:
+    if old is not None and new is not None and (measurements := compute_usage(old, new, 2000.0)) is not None:
         assert_possible(measurements)
 
 
@@ -493,7 +493,7 @@ def test_nothing_impossible_comes_of_one_document_later(document: Any, later: fl
     if old is None:
         return
     new = Reading(old.time + 10**9, later, old.cpu, old.memory, old.network, old.block_io, old.pids)
-    measurements = measure(old, new, 2000.0)
+    measurements = compute_usage(old, new, 2000.0)
     assert measurements is not None
     assert_possible(measurements)
 
@@ -501,14 +501,14 @@ def test_nothing_impossible_comes_of_one_document_later(document: Any, later: fl
 @settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_only_no_reading_comes_of_arbitrary_bytes(raw: bytes) -> None:
-    """No bytes whatever make another error than NoReading; bytes that nobody formed make no reading either."""
-    with pytest.raises(NoReading):
-        reading(raw, 0.0)
+    """No bytes whatever make another error than ReadingError; bytes that nobody formed make no reading either."""
+    with pytest.raises(ReadingError):
+        parse_stats(raw, 0.0)
 
 
 @settings(deadline=None)
 @given(JSON)
 def test_only_no_reading_comes_of_arbitrary_json(value: Any) -> None:
     """Nor does any other JSON."""
-    with pytest.raises(NoReading):
-        reading(json.dumps(value).encode(), 0.0)
+    with pytest.raises(ReadingError):
+        parse_stats(json.dumps(value).encode(), 0.0)

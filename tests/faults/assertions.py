@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import pytest
-from support.assertions.recording_subscriber import Viewer
+from support.assertions.recording_subscriber import RecordingSubscriber
 from support.daemons.agent import RunningAgent
 
 HASTY = {"base": 0.5, "factor": 2, "cap": 1}
@@ -34,7 +34,7 @@ class Figures:
         assert now.fds <= self.fds + fds, (self, now)
 
 
-def assert_sound(running: RunningAgent, viewer: Viewer) -> None:
+def assert_sound(running: RunningAgent, viewer: RecordingSubscriber) -> None:
     """Fail where the agent has ended or found a defect in itself, or where a usage says what no container did.
 
     The fake engine's containers use half a core and are sent 1000 bytes a second.

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from support.assertions.recording_subscriber import ROOT, Viewer
+from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.processes import wait_until
 from support.daemons.subscriber import Received
@@ -16,7 +16,7 @@ GROWTH = 3_000_000  # bytes; a thousand messages kept by mistake are half of tha
 SOCKETS = 10  # to the engine and the broker, that come and go
 
 
-class Crowd:
+class Load:
     """Containers on the fake engine that tell their figures every half second, and count how often they did."""
 
     def __init__(self, engine: FakeEngine, size: int) -> None:
@@ -32,7 +32,7 @@ class Crowd:
         goal = self._told + documents
         wait_until(lambda: self._told >= goal, timeout, f"{goal - self._told} documents of {documents} are missing")
 
-    def settled(self, viewer: Viewer, after: float, timeout: float = 60) -> Any:
+    def settled(self, viewer: RecordingSubscriber, after: float, timeout: float = 60) -> Any:
         """Wait until nothing is held up any more and every container was heard again; return the counters then."""
         viewer.wait_for(self._drained, timeout, after=after)
         drained = time.monotonic()
@@ -40,7 +40,7 @@ class Crowd:
             viewer.usages(name, after=drained, timeout=timeout)
         return viewer.counters(after=time.monotonic())
 
-    def missing(self, viewer: Viewer) -> int:
+    def missing(self, viewer: RecordingSubscriber) -> int:
         """How many usages never came."""
         return sum(viewer.missing(name) for name in self.names)
 
@@ -72,7 +72,7 @@ class Footprint:
         assert now.fds <= self.fds + SOCKETS, f"{self} has become {now}"
 
 
-def came(viewer: Viewer, name: str) -> list[int]:
+def came(viewer: RecordingSubscriber, name: str) -> list[int]:
     """Return the numbers of a container's usages that a viewer has got, in the order in which they came."""
     topic = f"{ROOT}/{name}/usage"
     return [message.json["seq"] for message in list(viewer.messages) if message.topic == topic]

@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
-from support.assertions.recording_subscriber import ROOT, Viewer
+from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
@@ -16,7 +16,7 @@ from support.daemons.subscriber import retained
 from support.fakes.engine import FakeEngine
 
 Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], Viewer]
+View = Callable[[Mosquitto], RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
 LONG = 60.0  # seconds for what takes some alone, on a machine that may be busy
@@ -109,7 +109,9 @@ def test_the_agent_is_started_twice(
     Each comes back after a wait that grows from one time to the next, whether or not the broker says why.
     """
     broker = own_broker()
-    viewer = stack.enter_context(closing(Viewer(broker.url)))  # unchecked: the counters of two do not add up
+    viewer = stack.enter_context(
+        closing(RecordingSubscriber(broker.url))
+    )  # unchecked: the counters of two do not add up
     fake_engine.run("web")
     backoff = {"base": 1, "factor": 4, "cap": 60}
     same = {"client_id": "usage-agent-h"}
@@ -135,7 +137,9 @@ def test_two_hosts_have_one_name(
 ) -> None:
     """Two agents with client ids of their own speak over each other: the second says so at its start, once."""
     broker = own_broker()
-    viewer = stack.enter_context(closing(Viewer(broker.url)))  # unchecked: the counters of two do not add up
+    viewer = stack.enter_context(
+        closing(RecordingSubscriber(broker.url))
+    )  # unchecked: the counters of two do not add up
     fake_engine.run("web")
     first = watch(fake_engine, broker)
     viewer.usages("web")

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from support.assertions.recording_subscriber import ROOT, Viewer
+from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
@@ -12,7 +12,7 @@ from support.daemons.processes import slack
 from support.daemons.subscriber import retained
 
 Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], Viewer]
+View = Callable[[Mosquitto], RecordingSubscriber]
 OwnEngine = Callable[..., PrivateEngine]
 OwnBroker = Callable[..., Mosquitto]
 

@@ -4,16 +4,16 @@ import time
 from collections.abc import Callable
 
 import pytest
-from support.assertions.recording_subscriber import Viewer
+from support.assertions.recording_subscriber import RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
 from support.fakes.engine import FakeEngine
 
-from faults.load import Crowd, Footprint, came
+from faults.load import Footprint, Load, came
 
 Watch = Callable[..., RunningAgent]
-View = Callable[..., Viewer]
+View = Callable[..., RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
 BACK = 20.0  # seconds for usages to flow again: interval + 2 s by the contract, and a busy machine
@@ -48,7 +48,7 @@ def test_frozen_while_much_is_to_be_said(
     """
     broker = own_broker("max_inflight_messages 0", "max_queued_messages 0")
     viewer = view(broker)
-    crowd = Crowd(fake_engine, 100)
+    crowd = Load(fake_engine, 100)
     running = watch(
         fake_engine, broker, agent={"interval": 0.5}, broker={"keepalive": 3, "qos": qos}, outbox={"capacity": 150}
     )
@@ -78,7 +78,7 @@ def test_frozen_for_less_than_the_keepalive(
     """A broker that stands still for a moment is waited for: the same connection, nothing lost, nothing twice."""
     broker = own_broker("max_inflight_messages 0", "max_queued_messages 0")
     viewer = view(broker)
-    crowd = Crowd(fake_engine, 20)
+    crowd = Load(fake_engine, 20)
     watch(fake_engine, broker, agent={"interval": 0.5})
     crowd.settled(viewer, 0)
     broker.freeze()

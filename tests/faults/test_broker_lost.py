@@ -5,7 +5,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from support.assertions.recording_subscriber import ROOT, Viewer
+from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
@@ -13,11 +13,11 @@ from support.daemons.processes import wait_until
 from support.daemons.subscriber import Received, retained
 from support.fakes.engine import FakeEngine
 
-from agent.mqtt.capabilities import WINDOW
-from faults.load import Crowd, Footprint
+from agent.mqtt.capabilities import MAX_IN_FLIGHT
+from faults.load import Footprint, Load
 
 Watch = Callable[..., RunningAgent]
-View = Callable[..., Viewer]
+View = Callable[..., RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
 BACK = 20.0  # seconds for usages to flow again: interval + 2 s by the contract, and a busy machine
@@ -73,7 +73,7 @@ def test_the_broker_is_killed_in_the_middle_of_a_burst(
     """
     broker = own_broker()
     viewer = view(broker, qos=0)
-    crowd = Crowd(fake_engine, 100)
+    crowd = Load(fake_engine, 100)
     running = watch(fake_engine, broker, agent={"interval": 0.5}, outbox={"capacity": 150})
     crowd.settled(viewer, 0)
     for _ in range(3):
@@ -93,7 +93,7 @@ def test_the_broker_is_away_for_long(
     """A hundred containers' ten minutes at an interval of a minute: memory stays, and the right usages survive."""
     broker = own_broker()
     viewer = view(broker, qos=0)
-    crowd = Crowd(fake_engine, 100)
+    crowd = Load(fake_engine, 100)
     outbox = {"capacity": 150, "on_full": on_full}
     running = watch(fake_engine, broker, agent={"interval": 0.5}, outbox=outbox)
     crowd.settled(viewer, 0)
@@ -109,7 +109,7 @@ def test_the_broker_is_away_for_long(
     missing, dropped = crowd.missing(viewer), counters["outbox"]["dropped"]
     assert dropped > 2000
     # What was under way to the broker when it was killed may have arrived; as the oldest it is dropped all the same.
-    assert missing <= dropped <= missing + (WINDOW if on_full == "drop_oldest" else 0)
+    assert missing <= dropped <= missing + (MAX_IN_FLIGHT if on_full == "drop_oldest" else 0)
     kept = [survivors(viewer, name, back) for name in crowd.names]
     if on_full == "drop_newest":
         assert sum(len(early) for early, _ in kept) >= 150
@@ -118,7 +118,7 @@ def test_the_broker_is_away_for_long(
         assert all(after and after[0] > late for _, after in kept)
 
 
-def survivors(viewer: Viewer, name: str, back: float) -> tuple[list[int], list[int]]:
+def survivors(viewer: RecordingSubscriber, name: str, back: float) -> tuple[list[int], list[int]]:
     """Return the times of usages that came after the broker did: those before the gap in their numbers, and after it.
 
     There must be one gap and no more.

@@ -8,16 +8,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.assertions.recording_subscriber import HOST, ROOT, Viewer
+from support.assertions.recording_subscriber import HOST, ROOT, RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.mosquitto import Mosquitto
 from support.daemons.processes import wait_until
 from support.daemons.subscriber import Subscriber
 from support.fakes.engine import FakeEngine
-from support.fakes.scripted_broker import CONNECT, PUBLISH, Answer, Packet, Peer, connack, disconnect, obliging
+from support.fakes.scripted_broker import (
+    CONNECT,
+    PUBLISH,
+    Answer,
+    Packet,
+    ScriptedBroker,
+    connack,
+    disconnect,
+    obliging,
+)
 
 Watch = Callable[..., RunningAgent]
-View = Callable[..., Viewer]
+View = Callable[..., RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 Subscribe = Callable[..., Subscriber]
 
@@ -69,7 +78,9 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("fault", REFUSALS)
-def test_the_broker_refuses_to_be_connected_to(fake_engine: FakeEngine, peer: Peer, watch: Watch, fault: str) -> None:
+def test_the_broker_refuses_to_be_connected_to(
+    fake_engine: FakeEngine, peer: ScriptedBroker, watch: Watch, fault: str
+) -> None:
     """Whatever its reason is: the agent comes once in each step of the backoff, and says once what to do."""
     code, remedy = REFUSALS[fault]
     moments: list[float] = []
@@ -178,7 +189,9 @@ def test_another_agent_has_the_client_id(
     viewer.usages("web", count=3, after=alone, timeout=MENDED)
 
 
-def test_the_broker_says_that_the_client_id_was_taken(fake_engine: FakeEngine, peer: Peer, watch: Watch) -> None:
+def test_the_broker_says_that_the_client_id_was_taken(
+    fake_engine: FakeEngine, peer: ScriptedBroker, watch: Watch
+) -> None:
     """Waits grow although each connection had lasted: it lasted only for as long as the other agent waited."""
     begun: dict[int, float] = {}
 
@@ -197,7 +210,7 @@ def test_the_broker_says_that_the_client_id_was_taken(fake_engine: FakeEngine, p
     peer.wait_for(CONNECT, 4, timeout=MENDED)
 
 
-def published(peer: Peer) -> set[str]:
+def published(peer: ScriptedBroker) -> set[str]:
     """Return the topics on which something came."""
     return {packet.topic for packet in peer.seen(PUBLISH)}
 

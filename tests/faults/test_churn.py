@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support.assertions.recording_subscriber import ROOT, Viewer
+from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
@@ -16,7 +16,7 @@ from support.daemons.subscriber import retained
 from support.fakes.engine import FakeEngine
 
 Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], Viewer]
+View = Callable[[Mosquitto], RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
 LONG = 60.0  # seconds for what takes some alone, on a machine that may be busy
@@ -27,7 +27,7 @@ A_LIFE = ["running", "exited", "removed", "cleared"]
 class Size:
     """The agent's threads and descriptors now; `check` holds it to them later, when all collectors have ended."""
 
-    def __init__(self, running: RunningAgent, viewer: Viewer) -> None:
+    def __init__(self, running: RunningAgent, viewer: RecordingSubscriber) -> None:
         viewer.counters(timeout=LONG)
         self._running = running
         self._threads, self._fds = running.threads(), running.fds()

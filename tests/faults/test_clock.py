@@ -7,7 +7,7 @@ from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
-from support.assertions.recording_subscriber import ROOT, Viewer
+from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
 from support.daemons import faketime
 from support.daemons.agent import RunningAgent
 from support.daemons.mosquitto import Mosquitto
@@ -15,7 +15,7 @@ from support.daemons.processes import wait_until
 from support.fakes.engine import FakeEngine
 
 Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], Viewer]
+View = Callable[[Mosquitto], RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
 HOUR = 3600

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.assertions.recording_subscriber import ROOT, Viewer
+from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.mosquitto import Mosquitto
 from support.daemons.processes import slack, wait_until
@@ -71,7 +71,7 @@ class Moment:
 
     def _working(self) -> RunningAgent:
         running = self._start()
-        viewer = Viewer(self._broker.url)
+        viewer = RecordingSubscriber(self._broker.url)
         for container in list(self._fake.containers.values()):
             viewer.usages(container.name, timeout=LONG)
         viewer.close()

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from support.assertions.recording_subscriber import Viewer
+from support.assertions.recording_subscriber import RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
@@ -14,7 +14,7 @@ from support.fakes.engine import Answer, FakeEngine
 from faults.assertions import SOON, Figures, assert_sound
 
 Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], Viewer]
+View = Callable[[Mosquitto], RecordingSubscriber]
 OwnEngine = Callable[..., PrivateEngine]
 
 

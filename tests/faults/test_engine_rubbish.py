@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from support.assertions.recording_subscriber import Viewer
+from support.assertions.recording_subscriber import RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.mosquitto import Mosquitto
 from support.daemons.processes import wait_until
@@ -17,7 +17,7 @@ from support.fakes.http import json_answer
 from faults.assertions import HASTY, SOON, Figures, assert_sound
 
 Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], Viewer]
+View = Callable[[Mosquitto], RecordingSubscriber]
 
 EVENTS, LIST, INSPECT, STATS = "/events", "/containers/json", "/containers/{id}/json", "/containers/{id}/stats"
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from support.assertions.recording_subscriber import Viewer
+from support.assertions.recording_subscriber import RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.mosquitto import Mosquitto
 from support.daemons.processes import wait_until
@@ -14,7 +14,7 @@ from support.fakes.engine import Answer, FakeEngine
 from faults.assertions import HASTY, SOON, Figures, assert_sound
 
 Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], Viewer]
+View = Callable[[Mosquitto], RecordingSubscriber]
 
 INSPECT, STATS = "/containers/{id}/json", "/containers/{id}/stats"
 OK = b"HTTP/1.1 200 OK\r\n"

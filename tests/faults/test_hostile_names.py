@@ -4,14 +4,14 @@ import re
 from collections.abc import Callable
 
 import pytest
-from support.assertions.recording_subscriber import ROOT, Viewer
+from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.mosquitto import Mosquitto
 from support.daemons.subscriber import Subscriber
 from support.fakes.engine import FakeEngine
 
 Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], Viewer]
+View = Callable[[Mosquitto], RecordingSubscriber]
 Subscribe = Callable[..., Subscriber]
 OwnBroker = Callable[..., Mosquitto]
 

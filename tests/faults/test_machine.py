@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from support.assertions.recording_subscriber import ROOT, Viewer
+from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.mosquitto import Mosquitto
 from support.fakes.container import Document
@@ -14,7 +14,7 @@ from support.fakes.engine import FakeEngine
 
 Watch = Callable[..., RunningAgent]
 Agent = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], Viewer]
+View = Callable[[Mosquitto], RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
 LONG = 60.0
@@ -31,7 +31,7 @@ def instead(script: str, *arguments: object) -> list[str]:
     return ["unshare", "--mount", "sh", "-c", f'{prepared} && exec "$@"', "sh"]
 
 
-def works(running: RunningAgent, viewer: Viewer) -> None:
+def works(running: RunningAgent, viewer: RecordingSubscriber) -> None:
     """Hold the agent to usages that come, and to a good end."""
     viewer.usages("web", 3, LONG)
     assert running.stop() == 0
@@ -47,7 +47,7 @@ def broker(own_broker: OwnBroker) -> Mosquitto:
 
 
 @pytest.fixture
-def viewer(broker: Mosquitto, view: View, fake_engine: FakeEngine) -> Viewer:
+def viewer(broker: Mosquitto, view: View, fake_engine: FakeEngine) -> RecordingSubscriber:
     """Give a viewer, and a container for it to view."""
     fake_engine.run("web")
     return view(broker)
@@ -56,7 +56,7 @@ def viewer(broker: Mosquitto, view: View, fake_engine: FakeEngine) -> Viewer:
 @pytest.mark.root
 @pytest.mark.parametrize("state", [FULL, READ_ONLY], ids=["full", "read-only"])
 def test_the_disk_is_full_or_read_only(
-    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: Viewer, state: str
+    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: RecordingSubscriber, state: str
 ) -> None:
     """The agent needs no disk; that `usage-agent health` will not find it is said, once."""
     place = broker.directory / "place"
@@ -72,7 +72,7 @@ def test_the_disk_is_full_or_read_only(
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_the_log_cannot_be_written(
-    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: Viewer, unbuffered: str
+    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: RecordingSubscriber, unbuffered: str
 ) -> None:
     """A log on a full disk costs its lines, and nothing else."""
     running = watch(
@@ -84,7 +84,9 @@ def test_the_log_cannot_be_written(
     works(running, viewer)
 
 
-def test_there_is_no_home(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: Viewer) -> None:
+def test_there_is_no_home(
+    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: RecordingSubscriber
+) -> None:
     """A service has neither a home nor a user's name, and next to no environment."""
     running = watch(fake_engine, broker, inside=["env", "-u", "HOME", "-u", "USER", "-u", "LOGNAME", "-u", "PATH"])
     works(running, viewer)
@@ -92,7 +94,7 @@ def test_there_is_no_home(fake_engine: FakeEngine, broker: Mosquitto, watch: Wat
 
 
 @pytest.mark.root
-def test_proc_is_hidden(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: Viewer) -> None:
+def test_proc_is_hidden(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: RecordingSubscriber) -> None:
     """Without /proc the agent knows less of itself, and leaves that out."""
     running = watch(fake_engine, broker, inside=instead(EMPTY, "/proc"))
     assert "rss" not in viewer.counters(timeout=LONG)["process"]
@@ -100,7 +102,9 @@ def test_proc_is_hidden(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch
     assert " warning " not in running.log
 
 
-def test_memory_is_not_accounted(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: Viewer) -> None:
+def test_memory_is_not_accounted(
+    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: RecordingSubscriber
+) -> None:
     """A kernel without its memory cgroup: all else is published, memory left out, and the remedy said once for all."""
 
     def forget_memory(document: Document) -> None:
@@ -171,7 +175,7 @@ def test_threads_are_few(fake_engine: FakeEngine, broker: Mosquitto, watch: Watc
     assert "defect" not in running.log
 
 
-def wait_for_all(viewer: Viewer, count: int) -> None:
+def wait_for_all(viewer: RecordingSubscriber, count: int) -> None:
     """Wait until so many containers have a usage."""
 
     def known(_: object) -> bool:

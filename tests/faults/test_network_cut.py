@@ -4,16 +4,16 @@ import time
 from collections.abc import Callable
 
 import pytest
-from support.assertions.recording_subscriber import ROOT, Viewer
+from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.network import FarBroker, Network
 from support.daemons.subscriber import retained
 from support.fakes.engine import FakeEngine
 
-from faults.load import Crowd, Footprint
+from faults.load import Footprint, Load
 
 Watch = Callable[..., RunningAgent]
-View = Callable[..., Viewer]
+View = Callable[..., RecordingSubscriber]
 
 BACK = 20.0  # seconds for usages to flow again: interval + 2 s by the contract, and a busy machine
 BUSY = 6.0  # seconds that a busy machine may be late
@@ -26,7 +26,7 @@ def test_cut_while_usages_flow(
 ) -> None:
     """The cut is noticed within twice the keepalive; nothing grows in it; after it all is there, or was counted."""
     viewer = view(far_broker)
-    crowd = Crowd(fake_engine, 100)
+    crowd = Load(fake_engine, 100)
     running = watch(
         fake_engine, far_broker, agent={"interval": 0.5}, broker={"keepalive": 5, "qos": qos}, outbox={"capacity": 500}
     )
@@ -73,7 +73,7 @@ def test_cut_is_shorter_than_the_patience(
 ) -> None:
     """A cut of a second is no more than a delay: the connection is kept, and nothing is lost."""
     viewer = view(far_broker)
-    crowd = Crowd(fake_engine, 1)
+    crowd = Load(fake_engine, 1)
     watch(fake_engine, far_broker)
     (name,) = crowd.names
     viewer.usages(name, count=2)

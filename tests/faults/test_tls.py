@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.assertions.recording_subscriber import Viewer
+from support.assertions.recording_subscriber import RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.certificates import Certificates
 from support.daemons.mosquitto import Mosquitto, free_port
@@ -15,7 +15,7 @@ from support.fakes.engine import FakeEngine
 from faults.test_broker_refuses import BACKOFF, MENDED, four_attempts, told_once
 
 Watch = Callable[..., RunningAgent]
-View = Callable[..., Viewer]
+View = Callable[..., RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
 

@@ -9,20 +9,20 @@ from functools import cache
 from pathlib import Path
 
 from agent.config import EngineSettings
-from agent.engine.client import Engine
+from agent.engine.client import EngineClient
 from agent.engine.errors import EngineError
-from agent.runtime.cancel import Cancel, Cancelled
+from agent.runtime.cancel import CancelledError, CancelToken
 
 TIMEOUT = 2.0  # seconds; the server hangs up after what it had to say, so that nobody waits
 LONG = 10_000  # more documents than any answer of ours has
 
-CALLS: tuple[Callable[[Engine], object], ...] = (
+CALLS: tuple[Callable[[EngineClient], object], ...] = (
     lambda engine: engine.connect(),
-    lambda engine: engine.containers(),
+    lambda engine: engine.list_containers(),
     lambda engine: engine.inspect("c0ffee"),
-    lambda engine: engine.stats_once("c0ffee", Cancel()),
-    lambda engine: _all(engine.stats_stream("c0ffee", Cancel())),
-    lambda engine: _all(engine.events(None, Cancel())),
+    lambda engine: engine.stats_once("c0ffee", CancelToken()),
+    lambda engine: _all(engine.stats_stream("c0ffee", CancelToken())),
+    lambda engine: _all(engine.events(None, CancelToken())),
 )
 
 
@@ -30,7 +30,7 @@ def ask_everything(data: bytes) -> None:
     """Give the bytes in answer to one of the calls, which the first byte chooses: an EngineError is all that comes."""
     server, engine = _pair()
     server.says = data[1:]
-    with suppress(EngineError, Cancelled):
+    with suppress(EngineError, CancelledError):
         CALLS[data[0] % len(CALLS) if data else 0](engine)
 
 
@@ -61,11 +61,11 @@ class _Server:
 
 
 @cache
-def _pair() -> tuple[_Server, Engine]:
+def _pair() -> tuple[_Server, EngineClient]:
     path = str(Path(tempfile.mkdtemp(prefix="ua-fuzz-")) / "s")
     server = _Server(path)
     server.says = _ok(b'{"Version":"20.10","ApiVersion":"1.41"}')
-    engine = Engine(EngineSettings(url=f"unix://{path}", timeout=TIMEOUT))
+    engine = EngineClient(EngineSettings(url=f"unix://{path}", timeout=TIMEOUT))
     engine.connect()
     return server, engine
 

@@ -8,18 +8,18 @@ from support.assertions.measurements import assert_possible
 from support.assertions.recording_subscriber import VALIDATORS
 
 from agent.containers.container import Container
-from agent.containers.filter import Selection
-from agent.containers.registry import Lives
-from agent.containers.retention import Forgetting
-from agent.containers.topic_names import Names
-from agent.engine.stats import reading
+from agent.containers.filter import ContainerFilter
+from agent.containers.registry import ContainerRegistry
+from agent.containers.retention import StatusRetention
+from agent.containers.topic_names import TopicNames
+from agent.engine.stats import parse_stats
 from agent.messages.outbox import Outbox
-from agent.messages.topics import Message, Messages
-from agent.metrics.rates import measure
-from agent.metrics.reading import NoReading, Reading
+from agent.messages.topics import Message, MessageBuilder
+from agent.metrics.rates import compute_usage
+from agent.metrics.reading import Reading, ReadingError
 
 MHZ = 2000.0
-MESSAGES = Messages("containers", "h", qos=1)
+MESSAGES = MessageBuilder("containers", "h", qos=1)
 
 
 @contextmanager
@@ -34,22 +34,22 @@ def errors_of_a_line(*named: type[Exception]) -> Iterator[None]:
     assert length < 700, "an error as long as what was wrong"
 
 
-def new_lives(outbox: Outbox) -> Lives:
+def new_lives(outbox: Outbox) -> ContainerRegistry:
     """Return the containers of an agent that has just begun."""
-    selection = Selection(("*",), ("excluded",))
-    return Lives(Names("{name}/{service}"), selection, Forgetting(600), outbox, MESSAGES)
+    selection = ContainerFilter(("*",), ("excluded",))
+    return ContainerRegistry(TopicNames("{name}/{service}"), selection, StatusRetention(600), outbox, MESSAGES)
 
 
 def try_reading(raw: bytes, arrived: float) -> Reading | None:
-    """Return what a document says, if it is one: the only error is NoReading."""
-    with errors_of_a_line(NoReading):
-        return reading(raw, arrived)
+    """Return what a document says, if it is one: the only error is ReadingError."""
+    with errors_of_a_line(ReadingError):
+        return parse_stats(raw, arrived)
     return None
 
 
 def assert_usable(old: Reading, new: Reading) -> None:
     """Fail where two readings make a usage that cannot be."""
-    usage = measure(old, new, MHZ)
+    usage = compute_usage(old, new, MHZ)
     if usage is not None:
         assert_possible(usage)
         orjson.dumps(usage)
@@ -59,11 +59,11 @@ def assert_publishable(container: Container) -> None:
     """Fail where a container cannot be told of: its beginning, or its end."""
     outbox = Outbox(10, "drop_newest")
     lives = new_lives(outbox)
-    life = lives.enter(container.id)
+    life = lives.get_or_create(container.id)
     if lives.describe(life, container):
-        life.running(container)
-        life.stopped("exited", container)
-        lives.leave(life)
+        life.announce_running(container)
+        life.announce_stopped("exited", container)
+        lives.remove(life)
         assert list(assert_valid(outbox)), "nothing was said of it"
 
 

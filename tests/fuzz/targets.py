@@ -9,11 +9,20 @@ from typing import Any
 
 import msgspec
 
-from agent.containers.container import from_event, from_inspect
-from agent.containers.reconcile import Ghosts
-from agent.containers.retention import Forgetting
-from agent.engine.errors import EngineError, EngineRubbish
-from agent.engine.protocol import InfoDocument, VersionDocument, agree, decode, is_id, lines, parse_event, refusal
+from agent.containers.container import container_from_event, parse_inspect
+from agent.containers.reconcile import RetainedStatusReconciler
+from agent.containers.retention import StatusRetention
+from agent.engine.errors import EngineError, InvalidResponseError
+from agent.engine.protocol import (
+    InfoDocument,
+    VersionDocument,
+    decode,
+    error_from_response,
+    is_container_id,
+    negotiate_version,
+    parse_event,
+    split_lines,
+)
 from agent.messages.outbox import Outbox
 from agent.runtime.timestamps import format_time
 from fuzz.http_answer import ask_everything
@@ -36,7 +45,7 @@ STOPPED = {
 
 
 def stats(data: bytes) -> None:
-    """Two stats documents, a line each: NoReading, or a possible usage, whichever comes first."""
+    """Two stats documents, a line each: ReadingError, or a possible usage, whichever comes first."""
     first, _, second = data.partition(b"\n")
     old, new = try_reading(first, 0.0), try_reading(second, 1.0)
     if old and new:
@@ -45,22 +54,22 @@ def stats(data: bytes) -> None:
 
 
 def inspect(data: bytes) -> None:
-    """An inspect document: EngineRubbish, ValueError, or a container that can be told of."""
+    """An inspect document: InvalidResponseError, ValueError, or a container that can be told of."""
     container = None
-    with errors_of_a_line(EngineRubbish, ValueError):
-        container = from_inspect(decode(data, dict[str, Any]))
-    if container and is_id(container.id):  # the supervisor takes no other than the one it asked for
+    with errors_of_a_line(InvalidResponseError, ValueError):
+        container = parse_inspect(decode(data, dict[str, Any]))
+    if container and is_container_id(container.id):  # the supervisor takes no other than the one it asked for
         assert_publishable(container)
 
 
 def events(data: bytes) -> None:
     """A stream of events: errors by name, or events of which each can be told."""
     with suppress(EngineError):
-        for line in lines([data[:7], data[7:]]):
+        for line in split_lines([data[:7], data[7:]]):
             with suppress(msgspec.ValidationError):
                 event = parse_event(line)
                 if event:
-                    container = from_event(event)
+                    container = container_from_event(event)
                     assert_publishable(container)
                     ended = format_time(event.time)
                     assert_publishable(replace(container, running=False, exit_code=event.exit_code, finished_at=ended))
@@ -72,8 +81,8 @@ def answers(data: bytes) -> None:
         with suppress(EngineError):
             found = decode(data, kind)
             if isinstance(found, VersionDocument):
-                assert agree(found) >= (1, 24)
-    assert len(str(refusal("/v1.41/containers/web/json", 404, "Not Found", data))) < 1000
+                assert negotiate_version(found) >= (1, 24)
+    assert len(str(error_from_response("/v1.41/containers/web/json", 404, "Not Found", data))) < 1000
 
 
 def ghosts(data: bytes) -> None:
@@ -86,15 +95,15 @@ def ghosts(data: bytes) -> None:
 def _settle_ghost(topic: bytes, payload: bytes, known: str | None) -> None:
     """Settle it while the container of the seeds is not known, is where it was, excluded, or elsewhere."""
     outbox = Outbox(10, "drop_newest")
-    lives, forgetting = new_lives(outbox), Forgetting(600)
+    lives, retention = new_lives(outbox), StatusRetention(600)
     if known:
-        lives.describe(lives.enter(STATUS["container"]["id"]), from_inspect({**STOPPED, "Name": f"/{known}"}))
-    settling = Ghosts(lives, forgetting, MESSAGES)
+        lives.describe(lives.get_or_create(STATUS["container"]["id"]), parse_inspect({**STOPPED, "Name": f"/{known}"}))
+    settling = RetainedStatusReconciler(lives, retention, MESSAGES)
     name = re.sub("[+#\0]", "_", topic.decode(errors="replace"))  # no broker has others
-    settling.remember({f"containers/h/{name}": payload})
-    settling.settle()
+    settling.add({f"containers/h/{name}": payload})
+    settling.reconcile()
     list(assert_valid(outbox))
-    forgetting.due(time.monotonic())
+    retention.take_expired(time.monotonic())
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

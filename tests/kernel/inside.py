@@ -18,7 +18,7 @@ from support.daemons.processes import wait_until
 from support.daemons.workloads import MEASURED, Workloads
 
 from agent.config import EngineSettings
-from agent.engine.client import Engine
+from agent.engine.client import EngineClient
 
 UNITS = Path("/run/systemd/system")
 OUTPUT = Path("/run/agent-output")
@@ -40,7 +40,7 @@ def main() -> None:
     wait_until(socket.exists, 300, "the engine does not start")
     cli = DockerCli()
     cli.import_image("busybox")
-    engine = Engine(EngineSettings(timeout=60))
+    engine = EngineClient(EngineSettings(timeout=60))
     result: dict[str, Any] = {"engine": engine.connect(), "uname": os.uname().release}
     workloads = Workloads(cli, Path("/var/lib/docker"))
     result["containers"] = {}
@@ -57,7 +57,7 @@ def main() -> None:
     Path("result.json").write_text(json.dumps(result))
 
 
-def compare(engine: Engine, container: str) -> dict[str, Any]:
+def compare(engine: EngineClient, container: str) -> dict[str, Any]:
     """Read a container both ways, twice, a few seconds apart."""
     both = BothWays(engine, container)
     try:
@@ -98,7 +98,7 @@ def systemctl(*arguments: str) -> str:
     return subprocess.run(["systemctl", *arguments], capture_output=True, text=True, timeout=300, check=False).stdout
 
 
-def cost(engine: Engine, container: str) -> float:
+def cost(engine: EngineClient, container: str) -> float:
     """Return the CPU time of a reading, in microseconds."""
     files = BothWays(engine, container).files
     begun = time.process_time()

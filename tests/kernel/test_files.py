@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from support.fakes.kernel_tree import HEADER, KernelTree
 
-from agent.kernel.files import KernelUnreadable
-from agent.metrics.reading import ContainerNotRunning
+from agent.kernel.files import KernelUnreadableError
+from agent.metrics.reading import ContainerNotRunningError
 
 ID = "ab" * 32
 PER_CONTROLLER = """\
@@ -183,7 +183,7 @@ def test_nobody_there(v2: KernelTree) -> None:
     files = v2.open()
     files.read()
     v2.write(v2.cgroups / f"system.slice/docker-{ID}.scope", {"pids.current": "0\n"})
-    with pytest.raises(ContainerNotRunning):
+    with pytest.raises(ContainerNotRunningError):
         files.read()
 
 
@@ -191,7 +191,7 @@ def test_rubbish(v2: KernelTree) -> None:
     """Files that cannot be understood are told as that, and not as a container that has ended."""
     files = v2.open()
     v2.write(v2.cgroups / f"system.slice/docker-{ID}.scope", {"memory.current": "many\n"})
-    with pytest.raises(KernelUnreadable, match="many"):
+    with pytest.raises(KernelUnreadableError, match="many"):
         files.read()
 
 
@@ -202,7 +202,7 @@ def test_nothing_stays_open(v1: KernelTree) -> None:
     files = v1.open()
     files.close()
     (v1.cgroups / f"cpuacct/docker/{ID}/cpuacct.usage").unlink()
-    with pytest.raises(KernelUnreadable):
+    with pytest.raises(KernelUnreadableError):
         v1.open()
     opened = len(os.listdir("/proc/self/fd")) - before  # noqa: PTH208
     assert opened == 2, "one more machine's /proc/stat for each Kernel"
@@ -211,21 +211,21 @@ def test_nothing_stays_open(v1: KernelTree) -> None:
 def test_hidden_process(v2: KernelTree) -> None:
     """Without the container's process in /proc the message names its file and how to be shown it."""
     (v2.proc / "42/cgroup").unlink()
-    with pytest.raises(KernelUnreadable, match=rf"{v2.proc}/42/cgroup .*ProtectProc=default.*/proc:/host/proc:ro"):
+    with pytest.raises(KernelUnreadableError, match=rf"{v2.proc}/42/cgroup .*ProtectProc=default.*/proc:/host/proc:ro"):
         v2.open()
 
 
 def test_another_process(v2: KernelTree) -> None:
     """A process that is not the container's, because the engine is on another machine, is never taken for it."""
     v2.process({"cgroup": "0::/user.slice\n"})
-    with pytest.raises(KernelUnreadable, match="does not name the container"):
+    with pytest.raises(KernelUnreadableError, match="does not name the container"):
         v2.open()
 
 
 def test_own_namespace(v2: KernelTree) -> None:
     """A path out of the agent's own cgroup namespace leads nowhere: the message says which flag is missing."""
     v2.process({"cgroup": f"0::/../{ID}\n"})
-    with pytest.raises(KernelUnreadable, match="--cgroupns=host"):
+    with pytest.raises(KernelUnreadableError, match="--cgroupns=host"):
         v2.open()
 
 
@@ -233,10 +233,12 @@ def test_no_cgroups(tmp_path: Path) -> None:
     """Where no cgroups are mounted the message names the place and the mount."""
     tree = KernelTree(tmp_path, ID)
     tree.process({"cgroup": f"0::/docker/{ID}\n"})
-    with pytest.raises(KernelUnreadable, match=rf"{tree.cgroups} .*--volume=/sys/fs/cgroup"):
+    with pytest.raises(KernelUnreadableError, match=rf"{tree.cgroups} .*--volume=/sys/fs/cgroup"):
         tree.open()
     tree.write(tree.cgroups, {"cgroup.controllers": ""})  # the agent's own cgroup alone, as in a container
-    with pytest.raises(KernelUnreadable, match=rf"{tree.cgroups}/docker/{ID} is not there; .*--volume=/sys/fs/cgroup"):
+    with pytest.raises(
+        KernelUnreadableError, match=rf"{tree.cgroups}/docker/{ID} is not there; .*--volume=/sys/fs/cgroup"
+    ):
         tree.open()
 
 
@@ -245,5 +247,5 @@ def test_a_forbidden_file(v2: KernelTree) -> None:
     memory = v2.cgroups / f"system.slice/docker-{ID}.scope/memory.current"
     memory.unlink()
     memory.symlink_to(memory)
-    with pytest.raises(KernelUnreadable, match=rf"{memory} cannot be opened"):
+    with pytest.raises(KernelUnreadableError, match=rf"{memory} cannot be opened"):
         v2.open()

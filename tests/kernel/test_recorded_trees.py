@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from support.fakes.kernel_tree import CASES, RecordedTree
 
-from agent.collection.verification import disagreements
-from agent.engine.stats import reading
+from agent.collection.verification import find_mismatches
+from agent.engine.stats import parse_stats
 from agent.metrics.reading import Reading
 
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -39,8 +39,8 @@ def test_cases_were_recorded() -> None:
 def test_equal(tmp_path: Path, case: Path, document: str) -> None:
     """The engine's document says what the files said before and after it, wherever these two are the same."""
     before, after = read(RecordedTree(tmp_path, case), document)
-    told = reading((case / f"{document}.json").read_bytes(), 0.0)
-    doubts = disagreements(before, told, after)
+    told = parse_stats((case / f"{document}.json").read_bytes(), 0.0)
+    doubts = find_mismatches(before, told, after)
     if document == "second":  # the interfaces were recorded once, before the first
         doubts = {field: text for field, text in doubts.items() if not field.startswith("network")}
     else:

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from agent.messages.outbox import A_LIFE, Delivery, Outbox
+from agent.messages.outbox import MAX_PENDING_STATUSES, Delivery, Outbox
 from agent.messages.topics import Message
 
 Policy = Literal["drop_newest", "drop_oldest"]
@@ -47,7 +47,7 @@ def lawful(outbox: Outbox) -> bool:
 def test_full_drop_newest() -> None:
     """drop_newest keeps the usages that came first, and says so."""
     outbox = Outbox(2, "drop_newest")
-    assert [outbox.put(usage(n)) for n in range(4)] == [True, True, False, False]
+    assert [outbox.add_usage(usage(n)) for n in range(4)] == [True, True, False, False]
     assert [delivery.message.payload for delivery in taken(outbox)] == [b"0", b"1"]
     assert outbox.counters() == {"capacity": 2, "waiting": 2, "added": 4, "sent": 0, "dropped": 2}
 
@@ -55,7 +55,7 @@ def test_full_drop_newest() -> None:
 def test_full_drop_oldest() -> None:
     """drop_oldest keeps the usages that came last, and says so."""
     outbox = Outbox(2, "drop_oldest")
-    assert [outbox.put(usage(n)) for n in range(4)] == [True, True, False, False]
+    assert [outbox.add_usage(usage(n)) for n in range(4)] == [True, True, False, False]
     assert [delivery.message.payload for delivery in taken(outbox)] == [b"2", b"3"]
     assert outbox.counters() == {"capacity": 2, "waiting": 2, "added": 4, "sent": 0, "dropped": 2}
 
@@ -63,10 +63,10 @@ def test_full_drop_oldest() -> None:
 def test_in_flight_is_never_dropped() -> None:
     """Where everything is in flight, drop_oldest has nothing old to drop: the newest goes."""
     outbox = Outbox(1, "drop_oldest")
-    outbox.put(usage(0))
+    outbox.add_usage(usage(0))
     delivery = take(outbox)
-    assert not outbox.put(usage(1))
-    outbox.acknowledged(delivery)
+    assert not outbox.add_usage(usage(1))
+    outbox.ack(delivery)
     assert outbox.take() is None
     assert outbox.counters() == {"capacity": 1, "waiting": 0, "added": 2, "sent": 1, "dropped": 1}
 
@@ -74,26 +74,26 @@ def test_in_flight_is_never_dropped() -> None:
 def test_refused_usage_is_dropped() -> None:
     """A usage that the broker will not have is dropped, not sent."""
     outbox = Outbox(1, "drop_newest")
-    outbox.put(usage(0))
-    outbox.refused(take(outbox))
+    outbox.add_usage(usage(0))
+    outbox.reject(take(outbox))
     assert outbox.counters() == {"capacity": 1, "waiting": 0, "added": 1, "sent": 0, "dropped": 1}
 
 
 def test_statuses_go_first() -> None:
     """Statuses are sent before waiting usages, in the order in which they were announced."""
     outbox = Outbox(10, "drop_newest")
-    outbox.put(usage(0))
-    outbox.announce(status("b"))
-    outbox.announce(status("a"))
+    outbox.add_usage(usage(0))
+    outbox.add_status(status("b"))
+    outbox.add_status(status("a"))
     assert [delivery.message.topic for delivery in taken(outbox)] == ["b", "a", "containers/h/c/usage"]
 
 
 def test_newest_status_wins() -> None:
     """Of one topic only the newest is sent, at the place where it was announced last."""
     outbox = Outbox(1, "drop_newest")
-    outbox.announce(status("a", b"old"))
-    outbox.announce(status("b"))
-    outbox.announce(status("a", b"new"))
+    outbox.add_status(status("a", b"old"))
+    outbox.add_status(status("b"))
+    outbox.add_status(status("a", b"new"))
     assert [(delivery.message.topic, delivery.message.payload) for delivery in taken(outbox)] == [
         ("b", b"running"),
         ("a", b"new"),
@@ -103,38 +103,38 @@ def test_newest_status_wins() -> None:
 def test_a_brief_life_is_told_whole() -> None:
     """While there is a connection a status does not replace one that waits: both are sent, and the newest is last."""
     outbox = Outbox(1, "drop_newest")
-    outbox.connected()
+    outbox.note_connected()
     for payload in (b"old", b"running", b"exited", b"removed", b""):
-        outbox.announce(status("a", payload))
-    outbox.announce(status("passing", b"1", retain=False))
-    outbox.announce(status("passing", b"2", retain=False))
+        outbox.add_status(status("a", payload))
+    outbox.add_status(status("passing", b"1", retain=False))
+    outbox.add_status(status("passing", b"2", retain=False))
     assert [delivery.message.payload for delivery in taken(outbox)] == [b"running", b"exited", b"removed", b"", b"2"]
 
 
 def test_old_news_is_not_told_after_a_lost_connection() -> None:
     """Whoever was away is told how things are, and not how they came to be so."""
     outbox = Outbox(1, "drop_newest")
-    outbox.connected()
-    outbox.announce(status("a", b"running"))
-    outbox.announce(status("a", b"exited"))
-    outbox.restore()
+    outbox.note_connected()
+    outbox.add_status(status("a", b"running"))
+    outbox.add_status(status("a", b"exited"))
+    outbox.requeue()
     assert [delivery.message.payload for delivery in taken(outbox)] == [b"exited"]
-    outbox.announce(status("a", b"removed"))
-    outbox.announce(status("a", b""))
+    outbox.add_status(status("a", b"removed"))
+    outbox.add_status(status("a", b""))
     assert [delivery.message.payload for delivery in taken(outbox)] == [b""]
 
 
 def test_newer_status_while_one_is_in_flight() -> None:
     """A status announced while an older one is in flight is sent too, and is the one that is repeated."""
     outbox = Outbox(1, "drop_newest")
-    outbox.announce(status("a", b"old"))
+    outbox.add_status(status("a", b"old"))
     old = take(outbox)
-    outbox.announce(status("a", b"new"))
-    outbox.acknowledged(old)
+    outbox.add_status(status("a", b"new"))
+    outbox.ack(old)
     new = take(outbox)
     assert new.message.payload == b"new"
-    outbox.acknowledged(new)
-    outbox.restore()
+    outbox.ack(new)
+    outbox.requeue()
     assert [delivery.message.payload for delivery in taken(outbox)] == [b"new"]
 
 
@@ -142,12 +142,12 @@ def test_restore_keeps_the_order() -> None:
     """After a lost connection what was in flight is sent first, in its order; nothing is counted twice."""
     outbox = Outbox(10, "drop_newest")
     for number in range(5):
-        outbox.put(usage(number))
+        outbox.add_usage(usage(number))
     first, second, third = take(outbox), take(outbox), take(outbox)
-    outbox.acknowledged(second)
-    outbox.restore()
-    outbox.acknowledged(first)  # an answer that comes too late means nothing
-    outbox.refused(third)
+    outbox.ack(second)
+    outbox.requeue()
+    outbox.ack(first)  # an answer that comes too late means nothing
+    outbox.reject(third)
     assert [delivery.message.payload for delivery in taken(outbox)] == [b"0", b"2", b"3", b"4"]
     assert outbox.counters() == {"capacity": 10, "waiting": 4, "added": 5, "sent": 1, "dropped": 0}
 
@@ -155,44 +155,44 @@ def test_restore_keeps_the_order() -> None:
 def test_restore_repeats_retained_statuses() -> None:
     """A broker may have lost what it retained: after a lost connection all of it is sent again, and only that."""
     outbox = Outbox(1, "drop_newest")
-    outbox.announce(status("a"))
-    outbox.announce(status("cleared", b""))
-    outbox.announce(status("passing", b"counters", retain=False))
+    outbox.add_status(status("a"))
+    outbox.add_status(status("cleared", b""))
+    outbox.add_status(status("passing", b"counters", retain=False))
     for delivery in taken(outbox):
-        outbox.acknowledged(delivery)
-    outbox.restore()
+        outbox.ack(delivery)
+    outbox.requeue()
     assert [delivery.message.topic for delivery in taken(outbox)] == ["a"]
 
 
 def test_unacknowledged_clearing_is_repeated() -> None:
     """A topic whose clearing was not acknowledged is cleared again after a lost connection."""
     outbox = Outbox(1, "drop_newest")
-    outbox.announce(status("a"))
-    outbox.acknowledged(take(outbox))
-    outbox.announce(status("a", b""))
+    outbox.add_status(status("a"))
+    outbox.ack(take(outbox))
+    outbox.add_status(status("a", b""))
     take(outbox)
-    outbox.restore()
+    outbox.requeue()
     cleared = take(outbox)
     assert cleared.message.payload == b""
-    outbox.acknowledged(cleared)
-    outbox.restore()
+    outbox.ack(cleared)
+    outbox.requeue()
     assert outbox.take() is None
 
 
 def test_refused_status() -> None:
     """A refused status is left alone until it is announced again, all are repeated or the connection is a new one."""
     outbox = Outbox(1, "drop_newest")
-    outbox.announce(status("a", b"1"))
-    outbox.refused(take(outbox))
+    outbox.add_status(status("a", b"1"))
+    outbox.reject(take(outbox))
     assert outbox.take() is None
-    outbox.restore()
+    outbox.requeue()
     assert take(outbox).message.payload == b"1"
-    outbox.announce(status("a", b"2"))
-    outbox.refused(take(outbox))
+    outbox.add_status(status("a", b"2"))
+    outbox.reject(take(outbox))
     assert outbox.take() is None
-    outbox.repeat()
+    outbox.retry_rejected()
     assert take(outbox).message.payload == b"2"
-    outbox.repeat()
+    outbox.retry_rejected()
     assert outbox.take() is None
 
 
@@ -200,10 +200,10 @@ def test_refused_status() -> None:
 def test_closed(on_full: Policy) -> None:
     """After close() usages are dropped and counted; statuses are accepted to the last."""
     outbox = Outbox(10, on_full)
-    outbox.put(usage(0))
+    outbox.add_usage(usage(0))
     outbox.close()
-    assert not outbox.put(usage(1))
-    outbox.announce(status("a", b"stopped"))
+    assert not outbox.add_usage(usage(1))
+    outbox.add_status(status("a", b"stopped"))
     assert [delivery.message.payload for delivery in taken(outbox)] == [b"stopped", b"0"]
     assert outbox.counters() == {"capacity": 10, "waiting": 1, "added": 2, "sent": 0, "dropped": 1}
 
@@ -212,10 +212,10 @@ def test_wake() -> None:
     """The publisher is woken for every new thing to take, outside the lock, and not for a dropped usage."""
     outbox = Outbox(1, "drop_newest")
     woken: list[int] = []
-    outbox.on_wake(lambda: woken.append(outbox.counters()["waiting"]))  # would deadlock under the lock
-    outbox.put(usage(0))
-    outbox.put(usage(1))
-    outbox.announce(status("a"))
+    outbox.set_listener(lambda: woken.append(outbox.counters()["waiting"]))  # would deadlock under the lock
+    outbox.add_usage(usage(0))
+    outbox.add_usage(usage(1))
+    outbox.add_status(status("a"))
     assert woken == [1, 1]
 
 
@@ -223,16 +223,16 @@ def test_idle() -> None:
     """Idle is when the broker has everything: what is in flight, usage or status, is not there yet."""
     outbox = Outbox(1, "drop_newest")
     assert outbox.idle
-    outbox.put(usage(0))
-    outbox.announce(status("a"))
-    assert not outbox.announced
+    outbox.add_usage(usage(0))
+    outbox.add_status(status("a"))
+    assert not outbox.statuses_delivered
     first, second = take(outbox), take(outbox)
-    assert not outbox.announced
-    outbox.acknowledged(first)
-    assert outbox.announced
+    assert not outbox.statuses_delivered
+    outbox.ack(first)
+    assert outbox.statuses_delivered
     assert not outbox.idle
     assert not outbox.wait_idle(0)
-    outbox.acknowledged(second)
+    outbox.ack(second)
     assert outbox.idle
     assert outbox.wait_idle(0)
 
@@ -240,11 +240,11 @@ def test_idle() -> None:
 def test_wait_idle_is_woken() -> None:
     """wait_idle ends with the last acknowledgement."""
     outbox = Outbox(1, "drop_newest")
-    outbox.put(usage(0))
+    outbox.add_usage(usage(0))
     delivery = take(outbox)
     waiter = threading.Thread(target=outbox.wait_idle, args=(60,), daemon=True)
     waiter.start()
-    outbox.acknowledged(delivery)
+    outbox.ack(delivery)
     waiter.join(30)
     assert not waiter.is_alive()
 
@@ -253,22 +253,22 @@ def test_memory_does_not_grow() -> None:
     """Tens of thousands of messages over few topics leave as many statuses behind as there are retained topics."""
     outbox = Outbox(5, "drop_oldest")
     for number in range(10_000):
-        outbox.put(usage(number))
-        outbox.announce(status(f"kept/{number % 7}", b"%d" % number))
-        outbox.announce(status(f"cleared/{number}", b""))
-        outbox.announce(status(f"passing/{number}", retain=False))
+        outbox.add_usage(usage(number))
+        outbox.add_status(status(f"kept/{number % 7}", b"%d" % number))
+        outbox.add_status(status(f"cleared/{number}", b""))
+        outbox.add_status(status(f"passing/{number}", retain=False))
         for delivery in taken(outbox):
-            (outbox.refused if number % 3 else outbox.acknowledged)(delivery)
+            (outbox.reject if number % 3 else outbox.ack)(delivery)
     assert outbox.idle
-    outbox.restore()
+    outbox.requeue()
     assert sorted(delivery.message.topic for delivery in taken(outbox)) == [f"kept/{n}" for n in range(7)]
 
 
 def produce(outbox: Outbox) -> None:
     for number in range(3000):
-        outbox.put(usage(number))
+        outbox.add_usage(usage(number))
         if number % 10 == 0:
-            outbox.announce(status(f"s/{number % 70}"))
+            outbox.add_status(status(f"s/{number % 70}"))
 
 
 def publish(outbox: Outbox, finished: threading.Event) -> None:
@@ -277,9 +277,9 @@ def publish(outbox: Outbox, finished: threading.Event) -> None:
         if delivery is None and finished.is_set():
             return
         if turn % 50 == 49:
-            outbox.restore()
+            outbox.requeue()
         elif delivery is not None:
-            (outbox.refused if turn % 7 == 0 else outbox.acknowledged)(delivery)
+            (outbox.reject if turn % 7 == 0 else outbox.ack)(delivery)
 
 
 @both_policies
@@ -339,22 +339,22 @@ class _AnyOrder(RuleBasedStateMachine):
             self.usages.popleft()
         if not self.closed and (not full or oldest_goes):
             self.usages.append(message)
-        assert self.outbox.put(message) is not (full or self.closed)
+        assert self.outbox.add_usage(message) is not (full or self.closed)
 
     @rule(topic=st.sampled_from("abc"), payload=st.sampled_from([b"", b"x"]), retain=st.booleans())
     def announce(self, topic: str, payload: bytes, retain: bool) -> None:
         message = status(topic, payload, retain)
         self.refused.pop(topic, None)
         earlier = self.pending.pop(topic, [])
-        self.pending[topic] = ([*earlier, message] if self.connected and retain else [message])[-A_LIFE:]
+        self.pending[topic] = ([*earlier, message] if self.connected and retain else [message])[-MAX_PENDING_STATUSES:]
         self.newest.pop(topic, None)
         self.newest[topic] = message
-        self.outbox.announce(message)
+        self.outbox.add_status(message)
 
     @rule()
     def connect(self) -> None:
         self.connected = True
-        self.outbox.connected()
+        self.outbox.note_connected()
 
     @rule()
     def take(self) -> None:
@@ -384,7 +384,7 @@ class _AnyOrder(RuleBasedStateMachine):
             del self.newest[message.topic]
         elif not accepted and self.newest.get(message.topic) is message:
             self.refused[message.topic] = message
-        (self.outbox.acknowledged if accepted else self.outbox.refused)(delivery)
+        (self.outbox.ack if accepted else self.outbox.reject)(delivery)
 
     @rule()
     def restore(self) -> None:
@@ -393,13 +393,13 @@ class _AnyOrder(RuleBasedStateMachine):
         self.pending = OrderedDict((topic, [message]) for topic, message in self.newest.items())
         self.connected = False
         self.refused = {}
-        self.outbox.restore()
+        self.outbox.requeue()
 
     @rule()
     def repeat(self) -> None:
         self.pending |= {topic: [message] for topic, message in self.refused.items()}
         self.refused = {}
-        self.outbox.repeat()
+        self.outbox.retry_rejected()
 
     @rule()
     def close(self) -> None:

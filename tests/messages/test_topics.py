@@ -4,9 +4,9 @@ import orjson
 import pytest
 
 from agent.messages.payloads import ContainerStatus, Usage
-from agent.messages.topics import Message, Messages
+from agent.messages.topics import Message, MessageBuilder
 
-MESSAGES = Messages("home/containers", "pi/4+", qos=0)
+MESSAGES = MessageBuilder("home/containers", "pi/4+", qos=0)
 USAGE: Usage = {
     "time": "2026-11-24T20:40:00.000000000Z",
     "timestamp": 1,
@@ -51,4 +51,4 @@ def test_clearing_is_an_empty_retained_message() -> None:
 )
 def test_level_of_a_topic(topic: str, level: str | None) -> None:
     """Only a container's status below the agent's own host has a level."""
-    assert MESSAGES.level(topic) == level
+    assert MESSAGES.level_of(topic) == level

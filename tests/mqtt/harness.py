@@ -13,7 +13,7 @@ from agent.config import BackoffSettings, BrokerSettings
 from agent.messages.outbox import Outbox
 from agent.messages.topics import Message
 from agent.mqtt.publisher import Publisher
-from agent.runtime.watchdog import Pulse
+from agent.runtime.watchdog import Watchdog
 
 BASE = "containers/host"
 STATUS = f"{BASE}/status"
@@ -43,7 +43,7 @@ class RunningPublisher:
     def __init__(self, urls: tuple[str, ...], backoff: BackoffSettings, capacity: int, keys: Mapping[str, Any]) -> None:
         self.outbox = Outbox(capacity, "drop_newest")
         self.inherited: queue.Queue[dict[str, bytes]] = queue.Queue()
-        self.pulse = Pulse()
+        self.watchdog = Watchdog()
         self.publisher = Publisher(
             BrokerSettings(url=urls, **keys),
             "host",
@@ -52,7 +52,7 @@ class RunningPublisher:
             retained_filter=f"{BASE}/#",
             on_retained=self.inherited.put,
             backoff=backoff,
-            pulse=self.pulse,
+            watchdog=self.watchdog,
         )
         self._thread = threading.Thread(target=self.publisher.run, daemon=True)
         self._thread.start()
@@ -60,12 +60,12 @@ class RunningPublisher:
     def deliver(self, *messages: Message) -> None:
         """Put messages into the outbox, and return when the broker has answered for all of them."""
         for message in messages:
-            self.announce(message) if message.retain else self.outbox.put(message)
+            self.announce(message) if message.retain else self.outbox.add_usage(message)
         assert self.outbox.wait_idle(WAIT), f"{self.outbox.counters()}, trouble: {self.publisher.trouble}"
 
     def announce(self, message: Message) -> None:
         """Put a status into the outbox."""
-        self.outbox.announce(message)
+        self.outbox.add_status(message)
 
     def wait_connected(self, times: int = 1) -> None:
         """Wait until a broker has accepted the agent so often."""

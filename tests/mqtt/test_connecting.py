@@ -11,12 +11,12 @@ from support.daemons.certificates import Certificates
 from support.daemons.mosquitto import Mosquitto, free_port
 from support.daemons.processes import wait_until
 from support.daemons.subscriber import Subscriber, retained
-from support.fakes.scripted_broker import CONNECT, Packet, Peer, connack, obliging
+from support.fakes.scripted_broker import CONNECT, Packet, ScriptedBroker, connack, obliging
 
 from agent.config import BrokerSettings, Secret
 from agent.mqtt.connector import probe
 from agent.mqtt.embedded import EmbeddedBroker
-from agent.mqtt.errors import BrokerError, BrokerRefused, BrokerUnreachable
+from agent.mqtt.errors import BrokerError, BrokerRefusedError, BrokerUnreachableError
 from mqtt.harness import STATUS, WAIT, RunningPublisher, listening, status, usage
 
 Publish = Callable[..., RunningPublisher]
@@ -83,10 +83,10 @@ def test_wrong_authority(own_broker: OwnBroker, certificates: Certificates) -> N
     """A certificate of another authority is not trusted, unless everything is."""
     url = scheme(own_broker(*certificates.lines()), "mqtts")
     refused = error(url, tls_ca=str(certificates.stranger))
-    assert isinstance(refused, BrokerRefused)
+    assert isinstance(refused, BrokerRefusedError)
     assert "is not trusted" in str(refused)
     assert "broker.tls_ca" in str(refused)
-    assert isinstance(error(url), BrokerRefused), "the system's authorities do not know it either"
+    assert isinstance(error(url), BrokerRefusedError), "the system's authorities do not know it either"
     assert "MQTT 5" in probe(settings(url, tls_insecure=True))
 
 
@@ -114,7 +114,7 @@ def test_bad_tls_files(certificates: Certificates, tmp_path: Path, key: str) -> 
     for place in (broken, tmp_path / "missing.pem"):
         broken.write_text("no certificate")
         refused = error("mqtts://127.0.0.1", **{name: str(file) for name, file in {**files, key: place}.items()})
-        assert isinstance(refused, BrokerRefused)
+        assert isinstance(refused, BrokerRefusedError)
         assert f"broker.{key}" in str(refused)
         assert str(place) in str(refused)
 
@@ -124,7 +124,7 @@ def test_renewed_authority(own_broker: OwnBroker, certificates: Certificates, tm
     file = tmp_path / "ca.pem"
     file.write_bytes(certificates.stranger.read_bytes())
     url = scheme(own_broker(*certificates.lines()), "mqtts")
-    with pytest.raises(BrokerRefused):
+    with pytest.raises(BrokerRefusedError):
         probe(settings(url, tls_ca=str(file)))
     file.write_bytes(certificates.ca.read_bytes())
     assert "MQTT 5" in probe(settings(url, tls_ca=str(file)))
@@ -160,7 +160,7 @@ def test_password(locked: Mosquitto, tmp_path: Path, protocol: str) -> None:
 def test_wrong_password(locked: Mosquitto, protocol: str) -> None:
     """A wrong password is a refusal, its remedy names the keys, and no secret is in it."""
     refused = error(locked.url, protocol=protocol, username="agent", password=Secret("wrong-secret"))
-    assert isinstance(refused, BrokerRefused)
+    assert isinstance(refused, BrokerRefusedError)
     assert locked.url in str(refused)
     assert "broker.username" in str(refused)
     assert "wrong-secret" not in f"{refused!s}{refused!r}{refused.__cause__!r}"
@@ -176,7 +176,7 @@ def test_nobody_there(short_path: Path) -> None:
     port = free_port()
     for url in (f"mqtt://127.0.0.1:{port}", f"wss://127.0.0.1:{port}/mqtt", f"unix://{short_path}/none"):
         away = error(url)
-        assert isinstance(away, BrokerUnreachable)
+        assert isinstance(away, BrokerUnreachableError)
         assert str(away) == f"{url}: nobody listens there; is the broker running?"
     assert "check broker.url" in str(error("mqtt://no-such-host.invalid"))
 
@@ -191,14 +191,14 @@ def test_full_unix_socket(short_path: Path) -> None:
         assert "accepts no more connections" in str(error(f"unix://{place}"))
 
 
-def test_no_mqtt_there(peer: Peer) -> None:
+def test_no_mqtt_there(peer: ScriptedBroker) -> None:
     """Somebody who hangs up on us is asked about, not taken for an old broker for ever."""
     peer.answer = lambda _: None
     assert "is that an MQTT broker?" in str(error(peer.url))
     assert [packet.level for packet in peer.seen(CONNECT)] == [5, 4]
 
 
-def test_silence_is_not_hanging_up(peer: Peer) -> None:
+def test_silence_is_not_hanging_up(peer: ScriptedBroker) -> None:
     """A frozen broker is called frozen also by an agent with a short keepalive, and not asked for an older version."""
     peer.answer = lambda _: b""
     assert "is it frozen?" in str(error(peer.url, keepalive=1))
@@ -206,7 +206,7 @@ def test_silence_is_not_hanging_up(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("refusal", [connack(5, 0x84), connack(4, 1), None])
-def test_old_broker(peer: Peer, publish: Publish, refusal: bytes | None) -> None:
+def test_old_broker(peer: ScriptedBroker, publish: Publish, refusal: bytes | None) -> None:
     """A broker that does not know MQTT 5 and says so in either way, or hangs up, gets 3.1.1, at once."""
 
     def old(packet: Packet) -> bytes | None:
@@ -220,7 +220,7 @@ def test_old_broker(peer: Peer, publish: Publish, refusal: bytes | None) -> None
     assert [packet.level for packet in peer.seen(CONNECT)] == [5, 4]
 
 
-def test_protocol_as_told(peer: Peer) -> None:
+def test_protocol_as_told(peer: ScriptedBroker) -> None:
     """Without `auto` there is no falling back, and the remedy names the key."""
     peer.answer = lambda packet: connack(5, 0x84) if packet.level == 5 else obliging(packet)
     assert "broker.protocol" in str(error(peer.url, protocol="5"))
@@ -263,7 +263,7 @@ def test_embedded(publish: Publish) -> None:
         assert second.inherited.get(timeout=WAIT) == {STATUS: b"running"}
         first.stop()
         second.stop()
-    assert isinstance(error(url), BrokerUnreachable)
+    assert isinstance(error(url), BrokerUnreachableError)
 
 
 def test_client_id(broker: Mosquitto, subscribe: Callable[..., Subscriber], publish: Publish) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from support.daemons.mosquitto import Mosquitto, free_port
 from support.daemons.subscriber import Subscriber, retained
-from support.fakes.scripted_broker import CONNECT, DISCONNECT, PUBLISH, Peer, obliging
+from support.fakes.scripted_broker import CONNECT, DISCONNECT, PUBLISH, ScriptedBroker, obliging
 
 from mqtt.harness import BASE, STATUS, USAGE, WAIT, RunningPublisher, status, usage
 
@@ -22,7 +22,7 @@ def test_all_leaves(own_broker: OwnBroker, publish: Publish) -> None:
     running = publish(broker.url)
     running.announce(status())
     for number in range(500):
-        running.outbox.put(usage(number))
+        running.outbox.add_usage(usage(number))
     running.announce(status("stopped"))
     assert running.stop(MUCH) < MUCH
     assert running.outbox.idle
@@ -32,18 +32,18 @@ def test_all_leaves(own_broker: OwnBroker, publish: Publish) -> None:
     subscriber.close()
 
 
-def test_deadline(peer: Peer, publish: Publish) -> None:
+def test_deadline(peer: ScriptedBroker, publish: Publish) -> None:
     """A broker that answers for nothing is left at the deadline; what it did not acknowledge still waits."""
     peer.answer = lambda packet: b"" if packet.kind == PUBLISH else obliging(packet)
     running = publish(peer.url)
-    running.outbox.put(usage())
+    running.outbox.add_usage(usage())
     peer.wait_for(PUBLISH)
     assert 0.5 <= running.stop(0.5) < MUCH
     assert running.outbox.counters()["waiting"] == 1
     assert peer.wait_for(DISCONNECT), "all statuses are out, so there is a goodbye"
 
 
-def test_no_goodbye_without_statuses(peer: Peer, publish: Publish) -> None:
+def test_no_goodbye_without_statuses(peer: ScriptedBroker, publish: Publish) -> None:
     """Where not even the statuses got through there is no goodbye: then the will tells subscribers what happened."""
     peer.answer = lambda packet: b"" if packet.kind == PUBLISH else obliging(packet)
     running = publish(peer.url)
@@ -78,13 +78,13 @@ def test_broker_away(publish: Publish, expected_warnings: ExpectWarnings) -> Non
     assert running.stop(MUCH) < MUCH
 
 
-def test_last_chance(peer: Peer, publish: Publish, expected_warnings: ExpectWarnings) -> None:
+def test_last_chance(peer: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings) -> None:
     """A broker whose refusal is being waited out is tried once more at the end, and gets everything."""
     expected_warnings("refuses the agent")
     peer.answer = lambda packet: b"\x20\x03\x00\x87\x00" if packet.kind == CONNECT else obliging(packet)
     running = publish(peer.url, protocol="5")
     running.announce(status("stopped"))
-    running.outbox.put(usage())
+    running.outbox.add_usage(usage())
     running.wait_trouble("refuses the agent")
     peer.answer = obliging
     assert running.stop(MUCH) < MUCH

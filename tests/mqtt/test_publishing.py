@@ -13,7 +13,7 @@ from support.fakes.scripted_broker import (
     RECEIVE_MAXIMUM,
     RETAIN_AVAILABLE,
     Packet,
-    Peer,
+    ScriptedBroker,
     connack,
     obliging,
 )
@@ -51,7 +51,7 @@ def test_statuses_first(own_broker: OwnBroker, publish: Publish, subscribe: Subs
     broker.freeze()
     running = publish(broker.url)
     for number in range(100):
-        running.outbox.put(usage(number))
+        running.outbox.add_usage(usage(number))
     running.announce(status())
     broker.thaw()
     running.deliver()
@@ -70,7 +70,7 @@ def test_inheritance(own_broker: OwnBroker, publish: Publish, subscribe: Subscri
     assert running.inherited.get(timeout=WAIT) == {f"{BASE}/old/status": b"stopped"}
 
 
-def test_inheritance_of_rubbish(peer: Peer, publish: Publish) -> None:
+def test_inheritance_of_rubbish(peer: ScriptedBroker, publish: Publish) -> None:
     """A retained topic that is no UTF-8 is passed over; the others are handed over."""
     rubbish, good = b"\x31\x06\x00\x02\xff\xfe\x00x", b"\x31\x09\x00\x05a/b/c\x00x"
     peer.answer = lambda packet: suback_of(packet) + rubbish + good if packet.kind == 8 else obliging(packet)
@@ -78,7 +78,7 @@ def test_inheritance_of_rubbish(peer: Peer, publish: Publish) -> None:
     assert running.inherited.get(timeout=WAIT) == {"a/b/c": b"x"}
 
 
-def test_inheritance_ends(peer: Peer, publish: Publish) -> None:
+def test_inheritance_ends(peer: ScriptedBroker, publish: Publish) -> None:
     """A broker that never ends telling what it retains is listened to for two seconds, and published to meanwhile."""
     flood = b"\x31\x09\x00\x05a/b/c\x00x"
 
@@ -94,7 +94,7 @@ def test_inheritance_ends(peer: Peer, publish: Publish) -> None:
     assert running.inherited.get() == {"a/b/c": b"x"}
 
 
-def test_refused_subscription(peer: Peer, publish: Publish, expected_warnings: ExpectWarnings) -> None:
+def test_refused_subscription(peer: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings) -> None:
     """Where the agent may not read, it says so once, and publishes all the same."""
     peer.answer = lambda packet: suback_of(packet, 0x87) if packet.kind == 8 else obliging(packet)
     expected_warnings("does not let the agent read containers/host/#")
@@ -104,7 +104,7 @@ def test_refused_subscription(peer: Peer, publish: Publish, expected_warnings: E
 
 
 @pytest.mark.parametrize(("properties", "window"), [(b"", 20), (bytes([RECEIVE_MAXIMUM, 0, 3]), 3)])
-def test_window(peer: Peer, publish: Publish, properties: bytes, window: int) -> None:
+def test_window(peer: ScriptedBroker, publish: Publish, properties: bytes, window: int) -> None:
     """No more than 20 messages are under way at a time, nor more than the broker says it can take."""
     held: list[Packet] = []
     most = 0
@@ -126,24 +126,24 @@ def test_window(peer: Peer, publish: Publish, properties: bytes, window: int) ->
     peer.answer = hold
     running = publish(peer.url)
     for number in range(window * 10):
-        running.outbox.put(usage(number))
+        running.outbox.add_usage(usage(number))
     running.deliver()
     assert most == window
     assert running.outbox.counters()["sent"] == window * 10
 
 
-def test_waiting_counts_the_window(peer: Peer, publish: Publish) -> None:
+def test_waiting_counts_the_window(peer: ScriptedBroker, publish: Publish) -> None:
     """What the broker has not acknowledged still waits: full is full."""
     peer.answer = lambda packet: b"" if packet.kind == PUBLISH else obliging(packet)
     running = publish(peer.url, capacity=5)
     for number in range(5):
-        running.outbox.put(usage(number))
+        running.outbox.add_usage(usage(number))
     peer.wait_for(PUBLISH, 5)
-    assert not running.outbox.put(usage())
+    assert not running.outbox.add_usage(usage())
     assert running.outbox.counters() == {"capacity": 5, "waiting": 5, "added": 6, "sent": 0, "dropped": 1}
 
 
-def test_broker_without_qos_and_retain(peer: Peer, publish: Publish) -> None:
+def test_broker_without_qos_and_retain(peer: ScriptedBroker, publish: Publish) -> None:
     """A broker is given only the QoS and the retaining that it says it can do."""
     properties = bytes([MAXIMUM_QOS, 0, RETAIN_AVAILABLE, 0])
     peer.answer = lambda packet: connack(packet.level, 0, properties) if packet.kind == 1 else obliging(packet)
@@ -154,7 +154,7 @@ def test_broker_without_qos_and_retain(peer: Peer, publish: Publish) -> None:
 
 
 @pytest.mark.parametrize("code", [0x9A, 0x9B])
-def test_will_as_the_broker_wants_it(peer: Peer, publish: Publish, code: int) -> None:
+def test_will_as_the_broker_wants_it(peer: ScriptedBroker, publish: Publish, code: int) -> None:
     """A broker that refuses a retained will, or its QoS, gets another one at once."""
     retain_flag, qos_flags = 0x20, 0x18
 
@@ -181,7 +181,7 @@ def test_access_denied(
 
 
 def test_refusals_are_told_once(
-    peer: Peer, publish: Publish, expected_warnings: ExpectWarnings, caplog: pytest.LogCaptureFixture
+    peer: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each topic's refusal is told once, and again when the reason is another one."""
     codes = {b"1": 0x97, b"2": 0x99}
@@ -244,6 +244,6 @@ def test_pulse(broker: Mosquitto, publish: Publish) -> None:
     """The publisher promises to show up again while it runs, and nothing when it has ended."""
     running = publish(broker.url)
     running.deliver(usage())
-    wait_until(lambda: running.pulse.overdue() == [], WAIT, "overdue")
+    wait_until(lambda: running.watchdog.overdue() == [], WAIT, "overdue")
     running.stop()
-    assert running.pulse.overdue() == []
+    assert running.watchdog.overdue() == []

@@ -15,9 +15,9 @@ from support.daemons.certificates import Certificates
 from support.daemons.mosquitto import Mosquitto, free_port
 from support.daemons.processes import wait_until
 from support.daemons.subscriber import Subscriber, retained
-from support.fakes.scripted_broker import CONNECT, PUBLISH, Packet, Peer, disconnect, obliging
+from support.fakes.scripted_broker import CONNECT, PUBLISH, Packet, ScriptedBroker, disconnect, obliging
 
-from agent.mqtt.connection import LASTING
+from agent.mqtt.connection import STABLE_AFTER_SECONDS
 from mqtt.harness import BASE, STATUS, USAGE, WAIT, RunningPublisher, listening, status, usage
 
 Publish = Callable[..., RunningPublisher]
@@ -43,7 +43,7 @@ def test_restart(own_broker: OwnBroker, publish: Publish, end: str) -> None:
     getattr(broker, end)()
     running.wait_trouble()
     for number in range(50):
-        running.outbox.put(usage(number))
+        running.outbox.add_usage(usage(number))
     running.wait_trouble("nobody listens there")
     broker.start()
     began = time.monotonic()
@@ -95,7 +95,7 @@ def test_short_freeze(own_broker: OwnBroker, publish: Publish) -> None:
     running.deliver(usage(0))
     broker.freeze()
     for number in range(1, 100):
-        running.outbox.put(usage(number))
+        running.outbox.add_usage(usage(number))
     wait_until(lambda: running.outbox.counters()["waiting"] == 99, WAIT, "all wait")
     broker.thaw()
     running.deliver()
@@ -120,7 +120,7 @@ def test_frozen_for_long(
     running = publish(f"{scheme}://127.0.0.1:{port}", keepalive=1, tls_ca=str(certificates.ca))
     running.deliver(status())
     broker.freeze()
-    running.outbox.put(usage())
+    running.outbox.add_usage(usage())
     running.wait_trouble("answer")  # does not answer, no answer: the attempt after the lost connection has failed too
     broker.thaw()
     began = time.monotonic()
@@ -157,7 +157,7 @@ def test_killed_while_frozen(own_broker: OwnBroker, publish: Publish, expected_w
     running.deliver(usage())
 
 
-def test_behind_a_proxy(peer: Peer, publish: Publish, expected_warnings: ExpectWarnings) -> None:
+def test_behind_a_proxy(peer: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings) -> None:
     """A proxy that accepts for a broker that is away is not taken for the broker; its coming back is seen behind it."""
     expected_warnings("closed the connection")
     peer.welcoming = False
@@ -171,12 +171,12 @@ def test_behind_a_proxy(peer: Peer, publish: Publish, expected_warnings: ExpectW
     running.deliver(usage())
 
 
-def test_no_hammering(peer: Peer, publish: Publish, expected_warnings: ExpectWarnings) -> None:
+def test_no_hammering(peer: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings) -> None:
     """A broker that answers the lookout but throws each real client out sees the agent once in each backoff."""
     expected_warnings("lost the connection", "closed the connection")
     peer.answer = lambda packet: obliging(packet) if packet.kind == CONNECT else None
     running = publish(peer.url, protocol="5")
-    running.outbox.put(usage())
+    running.outbox.add_usage(usage())
     running.wait_trouble("the connection")
     visits = peer.visits
     wait_until(lambda: peer.visits >= visits + 3, WAIT, "the lookout asks")
@@ -184,12 +184,14 @@ def test_no_hammering(peer: Peer, publish: Publish, expected_warnings: ExpectWar
 
 
 @pytest.mark.parametrize("code", [0x8E, 0x98])
-def test_goodbye_of_the_broker(peer: Peer, publish: Publish, expected_warnings: ExpectWarnings, code: int) -> None:
+def test_goodbye_of_the_broker(
+    peer: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings, code: int
+) -> None:
     """When a broker says why it ends a connection, that is told with the remedy, and the wait is kept."""
     expected_warnings("has ended the connection")
     peer.answer = lambda packet: disconnect(code) if packet.kind == PUBLISH else obliging(packet)
     running = publish(peer.url)
-    running.outbox.put(usage())
+    running.outbox.add_usage(usage())
     trouble = running.wait_trouble("has ended the connection")
     assert ("client id" in trouble) is (code == 0x8E)
     assert running.outbox.counters()["waiting"] == 1
@@ -218,7 +220,7 @@ def past(moment: float) -> bool:
     return time.monotonic() > moment
 
 
-def test_taken_over_in_turn(peer: Peer, publish: Publish, expected_warnings: ExpectWarnings) -> None:
+def test_taken_over_in_turn(peer: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings) -> None:
     """Where the broker says that another has taken over the client id, the waits grow, however long each one lasts."""
     expected_warnings(r"another client uses the same client id \(same\); give each agent its own")
     over = threading.Event()
@@ -226,10 +228,10 @@ def test_taken_over_in_turn(peer: Peer, publish: Publish, expected_warnings: Exp
     running = publish(peer.url, client_id="same", backoff=0.3, factor=10, protocol="5")
     for number in (1, 2):
         running.wait_connected(number)
-        wait_until(partial(past, time.monotonic() + LASTING + 2), WAIT, "the connection lasts")
+        wait_until(partial(past, time.monotonic() + STABLE_AFTER_SECONDS + 2), WAIT, "the connection lasts")
         assert running.publisher.counters() == {"connects": number, "disconnects": number - 1}
         over.set()
-        running.outbox.put(usage(number))
+        running.outbox.add_usage(usage(number))
         wait_until(lambda: not running.publisher.connected, WAIT, "it is not thrown out")
         over.clear()
     thrown_out = time.monotonic()
@@ -252,7 +254,7 @@ def test_refusal_is_waited_out(
 
 
 def test_outage_is_logged_once(
-    peer: Peer, publish: Publish, expected_warnings: ExpectWarnings, caplog: pytest.LogCaptureFixture
+    peer: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings, caplog: pytest.LogCaptureFixture
 ) -> None:
     """However long the broker is away, and however often it is tried, that is said once, with the reason."""
     expected_warnings("closed the connection")
@@ -262,7 +264,7 @@ def test_outage_is_logged_once(
     assert len([r for r in caplog.records if "closed the connection" in r.getMessage()]) == 1
 
 
-def test_no_message_twice_in_flight(peer: Peer, publish: Publish, expected_warnings: ExpectWarnings) -> None:
+def test_no_message_twice_in_flight(peer: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings) -> None:
     """What was in flight when the connection was lost is sent again first, in its order, before what came later."""
     expected_warnings("lost the connection", "closed the connection")
     came: list[list[bytes]] = [[], []]

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.runtime.cancel import Cancel
+from agent.runtime.cancel import CancelToken
 
 LONG = 60.0  # seconds that no test waits, unless what it tests is broken
 
 
 @pytest.fixture
-def cancel() -> Cancel:
-    return Cancel()
+def cancel() -> CancelToken:
+    return CancelToken()
 
 
 @pytest.fixture
@@ -32,13 +32,13 @@ def after(timers: list[threading.Timer], call: object) -> None:
     timers[-1].start()
 
 
-def test_wait_for_its_time(cancel: Cancel) -> None:
+def test_wait_for_its_time(cancel: CancelToken) -> None:
     """Nothing happened: the wait ends after its time and says so."""
     assert cancel.wait(0.01) is False
     assert cancel.is_set() is False
 
 
-def test_set_ends_a_wait(cancel: Cancel, soon: list[threading.Timer]) -> None:
+def test_set_ends_a_wait(cancel: CancelToken, soon: list[threading.Timer]) -> None:
     """A wait that is going on ends when the flag is set, and so do all later ones."""
     after(soon, cancel.set)
     assert cancel.wait(LONG) is True
@@ -46,37 +46,37 @@ def test_set_ends_a_wait(cancel: Cancel, soon: list[threading.Timer]) -> None:
     assert cancel.is_set() is True
 
 
-def test_nudge_ends_a_wait(cancel: Cancel, soon: list[threading.Timer]) -> None:
+def test_nudge_ends_a_wait(cancel: CancelToken, soon: list[threading.Timer]) -> None:
     """A nudge cuts a wait short and cancels nothing."""
-    after(soon, cancel.nudge)
+    after(soon, cancel.wake)
     assert cancel.wait(LONG) is False
     assert cancel.is_set() is False
 
 
-def test_nudge_sticks_until_a_wait_takes_it(cancel: Cancel, soon: list[threading.Timer]) -> None:
+def test_nudge_sticks_until_a_wait_takes_it(cancel: CancelToken, soon: list[threading.Timer]) -> None:
     """A nudge that comes before the wait cuts that one short, and no other."""
-    cancel.nudge()
+    cancel.wake()
     assert cancel.wait(LONG) is False
     after(soon, cancel.set)
     assert cancel.wait(LONG) is True
 
 
-def test_nudge_can_be_cleared(cancel: Cancel, soon: list[threading.Timer]) -> None:
+def test_nudge_can_be_cleared(cancel: CancelToken, soon: list[threading.Timer]) -> None:
     """A nudge that was made use of otherwise cuts no wait short."""
-    cancel.nudge()
-    cancel.clear_nudge()
+    cancel.wake()
+    cancel.clear_wake()
     after(soon, cancel.set)
     assert cancel.wait(LONG) is True
 
 
-def test_set_outranks_a_nudge(cancel: Cancel) -> None:
+def test_set_outranks_a_nudge(cancel: CancelToken) -> None:
     """Who was nudged and cancelled is cancelled."""
-    cancel.nudge()
+    cancel.wake()
     cancel.set()
     assert cancel.wait(LONG) is True
 
 
-def test_signal_handler_may_set(cancel: Cancel, soon: list[threading.Timer]) -> None:
+def test_signal_handler_may_set(cancel: CancelToken, soon: list[threading.Timer]) -> None:
     """A signal handler runs in the thread that waits, and may end its wait."""
     before = signal.signal(signal.SIGUSR1, lambda *_: cancel.set())
     try:
@@ -86,7 +86,7 @@ def test_signal_handler_may_set(cancel: Cancel, soon: list[threading.Timer]) -> 
         signal.signal(signal.SIGUSR1, before)
 
 
-def test_interrupting_calls_once_in_the_setters_thread(cancel: Cancel) -> None:
+def test_interrupting_calls_once_in_the_setters_thread(cancel: CancelToken) -> None:
     """The call runs while `set` does, in its thread, and not again."""
     threads: list[threading.Thread] = []
     with cancel.interrupting(lambda: threads.append(threading.current_thread())):
@@ -98,7 +98,7 @@ def test_interrupting_calls_once_in_the_setters_thread(cancel: Cancel) -> None:
     assert threads == [setter]
 
 
-def test_interrupting_what_is_already_cancelled(cancel: Cancel) -> None:
+def test_interrupting_what_is_already_cancelled(cancel: CancelToken) -> None:
     """A block that is entered too late is interrupted as it begins."""
     cancel.set()
     calls: list[str] = []
@@ -107,7 +107,7 @@ def test_interrupting_what_is_already_cancelled(cancel: Cancel) -> None:
     assert calls == ["ended"]
 
 
-def test_no_call_after_the_block(cancel: Cancel) -> None:
+def test_no_call_after_the_block(cancel: CancelToken) -> None:
     """What the block worked on may be closed after it: it is not touched any more, also after an error."""
     calls: list[str] = []
     with pytest.raises(ValueError, match="broken"), cancel.interrupting(lambda: calls.append("ended")):
@@ -116,7 +116,7 @@ def test_no_call_after_the_block(cancel: Cancel) -> None:
     assert calls == []
 
 
-def test_block_does_not_end_during_the_call(cancel: Cancel) -> None:
+def test_block_does_not_end_during_the_call(cancel: CancelToken) -> None:
     """A call that has begun ends before the block does."""
     begun, go_on = threading.Event(), threading.Event()
     order: list[str] = []
@@ -136,7 +136,7 @@ def test_block_does_not_end_during_the_call(cancel: Cancel) -> None:
     assert order == ["called", "left"]
 
 
-def test_every_block_is_interrupted(cancel: Cancel) -> None:
+def test_every_block_is_interrupted(cancel: CancelToken) -> None:
     """Blocks may be nested; one whose call fails keeps no other from being ended, and its error is the setter's."""
     calls: list[str] = []
 

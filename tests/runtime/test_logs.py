@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.runtime.logs import Journal, Json, Text, to_journal
+from agent.runtime.logs import JournalFormatter, JsonFormatter, TextFormatter, is_journal_stream
 
 FORGED = "web\n2026-11-24T20:40:00Z error supervisor: forged\r\x1b[2Kgone\u2028\u202egnp.exe\x85"
 ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None]
@@ -42,13 +42,13 @@ def record(message: str, level: int = logging.INFO, error: BaseException | None 
 )
 def test_a_line_has_time_level_logger_and_message(level: int, text: str, journal: str) -> None:
     """For people with the time in UTC; for the journal, which keeps the time itself, with its priority."""
-    assert Text().format(record("on", level)) == text
-    assert Journal().format(record("on", level)) == journal
+    assert TextFormatter().format(record("on", level)) == text
+    assert JournalFormatter().format(record("on", level)) == journal
 
 
 def test_json_is_one_object_a_line() -> None:
     """The fields are time, level, logger and message; the message is whole, whatever is in it."""
-    line = Json().format(record(FORGED, logging.WARNING))
+    line = JsonFormatter().format(record(FORGED, logging.WARNING))
     assert line.isascii()
     assert line.isprintable()
     assert json.loads(line) == {
@@ -62,33 +62,36 @@ def test_json_is_one_object_a_line() -> None:
 def test_no_message_can_forge_a_line_or_steer_a_terminal() -> None:
     """Line ends, control characters and marks that turn the writing direction are shown as escapes."""
     shown = r"supervisor: web\n2026-11-24T20:40:00Z error supervisor: forged\r\x1b[2Kgone\u2028\u202egnp.exe\x85"
-    assert Text().format(record(FORGED)) == f"2026-11-24T20:40:00Z info  {shown}"
-    assert Journal().format(record(FORGED)) == f"<6>{shown}"
+    assert TextFormatter().format(record(FORGED)) == f"2026-11-24T20:40:00Z info  {shown}"
+    assert JournalFormatter().format(record(FORGED)) == f"<6>{shown}"
 
 
 @given(st.text(), st.text())
 def test_whatever_is_logged_one_line_is_one_line(message: str, failure: str) -> None:
     """Every line is a message's first or an exception's, which is indented: nothing else can be printed."""
     entry = record(message, logging.ERROR, ValueError(failure))
-    first, *others = re.split(r"[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", Text().format(entry))
+    first, *others = re.split(r"[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", TextFormatter().format(entry))
     assert first.startswith("2026-11-24T20:40:00Z error supervisor: ")
     assert others
     assert all(line.startswith("  ") for line in others)
-    assert all(line.startswith("<3>") for line in Journal().format(entry).splitlines())
-    assert json.loads(Json().format(entry))["message"] == message
+    assert all(line.startswith("<3>") for line in JournalFormatter().format(entry).splitlines())
+    assert json.loads(JsonFormatter().format(entry))["message"] == message
 
 
 def test_an_exception_follows_indented() -> None:
     """A traceback belongs to its message; in JSON it is a field of its own."""
     error = ValueError("bad\n<0>supervisor: forged")
-    lines = Journal().format(record("failed", logging.ERROR, error)).split("\n")
+    lines = JournalFormatter().format(record("failed", logging.ERROR, error)).split("\n")
     assert lines == ["<3>supervisor: failed", "<3>  ValueError: bad", "<3>  <0>supervisor: forged"]
-    assert json.loads(Json().format(record("x", error=error)))["exception"] == "ValueError: bad\n<0>supervisor: forged"
+    assert (
+        json.loads(JsonFormatter().format(record("x", error=error)))["exception"]
+        == "ValueError: bad\n<0>supervisor: forged"
+    )
 
 
 def test_a_line_is_shorter_than_the_journals_longest() -> None:
     """The journal cuts lines at 48 KiB and would read a priority at the start of the rest."""
-    line = Journal().format(record("\U0001f40b" * 60_000))
+    line = JournalFormatter().format(record("\U0001f40b" * 60_000))
     assert len(line.encode()) < 48 * 1024
     assert line.endswith("… (60012 characters)")
 
@@ -98,10 +101,10 @@ def test_the_journal_is_known_by_device_and_inode(tmp_path: Path) -> None:
     with (tmp_path / "one").open("w") as one, (tmp_path / "two").open("w") as two:
         status = os.fstat(one.fileno())
         named = f"{status.st_dev}:{status.st_ino}"
-        assert to_journal(named, one.fileno())
-        assert not to_journal(named, two.fileno())
-        assert not to_journal("", one.fileno())
-    assert not to_journal(named, 10_000)
+        assert is_journal_stream(named, one.fileno())
+        assert not is_journal_stream(named, two.fileno())
+        assert not is_journal_stream("", one.fileno())
+    assert not is_journal_stream(named, 10_000)
 
 
 @pytest.fixture
@@ -113,7 +116,7 @@ def started(tmp_path: Path) -> Started:
             status = os.fstat(stderr.fileno())
             stream = f"{status.st_dev}:{status.st_ino if journal else status.st_ino + 1}"
             environment = os.environ | {"JOURNAL_STREAM": stream, "PYTHONPATH": str(Path(__file__).parents[2])}
-            code = f"import logging; from agent.runtime.logs import setup; {code}"
+            code = f"import logging; from agent.runtime.logs import configure_logging; {code}"
             subprocess.run([sys.executable, "-c", code], stderr=stderr, env=environment, check=True)
         return (tmp_path / "stderr").read_text().splitlines()
 
@@ -122,7 +125,7 @@ def started(tmp_path: Path) -> Started:
 
 def test_auto_is_the_journals_way_under_systemd_and_text_elsewhere(started: Started) -> None:
     """`auto` looks where standard error goes; `text` and `json` do not."""
-    code = "setup('info', '{}'); logging.getLogger('agent.x').info('on')"
+    code = "configure_logging('info', '{}'); logging.getLogger('agent.x').info('on')"
     assert started(code.format("auto"), journal=True) == ["<6>x: on"]
     [text] = started(code.format("auto"))
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ info  x: on", text)
@@ -136,17 +139,18 @@ def test_the_level_is_kept_and_libraries_are_quiet(started: Started) -> None:
     """Libraries speak from warning on, or from our level if that is higher."""
     names = ("agent.x", "paho.mqtt", "docker.api", "urllib3.connectionpool")
     code = f"[logging.getLogger(n).log(l, '%d', l) for n in {names} for l in (10, 20, 30, 40)]"
-    debug = started(f"setup('debug', 'auto'); {code}", journal=True)
+    debug = started(f"configure_logging('debug', 'auto'); {code}", journal=True)
     assert debug[:4] == ["<7>x: 10", "<6>x: 20", "<4>x: 30", "<3>x: 40"]
     assert debug[4:] == [f"<{p}>{name}: {level}" for name in names[1:] for p, level in ((4, 30), (3, 40))]
-    error = started(f"setup('error', 'auto'); {code}", journal=True)
+    error = started(f"configure_logging('error', 'auto'); {code}", journal=True)
     assert error == ["<3>x: 40", *(f"<3>{name}: 40" for name in names[1:])]
 
 
 def test_a_second_setup_replaces_the_first(started: Started) -> None:
     """Whatever is set up again, each message is one line; handlers of others stay."""
     code = (
-        "logging.getLogger().addHandler(logging.NullHandler()); setup('error', 'text'); setup('info', 'auto'); "
+        "logging.getLogger().addHandler(logging.NullHandler()); configure_logging('error', 'text'); "
+        "configure_logging('info', 'auto'); "
         "logging.info('%d', len(logging.getLogger().handlers))"
     )
     assert started(code, journal=True) == ["<6>root: 2"]

@@ -7,8 +7,8 @@ import time
 import pytest
 from tenacity import RetryCallState, Retrying
 
-from agent.runtime.cancel import Cancel, Cancelled
-from agent.runtime.retry import JITTER, Backoff, retrying
+from agent.runtime.cancel import CancelledError, CancelToken
+from agent.runtime.retry import JITTER_SHARE, Backoff, retrying
 
 ATTEMPTS = 10_000
 STATE = RetryCallState(Retrying(), None, (), {})
@@ -32,7 +32,7 @@ def test_waits(base: float, factor: float, cap: float) -> None:
     for attempt in range(ATTEMPTS):
         wait = backoff(STATE)
         shortest = expected(base, factor, cap, attempt)
-        assert shortest * (1 - 1e-9) <= wait <= shortest * (1 + JITTER) * (1 + 1e-9), f"attempt {attempt}"
+        assert shortest * (1 - 1e-9) <= wait <= shortest * (1 + JITTER_SHARE) * (1 + 1e-9), f"attempt {attempt}"
 
 
 def test_default_waits() -> None:
@@ -81,7 +81,9 @@ def test_retries_named_errors() -> None:
     """Each failure is told with its wait, and the value comes through in the end."""
     told: list[tuple[str, float]] = []
     task = Flaky(OSError("one"), TimeoutError("two"))
-    retry = retrying(Backoff(0.01, 2, 1), Cancel(), (OSError,), lambda error, wait: told.append((str(error), wait)))
+    retry = retrying(
+        Backoff(0.01, 2, 1), CancelToken(), (OSError,), lambda error, wait: told.append((str(error), wait))
+    )
     assert retry(task) == "done"
     assert [error for error, _ in told] == ["one", "two"]
     assert 0.01 <= told[0][1] <= 0.011 < 0.02 <= told[1][1] <= 0.022
@@ -91,29 +93,29 @@ def test_other_errors_pass() -> None:
     """An error that nobody named is a defect: it is neither retried nor wrapped."""
     task = Flaky(ValueError("defect"))
     with pytest.raises(ValueError, match="defect"):
-        retrying(Backoff(LONG, 2, LONG), Cancel(), (OSError,), ignore)(task)
+        retrying(Backoff(LONG, 2, LONG), CancelToken(), (OSError,), ignore)(task)
     assert task.attempts == 1
 
 
 def test_no_attempt_when_cancelled_before() -> None:
     """What was called off before it began is not tried."""
-    cancel, task = Cancel(), Flaky()
+    cancel, task = CancelToken(), Flaky()
     cancel.set()
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         retrying(Backoff(LONG, 2, LONG), cancel, (OSError,), ignore)(task)
     assert task.attempts == 0
 
 
 def test_no_attempt_after_cancel_during_the_wait() -> None:
     """A wait that is cut short because all is over is not followed by one more attempt."""
-    cancel, task = Cancel(), Flaky(OSError(), OSError())
+    cancel, task = CancelToken(), Flaky(OSError(), OSError())
     timers: list[threading.Timer] = []
 
     def on_wait(_: BaseException, __: float) -> None:
         timers.append(threading.Timer(0.05, cancel.set))
         timers[0].start()
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         retrying(Backoff(LONG, 2, LONG), cancel, (OSError,), on_wait)(task)
     timers[0].join()
     assert task.attempts == 1
@@ -121,45 +123,45 @@ def test_no_attempt_after_cancel_during_the_wait() -> None:
 
 def test_no_wait_after_cancel_during_the_attempt() -> None:
     """What fails because it was called off is no failure: nobody is told of a wait that will not be."""
-    cancel = Cancel()
+    cancel = CancelToken()
     told: list[BaseException] = []
 
     def task() -> None:
         cancel.set()
         raise OSError("interrupted")
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         retrying(Backoff(LONG, 2, LONG), cancel, (OSError,), lambda error, _: told.append(error))(task)
     assert told == []
 
 
 def test_works_as_a_loop() -> None:
     """The other form, `for attempt in …`, obeys in the same way."""
-    cancel, task = Cancel(), Flaky(OSError(), OSError())
+    cancel, task = CancelToken(), Flaky(OSError(), OSError())
 
     def loop() -> None:
         for attempt in retrying(Backoff(LONG, 2, LONG), cancel, (OSError,), lambda *_: cancel.set()):
             with attempt:
                 task()
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         loop()
     assert task.attempts == 1
 
 
 def test_nudge_cuts_the_wait_short() -> None:
     """What is seen to be back is tried at once."""
-    cancel, task = Cancel(), Flaky(OSError())
-    assert retrying(Backoff(LONG, 2, LONG), cancel, (OSError,), lambda *_: cancel.nudge())(task) == "done"
+    cancel, task = CancelToken(), Flaky(OSError())
+    assert retrying(Backoff(LONG, 2, LONG), cancel, (OSError,), lambda *_: cancel.wake())(task) == "done"
     assert task.attempts == 2
 
 
 def test_nudge_during_the_failing_attempt_is_not_lost() -> None:
     """It may be back between the failure and the wait: then there is no wait."""
-    cancel, task = Cancel(), Flaky(OSError())
+    cancel, task = CancelToken(), Flaky(OSError())
 
     def attempt() -> str:
-        cancel.nudge()
+        cancel.wake()
         return task()
 
     assert retrying(Backoff(LONG, 2, LONG), cancel, (OSError,), ignore)(attempt) == "done"
@@ -167,8 +169,8 @@ def test_nudge_during_the_failing_attempt_is_not_lost() -> None:
 
 def test_old_nudge_is_forgotten() -> None:
     """A nudge from before the attempt was made use of by it, and cuts no wait short."""
-    cancel, task = Cancel(), Flaky(OSError())
-    cancel.nudge()
+    cancel, task = CancelToken(), Flaky(OSError())
+    cancel.wake()
     begun = time.monotonic()
     assert retrying(Backoff(0.2, 2, 1), cancel, (OSError,), ignore)(task) == "done"
     assert time.monotonic() - begun >= 0.2

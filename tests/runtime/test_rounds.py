@@ -11,7 +11,7 @@ from support.daemons.processes import wait_until
 
 from agent.runtime.limits import ThreadLimitError
 from agent.runtime.rounds import Rounds
-from agent.runtime.watchdog import Pulse
+from agent.runtime.watchdog import Watchdog
 
 PATIENT = 20.0
 FAR = 3600.0
@@ -40,7 +40,7 @@ def diary() -> Diary:
 
 def test_at_its_time_and_once(diary: Diary) -> None:
     """Each turn is taken once, not before it is due, in the order of their times, all in one thread."""
-    rounds, now = Rounds(Pulse()), time.monotonic()
+    rounds, now = Rounds(Watchdog()), time.monotonic()
     rounds.add(diary.turn("late"), now + 0.4)
     rounds.add(diary.turn("early"), now + 0.2)
     early, late = diary.next(), diary.next()
@@ -53,7 +53,7 @@ def test_at_its_time_and_once(diary: Diary) -> None:
 
 def test_a_turn_that_comes_again(diary: Diary) -> None:
     """A turn may add itself again, from within."""
-    rounds, left = Rounds(Pulse()), iter("321")
+    rounds, left = Rounds(Watchdog()), iter("321")
 
     def turn() -> None:
         if number := next(left, ""):
@@ -66,7 +66,7 @@ def test_a_turn_that_comes_again(diary: Diary) -> None:
 
 def test_one_that_is_due_earlier_does_not_wait_for_the_others(diary: Diary) -> None:
     """The thread that sleeps until the next turn is woken by one that comes before it."""
-    rounds, far = Rounds(Pulse()), diary.turn("far")
+    rounds, far = Rounds(Watchdog()), diary.turn("far")
     rounds.add(far, time.monotonic() + FAR)
     rounds.add(diary.turn("near"), 0)
     assert diary.next()[0] == "near"
@@ -75,8 +75,8 @@ def test_one_that_is_due_earlier_does_not_wait_for_the_others(diary: Diary) -> N
 
 def test_removed(diary: Diary) -> None:
     """What is removed is not done; and when nothing is left to do the thread ends, and comes back when there is."""
-    pulse = Pulse()
-    rounds, far = Rounds(pulse), diary.turn("far")
+    watchdog = Watchdog()
+    rounds, far = Rounds(watchdog), diary.turn("far")
     rounds.add(diary.turn("now"), 0)
     rounds.add(far, time.monotonic() + FAR)
     _, thread = diary.next()
@@ -95,7 +95,7 @@ def test_a_defect_is_one_turns_own(diary: Diary, expected_warnings: Callable[...
     def fail() -> None:
         raise RuntimeError("a defect")
 
-    rounds = Rounds(Pulse())
+    rounds = Rounds(Watchdog())
     rounds.add(fail, 0)
     rounds.add(diary.turn("well"), time.monotonic() + 0.1)
     assert diary.next()[0] == "well"
@@ -103,7 +103,7 @@ def test_a_defect_is_one_turns_own(diary: Diary, expected_warnings: Callable[...
 
 def test_no_thread_can_be_had(diary: Diary) -> None:
     """That is said to whoever adds a turn; later it works."""
-    rounds = Rounds(Pulse())
+    rounds = Rounds(Watchdog())
     with no_threads(), pytest.raises(ThreadLimitError, match="TasksMax"):
         rounds.add(diary.turn("lost"), time.monotonic())
     rounds.add(diary.turn("later"), time.monotonic())
@@ -112,17 +112,17 @@ def test_no_thread_can_be_had(diary: Diary) -> None:
 
 def test_a_turn_that_hangs_is_overdue(diary: Diary, monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread promises when it will show up again: one turn that does not return is seen by the watchdog."""
-    monkeypatch.setattr("agent.runtime.rounds.MARGIN", 0.05)
-    pulse, held, entered = Pulse(), threading.Event(), threading.Event()
+    monkeypatch.setattr("agent.runtime.rounds.MARGIN_SECONDS", 0.05)
+    watchdog, held, entered = Watchdog(), threading.Event(), threading.Event()
 
     def hang() -> None:
         entered.set()
         held.wait(PATIENT)
 
-    rounds = Rounds(pulse)
+    rounds = Rounds(watchdog)
     rounds.add(hang, 0)
     assert entered.wait(PATIENT)
-    wait_until(lambda: pulse.overdue() == ["rounds"], PATIENT, "nobody notices")
+    wait_until(lambda: watchdog.overdue() == ["rounds"], PATIENT, "nobody notices")
     held.set()
     rounds.add(diary.turn("on"), 0)
     assert diary.next()[0] == "on"

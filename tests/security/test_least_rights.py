@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.assertions.recording_subscriber import HOST, ROOT, Viewer
+from support.assertions.recording_subscriber import HOST, ROOT, RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
@@ -47,7 +47,7 @@ def guarded(own_broker: Callable[..., Mosquitto], short_path: Path) -> Mosquitto
 
 
 def test_seven_questions_are_enough(
-    engine: PrivateEngine, broker: Mosquitto, proxy: SocketProxy, watch: Watch, view: Callable[..., Viewer]
+    engine: PrivateEngine, broker: Mosquitto, proxy: SocketProxy, watch: Watch, view: Callable[..., RecordingSubscriber]
 ) -> None:
     """Behind a proxy that lets nothing else through, all works, by stream and by poll, and nothing else is tried."""
     viewer = view(broker)

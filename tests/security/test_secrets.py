@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 from support.daemons.agent import RunningAgent
 from support.daemons.mosquitto import Mosquitto
-from support.fakes.scripted_broker import CONNECT, Peer
+from support.fakes.scripted_broker import CONNECT, ScriptedBroker
 
 from agent.config import BrokerSettings
 from agent.mqtt.tls import context
@@ -99,7 +99,7 @@ def test_the_broker_must_prove_who_it_is() -> None:
     assert made.minimum_version >= ssl.TLSVersion.TLSv1_2
 
 
-def test_a_crash(agent: Start, peer: Peer) -> None:
+def test_a_crash(agent: Start, peer: ScriptedBroker) -> None:
     """Python's own dump of a crash shows places and no values, and the kernel writes no core."""
     environment = {"USAGE_AGENT_BROKER__USERNAME": "user", "USAGE_AGENT_BROKER__PASSWORD": WORD}
     environment["PYTHONFAULTHANDLER"] = "1"

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from soak import invariants
-from soak.environment import House
+from soak.environment import Environment
 from soak.faults import Faults, Step
 
 WARM = 10.0  # seconds after the start, of which nothing is expected
@@ -21,7 +21,7 @@ WARM = 10.0  # seconds after the start, of which nothing is expected
 class Soak:
     """One soak, from the first part to the last word."""
 
-    def __init__(self, options: argparse.Namespace, house: House) -> None:
+    def __init__(self, options: argparse.Namespace, house: Environment) -> None:
         self._options = options
         self._house = house
         self._asked_to_end = threading.Event()
@@ -130,7 +130,7 @@ def main() -> int:
     options = parser.parse_args()
     print(f"seed {options.seed}, {options.containers} containers, {options.faults:g} faults a minute", flush=True)
     with tempfile.TemporaryDirectory(prefix="ua-", ignore_cleanup_errors=True) as directory:
-        house = House(Path(directory), options.containers, options.interval, options.source)
+        house = Environment(Path(directory), options.containers, options.interval, options.source)
         soak = Soak(options, house)
         signal.signal(signal.SIGINT, soak.interrupt)
         signal.signal(signal.SIGTERM, soak.interrupt)

@@ -22,7 +22,7 @@ FORGET = 5.0  # topics.forget_removed
 BROKER = ("max_inflight_messages 0", "max_queued_messages 0")  # what is forwarded is forwarded at once
 
 
-class House:
+class Environment:
     """An engine with containers, a broker, a gate before it, the agent, a recorder and a guest."""
 
     def __init__(self, directory: Path, containers: int, interval: float, source: str) -> None:

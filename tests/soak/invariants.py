@@ -13,14 +13,14 @@ from support.daemons.subscriber import retained
 
 from agent.runtime.timestamps import parse_time
 from soak.accounts import Run
-from soak.environment import House
+from soak.environment import Environment
 
 PATIENCE = 60.0  # seconds for all to come right: backoffs, inspections, forgetting, on a busy machine
 IDLE = 32  # connections to the engine that are kept open between calls
 DEFECT = re.compile("Traceback|defect|Warning:")
 
 
-def settle(house: House, level: tuple[int, int]) -> Iterator[str]:
+def settle(house: Environment, level: tuple[int, int]) -> Iterator[str]:
     """Wait until all is as it should be; yield what does not come right."""
     since = time.monotonic()
     laws = (partial(silent, since=since), untrue, left_behind, misled, partial(left_open, before=level))
@@ -43,7 +43,7 @@ def level(run: Run) -> tuple[int, int]:
     return last["process"]["threads"] - last["containers"], last["process"]["fds"] - last["containers"]
 
 
-def silent(house: House, since: float) -> list[str]:
+def silent(house: Environment, since: float) -> list[str]:
     """Who runs, and of whom no usage has come since then."""
     last = house.accounts.last_usage
     return [
@@ -53,7 +53,7 @@ def silent(house: House, since: float) -> list[str]:
     ]
 
 
-def untrue(house: House) -> list[str]:
+def untrue(house: Environment) -> list[str]:
     """Of whom something else is said than the engine says."""
     said = {topic: json.loads(payload) for topic, payload in retained(house.broker.url, f"{ROOT}/+/status").items()}
     found = []
@@ -70,13 +70,13 @@ def untrue(house: House) -> list[str]:
     return found
 
 
-def left_behind(house: House) -> list[str]:
+def left_behind(house: Environment) -> list[str]:
     """Statuses of containers that do not exist, longer than they may be there."""
     known = {f"{ROOT}/status", *(f"{ROOT}/{name}/status" for name in inspected(house))}
     return [f"left behind: {topic}" for topic in retained(house.broker.url, f"{ROOT}/#") if topic not in known]
 
 
-def misled(house: House) -> list[str]:
+def misled(house: Environment) -> list[str]:
     """What the guest, who was away now and then, believes of what is retained."""
     kept = retained(house.broker.url, f"{ROOT}/#")
     return [
@@ -84,7 +84,7 @@ def misled(house: House) -> list[str]:
     ]
 
 
-def left_open(house: House, before: tuple[int, int]) -> list[str]:
+def left_open(house: Environment, before: tuple[int, int]) -> list[str]:
     """Threads and descriptors above the level from before."""
     now = level(house.accounts.runs[-1])
     return [
@@ -93,19 +93,19 @@ def left_open(house: House, before: tuple[int, int]) -> list[str]:
     ]
 
 
-def defects(house: House) -> list[str]:
+def defects(house: Environment) -> list[str]:
     """Lines of the agents' logs that must not be there."""
     return [line for line in house.log if DEFECT.search(line)]
 
 
-def inspected(house: House) -> dict[str, Any]:
+def inspected(house: Environment) -> dict[str, Any]:
     """What the engine says of each container, by name."""
     ids = house.engine.containers()
     documents = json.loads(house.engine.docker("inspect", *sorted(ids))) if ids else []
     return {document["Name"].removeprefix("/"): document for document in documents}
 
 
-def _no_news(house: House, state: dict[str, Any]) -> bool:
+def _no_news(house: Environment, state: dict[str, Any]) -> bool:
     """Whether it had ended before this agent came, who found nothing retained of it: that is no news."""
     return not state["Running"] and parse_time(state["FinishedAt"]) < house.accounts.runs[-1].began
 

@@ -10,9 +10,9 @@ from typing import Generic, TypeVar
 
 from agent.collection.source import Paced, Source
 from agent.config import EngineSettings
-from agent.engine.client import Engine
+from agent.engine.client import EngineClient
 from agent.metrics.reading import Reading
-from agent.runtime.cancel import Cancel
+from agent.runtime.cancel import CancelToken
 
 T = TypeVar("T")
 
@@ -20,13 +20,13 @@ PATIENT = 20.0
 """Seconds that a test waits for what should come at once; only a broken one needs them."""
 
 
-def unconnected(url: str, timeout: float = 10.0, tls: tuple[str, str, str] | None = None) -> Engine:
+def unconnected(url: str, timeout: float = 10.0, tls: tuple[str, str, str] | None = None) -> EngineClient:
     """Return an engine that has not been asked anything; `tls` are the files of the CA, our certificate and its key."""
     ca, cert, key = tls or (None, None, None)
-    return Engine(EngineSettings(url=url, timeout=timeout, tls_ca=ca, tls_cert=cert, tls_key=key))
+    return EngineClient(EngineSettings(url=url, timeout=timeout, tls_ca=ca, tls_cert=cert, tls_key=key))
 
 
-def connected(url: str, timeout: float = 10.0, tls: tuple[str, str, str] | None = None) -> Engine:
+def connected(url: str, timeout: float = 10.0, tls: tuple[str, str, str] | None = None) -> EngineClient:
     """Return an engine that has said who it is."""
     engine = unconnected(url, timeout, tls)
     engine.connect()
@@ -38,7 +38,7 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the listing itself is a descriptor, each time
 
 
-def readings(source: Source, container_id: str, interval: float, cancel: Cancel) -> Iterator[Reading]:
+def readings(source: Source, container_id: str, interval: float, cancel: CancelToken) -> Iterator[Reading]:
     """Yield a container's readings, those too that need not be waited for, each at its time."""
     with closing(source.readings(container_id, interval, cancel)) as found:
         for each in found:
@@ -48,14 +48,14 @@ def readings(source: Source, container_id: str, interval: float, cancel: Cancel)
                 yield each
 
 
-def _paced(paced: Paced, cancel: Cancel) -> Iterator[Reading]:
+def _paced(paced: Paced, cancel: CancelToken) -> Iterator[Reading]:
     due = paced.grid.begin
     while not cancel.wait(due - time.monotonic()):
         reading = paced.read()
         if reading is None:
             return
         yield reading
-        due = paced.grid.after(time.monotonic())
+        due = paced.grid.next_after(time.monotonic())
 
 
 class Reader(Generic[T]):

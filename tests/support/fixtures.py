@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.assertions.recording_subscriber import HOST, Viewer
+from support.assertions.recording_subscriber import HOST, RecordingSubscriber
 from support.daemons.agent import RUN, RunningAgent
 from support.daemons.certificates import Certificates
 from support.daemons.dockerd import PrivateEngine
@@ -15,7 +15,7 @@ from support.daemons.mosquitto import Mosquitto
 from support.daemons.network import FarBroker, Network
 from support.daemons.subscriber import Subscriber
 from support.fakes.engine import FakeEngine
-from support.fakes.scripted_broker import Peer
+from support.fakes.scripted_broker import ScriptedBroker
 
 Config = dict[str, dict[str, Any]]
 
@@ -141,12 +141,12 @@ def agent(short_path: Path) -> Iterator[Callable[..., RunningAgent]]:
 
 
 @pytest.fixture
-def view() -> Iterator[Callable[..., Viewer]]:
+def view() -> Iterator[Callable[..., RecordingSubscriber]]:
     """Give a maker of viewers; what each has seen is checked at the end."""
-    made: list[Viewer] = []
+    made: list[RecordingSubscriber] = []
 
-    def make(broker: Mosquitto, qos: int = 1) -> Viewer:
-        made.append(Viewer(broker.url, qos))
+    def make(broker: Mosquitto, qos: int = 1) -> RecordingSubscriber:
+        made.append(RecordingSubscriber(broker.url, qos))
         return made[-1]
 
     yield make
@@ -164,7 +164,7 @@ def watch(agent: Callable[..., RunningAgent]) -> Callable[..., RunningAgent]:
 
     def make(
         engine: PrivateEngine | FakeEngine,
-        broker: Mosquitto | Peer,
+        broker: Mosquitto | ScriptedBroker,
         /,
         *command: str,
         environment: dict[str, str] | None = None,
@@ -187,9 +187,9 @@ def watch(agent: Callable[..., RunningAgent]) -> Callable[..., RunningAgent]:
 
 
 @pytest.fixture
-def peer() -> Iterator[Peer]:
+def peer() -> Iterator[ScriptedBroker]:
     """Give somebody who listens like a broker, and does as he is told."""
-    made = Peer()
+    made = ScriptedBroker()
     yield made
     made.close()
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 from agent.engine import stats
-from agent.engine.client import Engine
-from agent.kernel.reader import ContainerFiles, Kernel
+from agent.engine.client import EngineClient
+from agent.kernel.reader import ContainerFiles, KernelReader
 from agent.metrics.reading import Reading
-from agent.runtime.cancel import Cancel
+from agent.runtime.cancel import CancelToken
 
 COUNTERS, GAUGES = 0.02, 0.05
 PAGE = 4096
@@ -19,20 +19,22 @@ PARTS = ("memory", "network", "block_io", "pids")
 class BothWays:
     """Reads a container that runs; `files` are the kernel's."""
 
-    def __init__(self, engine: Engine, container: str) -> None:
+    def __init__(self, engine: EngineClient, container: str) -> None:
         self._engine = engine
         self._container = container
         document = engine.inspect(container)
-        self.files: ContainerFiles = Kernel().open(container, document["State"]["Pid"], self._host_network(document))
+        self.files: ContainerFiles = KernelReader().open(
+            container, document["State"]["Pid"], self._host_network(document)
+        )
 
     def agreed(self) -> tuple[Reading, Reading]:
         """Return what the engine says and what the kernel says, once every field was seen to be the same."""
         doubts: set[str] | None = None
         for _ in range(ATTEMPTS):
             before = self.files.read()
-            raw = self._engine.stats_once(self._container, Cancel())
+            raw = self._engine.stats_once(self._container, CancelToken())
             after = self.files.read()
-            told = stats.reading(raw, after.arrived)
+            told = stats.parse_stats(raw, after.arrived)
             found = differences(before, told, after)
             doubts = found if doubts is None else doubts & found
             if not doubts:

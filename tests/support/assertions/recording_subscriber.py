@@ -56,7 +56,7 @@ class Law:
         self._grown = counted
 
 
-class Viewer(Subscriber):
+class RecordingSubscriber(Subscriber):
     """Subscribes to all that an agent on host `h` says; counts usages as they come."""
 
     def __init__(self, url: str, qos: int = 1) -> None:

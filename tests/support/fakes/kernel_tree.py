@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.kernel.reader import ContainerFiles, Kernel
+from agent.kernel.reader import ContainerFiles, KernelReader
 
 RECORDED = Path(__file__).parents[2] / "recorded"
 HEADER = "Inter-|   Receive  |  Transmit\n face |bytes packets errs drop ...|bytes packets errs drop ...\n"
@@ -39,7 +39,7 @@ class KernelTree:
 
     def open(self, host_network: bool = False) -> ContainerFiles:
         """Open them as the agent does."""
-        return Kernel(str(self.proc), str(self.cgroups)).open(self.container_id, self.pid, host_network)
+        return KernelReader(str(self.proc), str(self.cgroups)).open(self.container_id, self.pid, host_network)
 
 
 class RecordedTree(KernelTree):

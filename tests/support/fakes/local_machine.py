@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from agent.collection.fallback import Auto
+from agent.collection.fallback import FallbackSource
 from agent.collection.kernel_source import KernelSource
-from agent.kernel.reader import Kernel
+from agent.kernel.reader import KernelReader
 from support.asking import connected
 from support.fakes.container import Document
 from support.fakes.engine import FakeEngine
@@ -33,10 +33,10 @@ class Machine:
         idle = "usage_usec 0\nuser_usec 0\nsystem_usec 0\nnr_periods 0\nnr_throttled 0\nthrottled_usec 0\n"
         self.tree.change({"cpu.stat": idle, "memory.current": "1159168\n"})
 
-    def auto(self) -> Auto:
+    def auto(self) -> FallbackSource:
         """Return the source of an agent here; `said` is what its name became."""
-        kernel = KernelSource(self.client, Kernel(str(self.tree.proc), str(self.tree.cgroups)))
-        made = Auto(self.client, 0.5, kernel, lambda: self.said.append(made.name), again=0)
+        kernel = KernelSource(self.client, KernelReader(str(self.tree.proc), str(self.tree.cgroups)))
+        made = FallbackSource(self.client, 0.5, kernel, lambda: self.said.append(made.name), again=0)
         return made
 
     def asked(self) -> int:

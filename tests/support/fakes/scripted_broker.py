@@ -98,7 +98,7 @@ class _Visitor:
     buffer: bytearray = field(default_factory=bytearray)
 
 
-class Peer:
+class ScriptedBroker:
     """Listens on a port of its own; `answer` says what is sent for each packet, and may be changed at any time."""
 
     def __init__(self, answer: Callable[[Packet], Answer] = obliging) -> None:
