@@ -1,7 +1,8 @@
-"""One flag and one sleep for one blocking thing, which another thread can end.
+"""Ending one blocking operation from another thread.
 
-A thread that waits, sleeps or reads from a socket is given a `Cancel`. Whoever wants it to end calls `set()`: a sleep
-in `wait` returns, and what runs inside `interrupting(call)` is ended by `call`. Nothing has to wake up and look.
+A thread that waits, sleeps or reads from a socket is given a `CancelToken`. Another thread calls `set()` to end it: a
+sleep in `wait` returns at once, and what runs inside `interrupting(call)` is ended by `call`. No thread has to wake up
+regularly to look at a flag.
 """
 
 import threading
@@ -10,31 +11,31 @@ from contextlib import ExitStack, contextmanager
 
 
 class CancelledError(Exception):
-    """The work was called off; nothing went wrong."""
+    """The operation was cancelled. This is not a failure."""
 
 
 class CancelToken:
-    """Ends the one blocking thing it was made for; every method may be called from any thread.
+    """Cancels the one blocking operation that it was made for. Every method may be called from any thread.
 
-    A nudge cuts a wait short without ending anything: "what you are waiting for may be there now". It sticks until the
-    next `wait` takes it or `clear_nudge` throws it away. So one that comes in while an attempt is still failing is
-    not lost between the failure and the wait, and the start of a new attempt, which makes use of all news there is,
-    clears what came before it (see backoff.retrying).
+    `wake()` cuts a wait short without cancelling anything: what the operation waits for may be available now. A
+    wake-up is kept until the next `wait` takes it or `clear_wake` discards it. So a wake-up that arrives while an
+    attempt is still failing is not lost between the failure and the wait; and a new attempt, which uses the latest
+    state anyway, first discards an older one (see `retry.retrying`).
     """
 
     def __init__(self) -> None:
-        # Reentrant, because an interrupting call, and a signal handler too, may come back in on the same thread.
-        self._changed = threading.Condition(threading.RLock())
+        # Reentrant, because an interrupting call, and a signal handler, may call methods on the same thread.
+        self._changed = threading.Condition(threading.RLock())  # guards all that follows
         self._set = False
-        self._nudged = False
+        self._woken = False
         self._calls: dict[object, Callable[[], object]] = {}
 
     def set(self) -> None:
-        """End the thing, for good. Every call registered now has run when this returns; a second time does nothing."""
+        """Cancel, for good. Every call registered now has run when this returns. A second time does nothing."""
         with self._changed:
             self._set = True
             self._changed.notify_all()
-            with ExitStack() as stack:  # one that raises must not keep the others from being called
+            with ExitStack() as stack:  # a call that raises must not keep the others from running
                 while self._calls:
                     stack.callback(self._calls.popitem()[1])
 
@@ -43,29 +44,29 @@ class CancelToken:
         return self._set
 
     def wake(self) -> None:
-        """Cut the wait short that is going on, or else the next one."""
+        """Cut the present wait short, or else the next one."""
         with self._changed:
-            self._nudged = True
+            self._woken = True
             self._changed.notify_all()
 
     def clear_wake(self) -> None:
-        """Forget a nudge that no wait has taken."""
+        """Discard a wake-up that no wait has taken."""
         with self._changed:
-            self._nudged = False
+            self._woken = False
 
     def wait(self, timeout: float) -> bool:
-        """Sleep for `timeout` seconds at most; return True when set, and False after the time or a nudge."""
+        """Sleep for at most `timeout` seconds. Return True if cancelled, False after the time or a wake-up."""
         with self._changed:
-            self._changed.wait_for(lambda: self._set or self._nudged, timeout)
-            self._nudged = False
+            self._changed.wait_for(lambda: self._set or self._woken, timeout)
+            self._woken = False
             return self._set
 
     @contextmanager
     def interrupting(self, call: Callable[[], object]) -> Iterator[None]:
-        """Have `set()` run `call`, once and in its own thread, while the block runs; run it at once if already set.
+        """Let `set()` run `call`, once and in its own thread, while the block runs; run it at once if already set.
 
-        After the block `call` has ended or will never run: what it works on may be closed. It must not block, for
-        `set()` and the end of the block wait for it, and what it raises is raised by `set()`.
+        After the block `call` has ended or will never run, so what it works on may be closed. `call` must not block,
+        because `set()` and the end of the block wait for it. What it raises is raised by `set()`.
         """
         token = object()
         with self._changed:

@@ -1,4 +1,4 @@
-"""How long to wait before trying again, and the one way of trying again."""
+"""How long to wait before the next attempt, and the one retry loop of the agent."""
 
 import random
 from collections.abc import Callable
@@ -8,16 +8,15 @@ from tenacity.wait import wait_base
 
 from agent.runtime.cancel import CancelledError, CancelToken
 
-JITTER_SHARE = (
-    0.1  # share of the wait: a hundred collectors that lost one engine must not all come back at the same instant
-)
+# Share of the wait. A hundred collectors that lost one engine must not all come back at the same instant.
+JITTER_SHARE = 0.1
 
 
 class Backoff(wait_base):
-    """Waits of base, base * factor, base * factor^2 … seconds, never above cap, each lengthened by 10 % at most.
+    """Waits of base, base * factor, base * factor^2 … seconds, never above cap, each lengthened by at most 10 %.
 
-    It keeps the next wait and multiplies that, so that no number of attempts can overflow: computing factor^n first
-    and capping afterwards once made Nomad's wait 0 at the 28th attempt. One `Backoff` belongs to one thread.
+    The next wait is kept and multiplied, so that no number of attempts can overflow: Nomad computed factor^n first and
+    applied the cap afterwards, and its wait became 0 at the 28th attempt. Not thread-safe.
     """
 
     def __init__(self, base: float, factor: float, cap: float) -> None:
@@ -26,14 +25,18 @@ class Backoff(wait_base):
         self._cap = cap
         self._next = self._first
 
-    def __call__(self, retry_state: RetryCallState) -> float:  # noqa: ARG002 - the waits are counted here, to be reset
+    def __call__(self, retry_state: RetryCallState) -> float:  # noqa: ARG002 - tenacity's count cannot be reset
+        """Return the seconds to wait now; this is how tenacity asks."""
+        return self.next_wait()
+
+    def next_wait(self) -> float:
         """Return the seconds to wait now, and make the next wait longer."""
         wait = self._next
         self._next = min(wait * self._factor, self._cap)
         return wait * (1 + random.uniform(0, JITTER_SHARE))  # noqa: S311 - it spreads retries and guards nothing
 
     def reset(self) -> None:
-        """Start at base again: what was tried works now."""
+        """Start at `base` again, because an attempt has succeeded."""
         self._next = self._first
 
 
@@ -42,37 +45,45 @@ def retrying(
     cancel: CancelToken,
     errors: tuple[type[Exception], ...],
     on_wait: Callable[[BaseException, float], None],
+    sleep: Callable[[float], None] | None = None,
 ) -> Retrying:
-    """Return what calls a function until it does not raise one of `errors`: `retrying(…)(function)`.
+    """Return a tenacity retry loop, to be called with a function: `retrying(…)(function)`.
 
-    Before each wait `on_wait(error, seconds)` is called. A wait is cut short by `cancel.set()` and `cancel.nudge()`.
-    Other errors pass through. Raises CancelledError once `cancel` is set: after that no attempt is made, not even a
-    first one (tenacity's own stop event lets one more through when it ends a wait). For one thread only.
+    The loop calls the function until it returns, or raises something that is not in `errors`. For one thread only.
+
+    Args:
+        backoff: how long to wait after each failure; reset it when an attempt has succeeded for good.
+        cancel: ends the loop with CancelledError. After that no attempt is made, not even a first one: tenacity's
+            own stop condition would make one more after a wait that it cuts short.
+        errors: what is tried again. Other errors are passed on.
+        on_wait: called with the error and the seconds before each wait.
+        sleep: waits for so many seconds. By default a wait that `cancel.set()` and `cancel.wake()` cut short.
     """
 
-    def go_on(_: RetryCallState) -> None:
+    def raise_if_cancelled(_: RetryCallState | None = None) -> None:
         if cancel.is_set():
             raise CancelledError
 
-    def begin(state: RetryCallState) -> None:
-        cancel.clear_wake()  # before the flag is looked at and the attempt made: what it told is used by this attempt
-        go_on(state)
+    def before_attempt(_: RetryCallState) -> None:
+        # First clear, then look and try: a wake-up from before this attempt is used by this attempt.
+        cancel.clear_wake()
+        raise_if_cancelled()
 
-    def announce(state: RetryCallState) -> None:
+    def before_sleep(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if error is not None:
             on_wait(error, state.upcoming_sleep)
 
-    def sleep(seconds: float) -> None:
-        if cancel.wait(seconds):
-            raise CancelledError
+    def interruptible_sleep(seconds: float) -> None:
+        (sleep or cancel.wait)(seconds)
+        raise_if_cancelled()
 
     return Retrying(
-        before=begin,
-        after=go_on,
+        before=before_attempt,
+        after=raise_if_cancelled,
         wait=backoff,
-        before_sleep=announce,
-        sleep=sleep,
+        before_sleep=before_sleep,
+        sleep=interruptible_sleep,
         retry=retry_if_exception_type(errors),
         reraise=True,
     )

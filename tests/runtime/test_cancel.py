@@ -1,4 +1,4 @@
-"""Cancel: whatever blocks can be ended from another thread, at once and only once."""
+"""CancelToken: a blocking operation can be ended from another thread, at once and only once."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import pytest
 
 from agent.runtime.cancel import CancelToken
 
-LONG = 60.0  # seconds that no test waits, unless what it tests is broken
+LONG = 60.0  # seconds; a test waits so long only if what it tests is broken
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def after(timers: list[threading.Timer], call: object) -> None:
     timers[-1].start()
 
 
-def test_wait_for_its_time(cancel: CancelToken) -> None:
-    """Nothing happened: the wait ends after its time and says so."""
+def test_wait_lasts_its_time_without_an_event(cancel: CancelToken) -> None:
+    """Without an event the wait ends after its time and returns False."""
     assert cancel.wait(0.01) is False
     assert cancel.is_set() is False
 
@@ -46,31 +46,31 @@ def test_set_ends_a_wait(cancel: CancelToken, soon: list[threading.Timer]) -> No
     assert cancel.is_set() is True
 
 
-def test_nudge_ends_a_wait(cancel: CancelToken, soon: list[threading.Timer]) -> None:
-    """A nudge cuts a wait short and cancels nothing."""
+def test_wake_ends_a_wait(cancel: CancelToken, soon: list[threading.Timer]) -> None:
+    """A wake-up cuts a wait short and cancels nothing."""
     after(soon, cancel.wake)
     assert cancel.wait(LONG) is False
     assert cancel.is_set() is False
 
 
-def test_nudge_sticks_until_a_wait_takes_it(cancel: CancelToken, soon: list[threading.Timer]) -> None:
-    """A nudge that comes before the wait cuts that one short, and no other."""
+def test_wake_is_kept_until_a_wait_takes_it(cancel: CancelToken, soon: list[threading.Timer]) -> None:
+    """A wake-up before the wait cuts that wait short, and no other."""
     cancel.wake()
     assert cancel.wait(LONG) is False
     after(soon, cancel.set)
     assert cancel.wait(LONG) is True
 
 
-def test_nudge_can_be_cleared(cancel: CancelToken, soon: list[threading.Timer]) -> None:
-    """A nudge that was made use of otherwise cuts no wait short."""
+def test_wake_can_be_discarded(cancel: CancelToken, soon: list[threading.Timer]) -> None:
+    """A wake-up that was discarded cuts no wait short."""
     cancel.wake()
     cancel.clear_wake()
     after(soon, cancel.set)
     assert cancel.wait(LONG) is True
 
 
-def test_set_outranks_a_nudge(cancel: CancelToken) -> None:
-    """Who was nudged and cancelled is cancelled."""
+def test_set_outranks_a_wake(cancel: CancelToken) -> None:
+    """A wait that was both woken and cancelled is cancelled."""
     cancel.wake()
     cancel.set()
     assert cancel.wait(LONG) is True
@@ -98,8 +98,8 @@ def test_interrupting_calls_once_in_the_setters_thread(cancel: CancelToken) -> N
     assert threads == [setter]
 
 
-def test_interrupting_what_is_already_cancelled(cancel: CancelToken) -> None:
-    """A block that is entered too late is interrupted as it begins."""
+def test_interrupting_an_operation_that_is_already_cancelled(cancel: CancelToken) -> None:
+    """A block that is entered after `set` is interrupted as it begins."""
     cancel.set()
     calls: list[str] = []
     with cancel.interrupting(lambda: calls.append("ended")):
@@ -108,7 +108,7 @@ def test_interrupting_what_is_already_cancelled(cancel: CancelToken) -> None:
 
 
 def test_no_call_after_the_block(cancel: CancelToken) -> None:
-    """What the block worked on may be closed after it: it is not touched any more, also after an error."""
+    """After the block, also after an error, the call does not run any more: its object may be closed."""
     calls: list[str] = []
     with pytest.raises(ValueError, match="broken"), cancel.interrupting(lambda: calls.append("ended")):
         raise ValueError("broken")
@@ -137,7 +137,7 @@ def test_block_does_not_end_during_the_call(cancel: CancelToken) -> None:
 
 
 def test_every_block_is_interrupted(cancel: CancelToken) -> None:
-    """Blocks may be nested; one whose call fails keeps no other from being ended, and its error is the setter's."""
+    """Blocks may be nested; a call that fails keeps no other from running, and `set` raises its error."""
     calls: list[str] = []
 
     def fail() -> None:

@@ -1,22 +1,20 @@
-"""Backoff: waits grow to a cap and never beyond, and nothing is tried again after it was called off."""
+"""Backoff and retry loop: waits grow to a cap, and nothing is tried again after it was cancelled."""
 
 import math
 import threading
 import time
 
 import pytest
-from tenacity import RetryCallState, Retrying
 
 from agent.runtime.cancel import CancelledError, CancelToken
 from agent.runtime.retry import JITTER_SHARE, Backoff, retrying
 
 ATTEMPTS = 10_000
-STATE = RetryCallState(Retrying(), None, (), {})
-LONG = 60.0  # seconds that no test waits, unless what it tests is broken
+LONG = 60.0  # seconds; a test waits so long only if what it tests is broken
 
 
 def expected(base: float, factor: float, cap: float, attempt: int) -> float:
-    """Return min(base * factor^n, cap), reckoned with logarithms where the power would overflow."""
+    """Return min(base * factor^n, cap), computed with logarithms where the power would overflow."""
     if math.log(base) + attempt * math.log(factor) > math.log(cap) + 1:
         return cap
     return min(base * float(factor) ** attempt, cap)
@@ -26,36 +24,36 @@ def expected(base: float, factor: float, cap: float, attempt: int) -> float:
     ("base", "factor", "cap"),
     [(5, 4, 120), (0.1, 1.01, 3600), (1, 2, 1), (5, 1, 120), (200, 4, 120), (1, 1e300, 1e9), (1e-9, 10, 1e200)],
 )
-def test_waits(base: float, factor: float, cap: float) -> None:
-    """Wait n is min(base * factor^n, cap), lengthened by 10 % at most, up to the ten thousandth and on."""
+def test_wait_n_is_base_times_factor_to_the_n_up_to_the_cap(base: float, factor: float, cap: float) -> None:
+    """Wait n is min(base * factor^n, cap), lengthened by at most 10 %, up to the ten thousandth."""
     backoff = Backoff(base, factor, cap)
     for attempt in range(ATTEMPTS):
-        wait = backoff(STATE)
+        wait = backoff.next_wait()
         shortest = expected(base, factor, cap, attempt)
         assert shortest * (1 - 1e-9) <= wait <= shortest * (1 + JITTER_SHARE) * (1 + 1e-9), f"attempt {attempt}"
 
 
-def test_default_waits() -> None:
+def test_defaults_wait_5_20_80_and_then_120_seconds() -> None:
     """The documented defaults: 5, 20, 80, 120, 120 … seconds."""
     backoff = Backoff(5, 4, 120)
     for shortest in (5, 20, 80, 120, 120, 120):
-        assert shortest <= backoff(STATE) <= shortest * 1.1
+        assert shortest <= backoff.next_wait() <= shortest * 1.1
 
 
-def test_jitter_at_the_cap() -> None:
-    """Those who wait for the same thing do not come back at the same instant, at the cap neither."""
-    waits = {Backoff(120, 4, 120)(STATE) for _ in range(100)}
+def test_jitter_spreads_waits_at_the_cap_too() -> None:
+    """Retries for the same cause do not all happen at the same instant, not even at the cap."""
+    waits = {Backoff(120, 4, 120).next_wait() for _ in range(100)}
     assert len(waits) > 50
 
 
-def test_reset() -> None:
-    """What has worked again begins at the first wait the next time."""
+def test_reset_starts_at_the_first_wait_again() -> None:
+    """After a success the next failure waits `base` seconds again."""
     backoff = Backoff(5, 4, 120)
     for _ in range(5):
-        backoff(STATE)
+        backoff.next_wait()
     backoff.reset()
-    assert 5 <= backoff(STATE) <= 5.5
-    assert 20 <= backoff(STATE) <= 22
+    assert 5 <= backoff.next_wait() <= 5.5
+    assert 20 <= backoff.next_wait() <= 22
 
 
 class Flaky:
@@ -77,28 +75,28 @@ def ignore(_: BaseException, __: float) -> None:
     pass
 
 
-def test_retries_named_errors() -> None:
-    """Each failure is told with its wait, and the value comes through in the end."""
-    told: list[tuple[str, float]] = []
+def test_named_errors_are_retried() -> None:
+    """`on_wait` gets each error with its wait, and the function's value is returned in the end."""
+    calls: list[tuple[str, float]] = []
     task = Flaky(OSError("one"), TimeoutError("two"))
     retry = retrying(
-        Backoff(0.01, 2, 1), CancelToken(), (OSError,), lambda error, wait: told.append((str(error), wait))
+        Backoff(0.01, 2, 1), CancelToken(), (OSError,), lambda error, wait: calls.append((str(error), wait))
     )
     assert retry(task) == "done"
-    assert [error for error, _ in told] == ["one", "two"]
-    assert 0.01 <= told[0][1] <= 0.011 < 0.02 <= told[1][1] <= 0.022
+    assert [error for error, _ in calls] == ["one", "two"]
+    assert 0.01 <= calls[0][1] <= 0.011 < 0.02 <= calls[1][1] <= 0.022
 
 
-def test_other_errors_pass() -> None:
-    """An error that nobody named is a defect: it is neither retried nor wrapped."""
+def test_other_errors_are_passed_on() -> None:
+    """An error that is not in the list is a defect: it is neither retried nor wrapped."""
     task = Flaky(ValueError("defect"))
     with pytest.raises(ValueError, match="defect"):
         retrying(Backoff(LONG, 2, LONG), CancelToken(), (OSError,), ignore)(task)
     assert task.attempts == 1
 
 
-def test_no_attempt_when_cancelled_before() -> None:
-    """What was called off before it began is not tried."""
+def test_cancelled_before_the_first_attempt() -> None:
+    """A loop that is cancelled before it begins makes no attempt."""
     cancel, task = CancelToken(), Flaky()
     cancel.set()
     with pytest.raises(CancelledError):
@@ -106,8 +104,8 @@ def test_no_attempt_when_cancelled_before() -> None:
     assert task.attempts == 0
 
 
-def test_no_attempt_after_cancel_during_the_wait() -> None:
-    """A wait that is cut short because all is over is not followed by one more attempt."""
+def test_no_attempt_follows_a_cancelled_wait() -> None:
+    """A wait that ends because of a cancellation is not followed by one more attempt."""
     cancel, task = CancelToken(), Flaky(OSError(), OSError())
     timers: list[threading.Timer] = []
 
@@ -121,22 +119,22 @@ def test_no_attempt_after_cancel_during_the_wait() -> None:
     assert task.attempts == 1
 
 
-def test_no_wait_after_cancel_during_the_attempt() -> None:
-    """What fails because it was called off is no failure: nobody is told of a wait that will not be."""
+def test_no_wait_follows_a_cancelled_attempt() -> None:
+    """An attempt that fails because it was cancelled is no failure: `on_wait` is not called."""
     cancel = CancelToken()
-    told: list[BaseException] = []
+    calls: list[BaseException] = []
 
     def task() -> None:
         cancel.set()
         raise OSError("interrupted")
 
     with pytest.raises(CancelledError):
-        retrying(Backoff(LONG, 2, LONG), cancel, (OSError,), lambda error, _: told.append(error))(task)
-    assert told == []
+        retrying(Backoff(LONG, 2, LONG), cancel, (OSError,), lambda error, _: calls.append(error))(task)
+    assert calls == []
 
 
-def test_works_as_a_loop() -> None:
-    """The other form, `for attempt in …`, obeys in the same way."""
+def test_iterator_form_behaves_the_same() -> None:
+    """Tenacity's other form, `for attempt in …`, obeys the same rules."""
     cancel, task = CancelToken(), Flaky(OSError(), OSError())
 
     def loop() -> None:
@@ -149,15 +147,15 @@ def test_works_as_a_loop() -> None:
     assert task.attempts == 1
 
 
-def test_nudge_cuts_the_wait_short() -> None:
-    """What is seen to be back is tried at once."""
+def test_wake_cuts_the_wait_short() -> None:
+    """A wake-up during the wait starts the next attempt at once."""
     cancel, task = CancelToken(), Flaky(OSError())
     assert retrying(Backoff(LONG, 2, LONG), cancel, (OSError,), lambda *_: cancel.wake())(task) == "done"
     assert task.attempts == 2
 
 
-def test_nudge_during_the_failing_attempt_is_not_lost() -> None:
-    """It may be back between the failure and the wait: then there is no wait."""
+def test_wake_during_a_failing_attempt_is_not_lost() -> None:
+    """A wake-up between the failure and the wait cancels the wait."""
     cancel, task = CancelToken(), Flaky(OSError())
 
     def attempt() -> str:
@@ -167,10 +165,25 @@ def test_nudge_during_the_failing_attempt_is_not_lost() -> None:
     assert retrying(Backoff(LONG, 2, LONG), cancel, (OSError,), ignore)(attempt) == "done"
 
 
-def test_old_nudge_is_forgotten() -> None:
-    """A nudge from before the attempt was made use of by it, and cuts no wait short."""
+def test_wake_from_before_the_attempt_is_discarded() -> None:
+    """A wake-up from before the attempt was used by it, and cuts no wait short."""
     cancel, task = CancelToken(), Flaky(OSError())
     cancel.wake()
     begun = time.monotonic()
     assert retrying(Backoff(0.2, 2, 1), cancel, (OSError,), ignore)(task) == "done"
     assert time.monotonic() - begun >= 0.2
+
+
+def test_a_sleep_of_the_callers_own_replaces_the_wait() -> None:
+    """The loop waits with `sleep`, and looks afterwards whether it was cancelled."""
+    cancel, task = CancelToken(), Flaky(OSError(), OSError())
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        cancel.set()
+
+    with pytest.raises(CancelledError):
+        retrying(Backoff(1, 2, 1), cancel, (OSError,), ignore, sleep)(task)
+    assert len(slept) == 1
+    assert task.attempts == 1
