@@ -68,8 +68,10 @@ def _check_readings(config: Config, engine: EngineClient, source: Source) -> Non
 
 
 def _first(source: Source, interval: float, container: Container) -> Reading:
-    with closing(source.readings(container.id, interval, CancelToken())) as readings:
-        return next(reading for reading in readings if isinstance(reading, Reading))
+    with closing(source.open(container.id, interval, CancelToken())) as reader:
+        while not (reading := reader.read()):
+            pass
+        return reading
 
 
 def _judge(container: Container, future: "Future[Reading]") -> tuple[str, str, str]:

@@ -40,7 +40,7 @@ from agent.mqtt.stdout import StdoutPublisher
 from agent.runtime.cancel import CancelToken
 from agent.runtime.heartbeat import HeartbeatFile
 from agent.runtime.logs import WarnOnce
-from agent.runtime.rounds import Rounds
+from agent.runtime.scheduler import Scheduler
 from agent.runtime.systemd import SystemdNotifier
 from agent.runtime.timestamps import format_time
 from agent.runtime.watchdog import MARGIN_SECONDS, Watchdog
@@ -72,7 +72,7 @@ class Service:
         self._defect = False
         self._watchdog = Watchdog()
         self._notices = WarnOnce()
-        self._rounds = Rounds(self._watchdog)
+        self._scheduler = Scheduler("readings", watchdog=self._watchdog)
         self._systemd = SystemdNotifier(os.environ)
         self._heartbeat = HeartbeatFile(config.agent.host, os.environ)
         self._ready = False
@@ -206,7 +206,7 @@ class Service:
                 watchdog=self._watchdog,
                 usage_limit=1 if self._once else None,
                 warn_once=self._notices,
-                rounds=self._rounds,
+                scheduler=self._scheduler,
             )
         )
         log.info("engine %s, API %s, cgroup v%s; source %s", *_words(info), self._source.name)

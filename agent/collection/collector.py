@@ -1,9 +1,13 @@
 """One container, from readings to usages. Start reading here.
 
-A collector reads until it is stopped: in a thread of its own while it has to wait for the engine, and in the rounds,
-which one thread makes for all, where it has not. What goes wrong on the way is told apart by one question: does it say
-something about the container? Nomad's collector took the end of a stream for the end of the container; here a collector
-never ends by itself, it asks for the container to be looked at and tries again later.
+    Source.open() ──► Reader ── read() ──► Reading ── compute_usage(previous, reading) ──► publish(measurements)
+
+A collector reads until it is stopped. While readings have to be waited for (the engine's), it reads in a thread of its
+own. While they have not (the kernel's files), the scheduler calls `_tick` when one is due, on one thread for all
+containers. It changes from one to the other whenever its reader does.
+
+A collector never ends by itself. When readings fail it asks for an inspection of the container, waits, and tries again:
+only the engine's word that the container does not run, or its removal, ends a collector, and then the supervisor does.
 """
 
 import logging
@@ -13,7 +17,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from agent.collection.source import Paced, Readings, Source
+from agent.collection.source import Reader, ReadingsEndedError, Source
 from agent.config import BackoffSettings
 from agent.engine.client import EngineClient
 from agent.engine.errors import EngineError, EngineUnreachableError, NoSuchContainerError
@@ -21,24 +25,35 @@ from agent.messages.payloads import Measurements
 from agent.metrics.rates import compute_usage
 from agent.metrics.reading import ContainerNotRunningError, Reading, ReadingError
 from agent.runtime.cancel import CancelledError, CancelToken
-from agent.runtime.limits import DescriptorLimitError, LimitError, ThreadLimitError, start_thread
+from agent.runtime.limits import LimitError, ThreadLimitError, start_thread
 from agent.runtime.logs import WarnOnce
 from agent.runtime.retry import Backoff, retrying
-from agent.runtime.rounds import Rounds
+from agent.runtime.scheduler import Scheduler
 from agent.runtime.watchdog import MARGIN_SECONDS, Watchdog
 
 log = logging.getLogger(__name__)
 
 NO_MEMORY = "memory is not measured: boot the host with cgroup_enable=memory cgroup_memory=1"
 
-
-class ReadingsEndedError(EngineError):
-    """The engine ended the readings without an error, as it does for a removed container and when it shuts down."""
+FAILURES = (EngineError, ReadingError, LimitError)  # after which readings are tried again
 
 
 @dataclass(frozen=True, slots=True)
 class CollectorContext:
-    """What all collectors of the agent have in common; `limit` ends each after so many usages (None: never)."""
+    """What all collectors of the agent have in common.
+
+    Attributes:
+        engine: for its counters.
+        source: where readings come from.
+        interval: seconds between two usages.
+        timeout: seconds after which a call to the engine fails.
+        backoff: waits after failed readings.
+        core_mhz: clock rate of one CPU; None if unknown.
+        watchdog: is told how long each collector's thread may block.
+        scheduler: runs the readings that need not be waited for.
+        usage_limit: each collector ends after so many usages; None: it does not.
+        warn_once: for conditions that concern all containers alike.
+    """
 
     engine: EngineClient
     source: Source
@@ -47,36 +62,43 @@ class CollectorContext:
     backoff: BackoffSettings
     core_mhz: float | None
     watchdog: Watchdog
-    rounds: Rounds
+    scheduler: Scheduler
     usage_limit: int | None
     warn_once: WarnOnce
 
 
 class Collector:
-    """Collects one container's usages and hands each to `publish`; calls `look` when the container may have ended."""
+    """Collects the usages of one container and gives each to `publish`.
+
+    `request_inspect` is called when the container may have ended. Neither may block.
+    """
 
     def __init__(
         self,
         name: str,
         container_id: str,
-        common: CollectorContext,
+        context: CollectorContext,
         publish: Callable[[Measurements], None],
-        look: Callable[[], None],
+        request_inspect: Callable[[], None],
     ) -> None:
         self._name = name
         self._container_id = container_id
-        self._common = common
+        self._context = context
         self._publish = publish
-        self._look = look
+        self._request_inspect = request_inspect
         self._cancel = CancelToken()
-        self._taking = threading.Lock()  # a reading; nobody else uses or changes what the rounds use
-        self._readings: Readings | None = None
-        self._paced: Paced | None = None  # in the rounds; else there is a thread
-        self._last: Reading | None = None  # outlives an error: the first usage after it covers the time in between
-        self._usages = self._without_memory = 0
-        self._backoff = Backoff(common.backoff.base, common.backoff.factor, common.backoff.cap)
-        self._waiting_for: str | None = None
-        self._warned = False
+        self._backoff = Backoff(context.backoff.base, context.backoff.factor, context.backoff.cap)
+
+        # Held while a reading is processed and while the collector changes between its thread and the scheduler; so
+        # after stop() nothing is published. A blocking read does not hold it.
+        self._lock = threading.Lock()
+        self._reader: Reader | None = None
+        self._scheduled = False  # the scheduler reads; else the thread does, if it lives
+        self._last: Reading | None = None  # outlives a failure: the first usage after it covers the time in between
+        self._usages = 0
+        self._without_memory = 0  # usages in a row
+        self._waiting_for: type[BaseException] | None = None  # what readings last failed with, until one succeeds
+        self._warned = False  # of that failure
 
     def start(self) -> None:
         """Begin to collect. Raises ThreadLimitError."""
@@ -84,128 +106,136 @@ class Collector:
         start_thread(self._thread)
 
     def stop(self) -> None:
-        """End. After this returns nothing more is published, though the thread may take a moment to leave."""
-        with self._taking:
+        """End. Nothing is published after this returns, but the thread may take a moment to end."""
+        with self._lock:
             self._cancel.set()
-            if self._paced:
-                self._common.rounds.remove(self._turn)
-                self._paced = None
+            if self._scheduled:
+                self._context.scheduler.remove(self._tick)
+                self._scheduled = False
                 self._close()
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more will come: stopped, or its limit reached."""
-        with self._taking:
-            return self._paced is None and not self._thread.is_alive()
+        """Whether nothing more will come, because the collector was stopped or has reached its limit."""
+        with self._lock:
+            return not self._scheduled and not self._thread.is_alive()
 
     def engine_answers(self) -> None:
-        """The engine was seen to be there: one who waits because it could not be reached may try again now."""
-        if self._waiting_for == EngineUnreachableError.__name__:
+        """Try again now if the last failure was that the engine could not be reached: the engine was seen to answer."""
+        if self._waiting_for is EngineUnreachableError:
             self._cancel.wake()
 
     def engine_is_back(self) -> None:
-        """The engine was away, and answers: whatever it said meanwhile, what one waits for may be there now."""
+        """Try again now, whatever the last failure was: the engine has come back."""
         self._cancel.wake()
+
+    # In the collector's own thread
 
     def _run(self) -> None:
         try:
-            retrying(self._backoff, self._cancel, (EngineError, ReadingError, LimitError), self._on_wait)(self._collect)
+            retrying(self._backoff, self._cancel, FAILURES, self._on_wait)(self._read_while_blocking)
         except CancelledError:
             self._close()
         except Exception:  # the edge of the thread: a defect must be seen, and must not look like a quiet container
             log.exception("collector of %s ended by a defect of the agent", self._name)
         finally:
-            self._common.watchdog.clear(self._thread.name)
+            self._context.watchdog.clear(self._thread.name)
 
-    def _collect(self) -> None:
-        """Take the readings that have to be waited for; go on in the rounds with those that have not."""
-        common = self._common
-        within = common.interval + 2 * common.timeout + MARGIN_SECONDS
-        if self._readings is None:
-            self._readings = common.source.readings(self._container_id, common.interval, self._cancel)
+    def _read_while_blocking(self) -> None:
+        """Read as long as readings have to be waited for; then let the scheduler go on."""
+        context = self._context
+        within = context.interval + 2 * context.timeout + MARGIN_SECONDS
+        context.watchdog.expect_within(self._thread.name, within)
+        if self._reader is None:
+            self._reader = context.source.open(self._container_id, context.interval, self._cancel)
         with ExitStack() as stack:
             stack.callback(self._close)
-            common.watchdog.expect_within(self._thread.name, within)
-            for reading in self._readings:
-                if isinstance(reading, Paced):
-                    self._go_round(reading)
-                    stack.pop_all()
-                    return
-                common.watchdog.expect_within(self._thread.name, within)
-                with self._taking:
-                    self._take(reading)
-        if not self._cancel.is_set():
-            raise ReadingsEndedError("the engine ended the readings")
+            while True:
+                context.watchdog.expect_within(self._thread.name, within)
+                reading = self._reader.read()
+                with self._lock:
+                    if reading:
+                        self._process(reading)
+                    if not self._reader.blocking:
+                        self._continue_in_scheduler(self._reader)
+                        stack.pop_all()
+                        return
 
-    def _go_round(self, paced: Paced) -> None:
-        with self._taking:
+    def _continue_in_scheduler(self, reader: Reader) -> None:
+        if self._cancel.is_set():
+            raise CancelledError
+        self._context.scheduler.schedule_at(self._tick, reader.schedule.begin)  # at once, if that has passed
+        self._scheduled = True
+
+    def _on_wait(self, error: BaseException, seconds: float) -> None:
+        self._context.engine.count_retry()
+        self._context.watchdog.expect_within(self._thread.name, seconds + MARGIN_SECONDS)
+        kind = type(error)
+        level = logging.DEBUG
+        if isinstance(error, (ContainerNotRunningError, NoSuchContainerError, ReadingsEndedError)):
+            self._request_inspect()  # most often the container has ended, and the inspection will show it
+        elif isinstance(error, LimitError):
+            self._context.warn_once.warn(str(error))
+        elif not isinstance(error, EngineUnreachableError) and kind is not self._waiting_for:
+            level = logging.WARNING  # an engine that cannot be reached is logged once, by the watcher
+        self._waiting_for, self._warned = kind, self._warned or level == logging.WARNING
+        log.log(level, "no readings of %s: %s; next try in %.0f s", self._name, error, seconds)
+
+    # On the scheduler's thread
+
+    def _tick(self) -> None:
+        """Take the reading that is due, without waiting. If there is none, a thread goes on."""
+        with self._lock:
+            if not self._scheduled or self._reader is None:
+                return  # stopped at the last moment
+            try:
+                reading = self._reader.read(wait=False)
+            except FAILURES:
+                reading = None  # the thread will meet the same failure, and may wait
+            if reading:
+                self._process(reading)
             if self._cancel.is_set():
+                self._scheduled = False
                 self._close()
-            else:
-                self._common.rounds.add(self._turn, paced.grid.begin)  # at once where that has passed
-                self._paced = paced
+            elif reading or not self._continue_in_thread():
+                due = self._reader.schedule.next_after(time.monotonic())
+                self._context.scheduler.schedule_at(self._tick, due)
 
-    def _turn(self) -> None:
-        """Take the reading that is due. Where there is a failure instead a thread goes on."""
-        with self._taking:
-            if self._paced is None:
-                return
-            if reading := self._paced.read():
-                self._take(reading)
-            ends = reading is None or self._cancel.is_set()
-            if not (ends and self._leave_rounds()):
-                self._common.rounds.add(self._turn, self._paced.grid.next_after(time.monotonic()))
-
-    def _leave_rounds(self) -> bool:
-        """Go on in a thread; False where there can be none now, and the next turn is to see."""
+    def _continue_in_thread(self) -> bool:
+        """Start a thread that goes on reading. Return False where the system allows none now."""
         try:
             self.start()
         except ThreadLimitError as error:
-            self._common.warn_once.warn(str(error))
+            self._context.warn_once.warn(str(error))
             return False
-        self._paced = None
+        self._scheduled = False
         return True
 
-    def _close(self) -> None:
-        """End the readings, which closes what they are read from."""
-        if self._readings:
-            self._readings.close()
-            self._readings = None
+    # In either, with the lock held
 
-    def _take(self, reading: Reading) -> None:
-        common = self._common
+    def _process(self, reading: Reading) -> None:
+        """Publish the usage between the last reading and this one, if there is one."""
+        context = self._context
         previous, self._last = self._last, reading
-        measurements = compute_usage(previous, reading, common.core_mhz)
+        measurements = compute_usage(previous, reading, context.core_mhz)
         if self._cancel.is_set() or measurements is None:
             return
-        self._recovered()
+        self._note_success()
         self._without_memory = 0 if "memory" in measurements else self._without_memory + 1
-        if self._without_memory == 2:  # one may be of a container that is just ending
-            common.warn_once.warn(NO_MEMORY)
+        if self._without_memory == 2:  # a single one may be of a container that is just ending
+            context.warn_once.warn(NO_MEMORY)
         self._publish(measurements)
         self._usages += 1
-        if self._usages == common.usage_limit:
+        if self._usages == context.usage_limit:
             self._cancel.set()
 
-    def _recovered(self) -> None:
+    def _note_success(self) -> None:
         self._backoff.reset()
         if self._waiting_for:
             log.log(logging.INFO if self._warned else logging.DEBUG, "readings of %s are back", self._name)
             self._waiting_for, self._warned = None, False
 
-    def _on_wait(self, error: BaseException, seconds: float) -> None:
-        self._common.engine.count_retry()
-        self._common.watchdog.expect_within(self._thread.name, seconds + MARGIN_SECONDS)
-        reason = type(error).__name__
-        if isinstance(error, (ContainerNotRunningError, NoSuchContainerError, ReadingsEndedError)):
-            level = logging.DEBUG  # most often it has ended, and the look will tell
-            self._look()
-        elif isinstance(error, (DescriptorLimitError, ThreadLimitError)):
-            level = logging.DEBUG
-            self._common.warn_once.warn(str(error))
-        elif isinstance(error, EngineUnreachableError):
-            level = logging.DEBUG  # the supervisor says it once for all containers
-        else:
-            level = logging.DEBUG if reason == self._waiting_for else logging.WARNING
-        self._waiting_for, self._warned = reason, self._warned or level == logging.WARNING
-        log.log(level, "no readings of %s: %s; next try in %.0f s", self._name, error, seconds)
+    def _close(self) -> None:
+        if self._reader:
+            self._reader.close()
+            self._reader = None

@@ -1,16 +1,15 @@
-"""Where readings come from: pushed by the engine (Stream), or asked for (Poll). One kind of reading either way.
+"""Readings from the engine: pushed by it (stream), or asked for one by one (poll).
 
-A third source needs the engine only to begin with (see kernel_source.py); which one it is, choice.py says.
-
-A stream costs the engine one collection a second for each container, however few of them are used; a poll costs one an
-interval. From about two seconds up the poll is the cheaper.
+A stream costs the engine one collection a second for each container, however few of them are used. A poll costs one
+collection for each interval. From about two seconds up the poll is the cheaper one.
 """
 
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator
 from contextlib import closing
 
-from agent.collection.schedule import downsample, poll_schedule
+from agent.collection.schedule import Schedule, downsample, poll_schedule
+from agent.collection.source import ReadingsEndedError
 from agent.engine import stats
 from agent.engine.client import EngineClient
 from agent.engine.errors import InvalidResponseError
@@ -18,81 +17,115 @@ from agent.metrics.reading import ContainerNotRunningError, Reading, ReadingErro
 from agent.runtime.cancel import CancelledError, CancelToken
 from agent.runtime.timestamps import format_time
 
-MAX_BAD_DOCUMENTS = 3  # bad documents in a row: one may happen, so many are the engine's way
+MAX_BAD_DOCUMENTS = 3  # in a row: a single one may happen, so many are a fault of the engine
+
+Documents = Generator[tuple[float, bytes], None, None]
+"""Raw stats documents, each with the monotonic moment of its arrival in seconds."""
 
 
 class StreamSource:
-    """Readings from a stream, which comes about once a second: an interval below that gives one a second."""
+    """Reads streams. Engines send a document about once a second, so a shorter interval gives one reading a second."""
 
     name = "stream"
 
     def __init__(self, engine: EngineClient) -> None:
         self._engine = engine
 
-    def readings(self, container_id: str, interval: float, cancel: CancelToken) -> Generator[Reading, None, None]:
-        """Yield readings as a Source does; documents that are not picked are never decoded."""
+    def open(self, container_id: str, interval: float, cancel: CancelToken) -> "EngineReader":
+        """Return a reader; the engine is first asked by its first `read`."""
+        return EngineReader(self._engine, self._documents(container_id, interval, cancel), cancel)
+
+    def _documents(self, container_id: str, interval: float, cancel: CancelToken) -> Documents:
         with closing(self._engine.stats_stream(container_id, cancel)) as stream:
-            arrivals = ((time.monotonic(), raw) for raw in stream)
-            yield from _decoded(self._engine, downsample(interval, arrivals))
+            # Documents that are not picked are never decoded.
+            yield from downsample(interval, ((time.monotonic(), raw) for raw in stream))
 
 
 class PollSource:
-    """Readings asked for one by one; engines before 25 take up to a second to answer."""
+    """Reads by one call for each reading. Engines before version 25 take up to a second to answer."""
 
     name = "poll"
 
     def __init__(self, engine: EngineClient) -> None:
         self._engine = engine
 
-    def readings(self, container_id: str, interval: float, cancel: CancelToken) -> Generator[Reading, None, None]:
-        """Yield readings as a Source does."""
-        with closing(self._polls(container_id, interval, cancel)) as polls:
-            yield from _decoded(self._engine, polls)
+    def open(self, container_id: str, interval: float, cancel: CancelToken) -> "EngineReader":
+        """Return a reader; the engine is first asked by its first `read`."""
+        return EngineReader(self._engine, self._documents(container_id, interval, cancel), cancel)
 
-    def _polls(
-        self, container_id: str, interval: float, cancel: CancelToken
-    ) -> Generator[tuple[float, bytes], None, None]:
-        try:
+    def _documents(self, container_id: str, interval: float, cancel: CancelToken) -> Documents:
+        yield self._ask(container_id, cancel)
+        schedule = poll_schedule(time.monotonic(), interval)
+        while _wait_until(schedule.next_after(time.monotonic()), cancel):
             yield self._ask(container_id, cancel)
-            grid = poll_schedule(time.monotonic(), interval)
-            while _reached(grid.next_after(time.monotonic()), cancel):
-                yield self._ask(container_id, cancel)
-        except CancelledError:
-            return
 
     def _ask(self, container_id: str, cancel: CancelToken) -> tuple[float, bytes]:
         raw = self._engine.stats_once(container_id, cancel)
         return time.monotonic(), raw
 
 
-def _reached(due: float, cancel: CancelToken) -> bool:
-    """Sleep until then; whether `cancel` was not set meanwhile."""
-    while (early := due - time.monotonic()) > 0 and not cancel.is_set():
-        cancel.wait(early)  # a nudge ends the wait only, it is about errors: the grid stays
+def _wait_until(due: float, cancel: CancelToken) -> bool:
+    """Sleep until the monotonic moment `due`. Return False if cancelled."""
+    while (left := due - time.monotonic()) > 0 and not cancel.is_set():
+        cancel.wait(left)  # a wake-up is meant for waits after an error: the schedule stays
     return not cancel.is_set()
 
 
-def _decoded(engine: EngineClient, arrivals: Iterable[tuple[float, bytes]]) -> Iterator[Reading]:
-    """Yield what the documents say. One that is unusable costs a usage; several in a row raise InvalidResponseError."""
-    bad = 0
-    before = None
-    for arrived, raw in arrivals:
+class EngineReader:
+    """Decodes a container's stats documents as they come (see `source.Reader`).
+
+    One unusable document costs one usage. MAX_BAD_DOCUMENTS of them in a row raise InvalidResponseError. A document
+    with the time of the one before counts as unusable: an engine whose collector stands still repeats itself for ever.
+    """
+
+    blocking = True
+
+    def __init__(self, engine: EngineClient, documents: Documents, cancel: CancelToken) -> None:
+        self._engine = engine
+        self._documents = documents
+        self._cancel = cancel
+        self._bad = 0  # unusable documents in a row
+        self._last_time: int | None = None  # of the reading before, by the engine's clock, ns
+
+    @property
+    def schedule(self) -> Schedule:
+        """There is none: this reader always blocks."""
+        raise NotImplementedError
+
+    def read(self, wait: bool = True) -> Reading | None:
+        """Return the next reading, as `source.Reader` says."""
+        if not wait:
+            return None
+        for arrived, raw in self._documents:
+            if reading := self._decode(raw, arrived):
+                return reading
+        if self._cancel.is_set():
+            raise CancelledError
+        raise ReadingsEndedError("the engine ended the readings")
+
+    def close(self) -> None:
+        """Close the connection to the engine."""
+        self._documents.close()
+
+    def _decode(self, raw: bytes, arrived: float) -> Reading | None:
         try:
-            before = _newer(stats.parse_stats(raw, arrived), before)
+            reading = self._parse_new(raw, arrived)
         except ContainerNotRunningError:
             raise
         except ReadingError as error:
-            engine.count_error()
-            bad += 1
-            if bad == MAX_BAD_DOCUMENTS:
-                raise InvalidResponseError(f"{bad} stats documents in a row are of no use: {error}") from error
-        else:
-            bad = 0
-            yield before
+            self._engine.count_error()
+            self._bad += 1
+            if self._bad == MAX_BAD_DOCUMENTS:
+                raise InvalidResponseError(
+                    f"{MAX_BAD_DOCUMENTS} stats documents in a row cannot be used: {error}"
+                ) from error
+            return None
+        self._bad = 0
+        self._last_time = reading.time
+        return reading
 
-
-def _newer(reading: Reading, before: Reading | None) -> Reading:
-    """Return a reading that is not the one before: an engine whose collector stands still repeats itself for ever."""
-    if before and reading.time == before.time:
-        raise ReadingError(f"read: {format_time(reading.time)} once more")
-    return reading
+    def _parse_new(self, raw: bytes, arrived: float) -> Reading:
+        reading = stats.parse_stats(raw, arrived)
+        if reading.time == self._last_time:
+            raise ReadingError(f"read: {format_time(reading.time)} once more")
+        return reading

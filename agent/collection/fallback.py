@@ -1,47 +1,53 @@
-"""Which source it is: the one that is asked for, or by itself the cheapest that is sure to be right."""
+"""Which source is used: the configured one, or with `auto` the cheapest one that is sure to be right."""
 
 import logging
 import time
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable
 from threading import Lock
 
-from agent.collection.engine_source import PollSource, StreamSource
+from agent.collection.engine_source import EngineReader, PollSource, StreamSource
 from agent.collection.kernel_source import KernelSource, VerifiedFiles
-from agent.collection.source import Paced, Readings, Source
+from agent.collection.schedule import Schedule
+from agent.collection.source import Source
 from agent.engine.client import EngineClient
 from agent.kernel.files import KernelUnreadableError
 from agent.kernel.reader import KernelReader
 from agent.metrics.reading import Reading
-from agent.runtime.cancel import CancelledError, CancelToken
+from agent.runtime.cancel import CancelToken
+from agent.runtime.retry import Backoff
 
 log = logging.getLogger(__name__)
 
-POLL_FROM_SECONDS = 2.0  # seconds; from there up a poll is cheaper than a stream
-FIRST_RETRY_SECONDS, RETRY_FACTOR, MAX_RETRY_SECONDS = (
-    60.0,
-    4,
-    3600.0,
-)  # seconds until the kernel's files are tried again, each time so much later
+POLL_FROM_SECONDS = 2.0  # from this interval up a poll is cheaper than a stream
+FIRST_RETRY_SECONDS = 60.0  # until a container's files are tried again,
+RETRY_FACTOR = 4  # each time so much longer,
+MAX_RETRY_SECONDS = 3600.0  # and never longer than this
 
 
 def create_source(
-    source: str, interval: float, engine: EngineClient, changed: Callable[[], None] = lambda: None
+    name: str, interval: float, engine: EngineClient, on_change: Callable[[], None] = lambda: None
 ) -> Source:
-    """Return the source of that name; by "auto" the cheapest. `changed` is called when its name becomes another."""
+    """Return the source that the configuration names.
+
+    Args:
+        name: auto, kernel, poll or stream.
+        interval: seconds between two readings.
+        engine: the engine of the containers.
+        on_change: called when the `name` of the source in use has changed.
+    """
     kernel = KernelSource(engine, KernelReader(descriptors=engine.descriptors))
-    if source == "auto":
-        return FallbackSource(engine, interval, kernel if engine.local else None, changed)
-    if source == "kernel":
+    if name == "auto":
+        return FallbackSource(engine, interval, kernel if engine.local else None, on_change)
+    if name == "kernel":
         return kernel
-    return PollSource(engine) if source == "poll" else StreamSource(engine)
+    return PollSource(engine) if name == "poll" else StreamSource(engine)
 
 
 class FallbackSource:
-    """The kernel's files for every container that they are proved for, the engine for all others.
+    """Reads the kernel's files of every container for which they are verified, and asks the engine for all others.
 
-    `name` is what the containers that can be read by the kernel's files are read by. `trouble` is why that is not the
-    kernel, or was not for some container.
+    Attributes:
+        trouble: why the kernel's files are not read, or were not for some container; None while all is well.
     """
 
     def __init__(
@@ -49,94 +55,151 @@ class FallbackSource:
         engine: EngineClient,
         interval: float,
         kernel: KernelSource | None,
-        changed: Callable[[], None] = lambda: None,
-        again: float = FIRST_RETRY_SECONDS,
+        on_change: Callable[[], None] = lambda: None,
+        first_retry: float = FIRST_RETRY_SECONDS,
     ) -> None:
         self._engine = engine
         self._interval = interval
         self._kernel = kernel
-        self._changed = changed
-        self._again = again
-        self._lock = Lock()
-        self._works = False  # the kernel's files, for some container
-        self._users = 0  # containers that are read by them now
+        self._on_change = on_change
+        self._first_retry = first_retry
+        self._lock = Lock()  # guards what follows; nothing is called while it is held
+        self._kernel_works = False  # for some container
+        self._kernel_readers = 0  # containers whose files are read now
         self.trouble: str | None = None
 
     @property
     def name(self) -> str:
-        """The source in use."""
-        return "kernel" if self._works else self._engine_source().name
+        """The source in use for containers whose files can be read."""
+        return "kernel" if self._kernel_works else self._engine_source().name
 
-    def readings(self, container_id: str, interval: float, cancel: CancelToken) -> Readings:
-        """Yield readings as a Source does; from one source to the other without a gap in what they count."""
-        try:
-            if proven := self._prove(container_id, cancel):
-                yield from self._by_kernel(container_id, proven.begin(interval))
-            while proven := (yield from self._by_engine(container_id, interval, cancel)):
-                due = time.monotonic() + interval
-                yield from self._by_kernel(container_id, proven.go_on(due, interval))
-        except CancelledError:
-            return
+    def open(self, container_id: str, interval: float, cancel: CancelToken) -> "FallbackReader":
+        """Return a reader of the kernel's files if they can be verified now, else of the engine."""
+        return FallbackReader(self, container_id, interval, cancel)
 
-    def _by_kernel(self, container_id: str, readings: Readings) -> Readings:
-        """Yield proven readings, until the kernel's files fail."""
-        self._count(1)
-        try:
-            with closing(readings):
-                yield from readings
-        except KernelUnreadableError as error:
-            self._failed(container_id, error, known=True)
-        finally:
-            self._count(-1)
-
-    def _by_engine(
-        self, container_id: str, interval: float, cancel: CancelToken
-    ) -> Generator[Reading | Paced, None, VerifiedFiles | None]:
-        """Yield the engine's readings until the kernel's files are proved, and return those; None when they end."""
-        wait = self._again
-        again = time.monotonic() + wait
-        with closing(self._engine_source().readings(container_id, interval, cancel)) as readings:
-            for reading in readings:
-                yield reading
-                if time.monotonic() >= again:
-                    if proven := self._prove(container_id, cancel):
-                        log.info("the kernel's files of %s are read again", container_id[:12])
-                        return proven
-                    wait = min(wait * RETRY_FACTOR, MAX_RETRY_SECONDS)
-                    again = time.monotonic() + wait
-        return None
-
-    def _prove(self, container_id: str, cancel: CancelToken) -> VerifiedFiles | None:
+    def open_files(self, container_id: str, interval: float, cancel: CancelToken) -> VerifiedFiles | None:
+        """Open and verify a container's files; None where that cannot be done. Raises as `Source.open` does."""
         if self._kernel is None:
             return None
         try:
-            proven = self._kernel.verify(container_id, cancel)
+            files = self._kernel.open(container_id, interval, cancel)
         except KernelUnreadableError as error:
-            self._failed(container_id, error, known=False)
+            self._note_failure(container_id, error, was_read=False)
             return None
         with self._lock:
-            changed, self._works = not self._works, True
+            changed, self._kernel_works = not self._kernel_works, True
+            self._kernel_readers += 1
         if changed:
             log.info("source kernel: the kernel's files say of %s what the engine says", container_id[:12])
-            self._changed()
-        return proven
+            self._on_change()
+        return files
 
-    def _engine_source(self) -> Source:
+    def open_engine(self, container_id: str, interval: float, cancel: CancelToken) -> EngineReader:
+        """Return a reader that asks the engine."""
+        return self._engine_source().open(container_id, interval, cancel)
+
+    def retry_backoff(self) -> Backoff:
+        """Return the waits of one container until its files are tried again."""
+        return Backoff(self._first_retry, RETRY_FACTOR, MAX_RETRY_SECONDS)
+
+    def note_closed(self) -> None:
+        """Note that a container's files are not read any more."""
+        with self._lock:
+            self._kernel_readers -= 1
+
+    def note_failed(self, container_id: str, error: KernelUnreadableError) -> None:
+        """Note that files which were read cannot be read any more, and were closed."""
+        self._note_failure(container_id, error, was_read=True)
+
+    def _engine_source(self) -> PollSource | StreamSource:
         poll = self._interval >= POLL_FROM_SECONDS and self._engine.supports_one_shot
         return PollSource(self._engine) if poll else StreamSource(self._engine)
 
-    def _count(self, users: int) -> None:
+    def _note_failure(self, container_id: str, error: KernelUnreadableError, was_read: bool) -> None:
+        """Log it: for each container whose files were read, and else once for all containers."""
         with self._lock:
-            self._users += users
-
-    def _failed(self, container_id: str, error: KernelUnreadableError, known: bool) -> None:
-        """Say it once for a container whose files were read, and else once for all; `known`: they were."""
-        with self._lock:
-            others = self._users - known
-            changed, self._works = self._works and not others, bool(others)
-            news, self.trouble = self.trouble is None, str(error)
-        level = logging.WARNING if known else logging.INFO if news else logging.DEBUG
+            changed = self._kernel_works and not self._kernel_readers
+            self._kernel_works = bool(self._kernel_readers)
+            first, self.trouble = self.trouble is None, str(error)
+        level = logging.WARNING if was_read else logging.INFO if first else logging.DEBUG
         name = self._engine_source().name
         log.log(level, "the kernel's files of %s are not used, but source %s: %s", container_id[:12], name, error)
         if changed:
-            self._changed()
+            self._on_change()
+
+
+class FallbackReader:
+    """Reads the kernel's files, the engine when they fail, and the files again when they can be verified again.
+
+    Counters go on over each change without a gap (see `source.Reader` for the methods).
+    """
+
+    def __init__(self, source: FallbackSource, container_id: str, interval: float, cancel: CancelToken) -> None:
+        self._source = source
+        self._container_id = container_id
+        self._interval = interval
+        self._cancel = cancel
+        self._engine_reader: EngineReader | None = None
+        self._files = source.open_files(container_id, interval, cancel)
+        if self._files is None:
+            self._ask_engine()
+
+    @property
+    def blocking(self) -> bool:
+        """Whether the engine is asked at present."""
+        return self._files is None
+
+    @property
+    def schedule(self) -> Schedule:
+        """When to read the files."""
+        assert self._files  # noqa: S101  # else the reader is blocking
+        return self._files.schedule
+
+    def read(self, wait: bool = True) -> Reading | None:
+        """Return the next reading, from where it can be had."""
+        if self._files:
+            try:
+                return self._files.read()
+            except KernelUnreadableError as error:
+                if not wait:
+                    raise  # asking the engine instead has to wait
+                self._close_files()
+                self._source.note_failed(self._container_id, error)
+                self._ask_engine()
+        return self._read_engine(wait)
+
+    def close(self) -> None:
+        """Close the files and the connection to the engine."""
+        self._close_files()
+        if self._engine_reader:
+            self._engine_reader.close()
+
+    def _read_engine(self, wait: bool) -> Reading | None:
+        assert self._engine_reader  # noqa: S101  # there is one whenever there are no files
+        if wait and time.monotonic() >= self._retry_at:
+            self._retry_files()
+            if self._files:
+                return None  # the engine has just given a reading; the files are read on schedule
+        return self._engine_reader.read(wait)
+
+    def _ask_engine(self) -> None:
+        self._engine_reader = self._source.open_engine(self._container_id, self._interval, self._cancel)
+        self._backoff = self._source.retry_backoff()
+        self._retry_at = time.monotonic() + self._backoff.next_wait()
+
+    def _retry_files(self) -> None:
+        files = self._source.open_files(self._container_id, self._interval, self._cancel)
+        if files is None:
+            self._retry_at = time.monotonic() + self._backoff.next_wait()
+            return
+        log.info("the kernel's files of %s are read again", self._container_id[:12])
+        files.continue_at(time.monotonic() + self._interval)
+        self._files = files
+        if self._engine_reader:
+            self._engine_reader.close()
+
+    def _close_files(self) -> None:
+        if self._files:
+            self._files.close()
+            self._files = None
+            self._source.note_closed()

@@ -1,17 +1,14 @@
-"""The third source: the kernel's files, once the engine has confirmed what they say of a container.
+"""Readings from the kernel's files, once the engine has confirmed what they say about the container.
 
-The engine is asked twice for each run of a container: which process it is, and for one document to compare with. After
-that it is not needed any more, and readings go on while it restarts; they are not waited for, and need no thread of
-their own (see rounds.py).
+The engine is asked twice for each run of a container: for its first process, and for one stats document to compare
+with. After that the engine is not needed: readings continue while it restarts. They never have to be waited for, so one
+scheduler reads the files of all containers.
 """
 
 from collections.abc import Mapping
-from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 
-from agent.collection.schedule import Schedule, aligned_schedule, first_aligned_schedule
-from agent.collection.source import Paced, Readings
+from agent.collection.schedule import aligned_schedule, first_aligned_schedule
 from agent.collection.verification import find_mismatches
 from agent.engine import stats
 from agent.engine.client import EngineClient
@@ -19,39 +16,43 @@ from agent.engine.errors import EngineRefusedError
 from agent.kernel.files import KernelUnreadableError
 from agent.kernel.reader import ContainerFiles, KernelReader
 from agent.metrics.reading import ContainerNotRunningError, Reading, ReadingError
-from agent.runtime.cancel import CancelledError, CancelToken
+from agent.runtime.cancel import CancelToken
 
-VERIFY_ATTEMPTS = 4  # what goes up and down may be elsewhere when the engine looks; each field has to agree once
-MAX_SHARED_NETWORKS = 8  # containers that share the network of another, one after the other
+# Gauges may change between the three looks at them, so a field has to agree in one attempt only.
+VERIFY_ATTEMPTS = 4
+MAX_SHARED_NETWORKS = 8  # containers in a row that each use the network of the next one
 
 
-@dataclass(frozen=True, slots=True)
 class VerifiedFiles:
-    """Files of which the engine says the same, and their first reading; who reads them closes them."""
+    """A container's files, after the engine has confirmed their first reading: a reader that never blocks."""
 
-    files: ContainerFiles
-    first: Reading
+    blocking = False
 
-    def begin(self, interval: float) -> Readings:
-        """Yield the first reading, then how to take others. Raises ContainerNotRunningError, KernelUnreadableError."""
-        with closing(self.files):
-            yield self.first
-            yield from self._paced(first_aligned_schedule(self.first.arrived, interval))
+    def __init__(self, files: ContainerFiles, first: Reading, interval: float) -> None:
+        self._files = files
+        self._first: Reading | None = first
+        self._interval = interval
+        self.schedule = first_aligned_schedule(first.arrived, interval)
 
-    def go_on(self, due: float, interval: float) -> Readings:
-        """The same where readings were yielded before, of which the next is due at about that moment."""
-        with closing(self.files):
-            yield from self._paced(aligned_schedule(due, interval))
+    def continue_at(self, due: float) -> None:
+        """Take over from another reader: drop the first reading, and read next at about the monotonic moment `due`."""
+        self._first = None
+        self.schedule = aligned_schedule(due, self._interval)
 
-    def _paced(self, grid: Schedule) -> Readings:
-        paced = Paced(grid, self.files.read)
-        yield paced
-        if paced.failure:
-            raise paced.failure
+    def read(self, wait: bool = True) -> Reading:  # noqa: ARG002 - this reader never waits
+        """Return what the files say now. Raises ContainerNotRunningError and KernelUnreadableError."""
+        if self._first:
+            first, self._first = self._first, None
+            return first
+        return self._files.read()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._files.close()
 
 
 class KernelSource:
-    """Readings from the kernel's files. Raises KernelUnreadableError where there are none, or they differ."""
+    """Opens the kernel's files of containers, and has the engine confirm them."""
 
     name = "kernel"
 
@@ -59,58 +60,57 @@ class KernelSource:
         self._engine = engine
         self._kernel = kernel
 
-    def readings(self, container_id: str, interval: float, cancel: CancelToken) -> Readings:
-        """Yield readings as a Source does."""
-        try:
-            proven = self.verify(container_id, cancel)
-        except CancelledError:
-            return
-        yield from proven.begin(interval)
+    def open(self, container_id: str, interval: float, cancel: CancelToken) -> VerifiedFiles:
+        """Open a container's files and compare them with what the engine says.
 
-    def verify(self, container_id: str, cancel: CancelToken) -> VerifiedFiles:
-        """Open a container's files and compare them with what the engine says. Raises CancelledError too."""
-        files = self._open(container_id)
+        Raises:
+            CancelledError: `cancel` was set.
+            KernelUnreadableError: there are no files, or they and the engine disagree; the message names which.
+            ContainerNotRunningError: the container does not run.
+            EngineError, LimitError: as for `source.Source.open`.
+        """
+        files = self._open_files(container_id)
         try:
-            return VerifiedFiles(files, self._confirmed(files, container_id, cancel))
+            return VerifiedFiles(files, self._verified_reading(files, container_id, cancel), interval)
         except BaseException:
             files.close()
             raise
 
-    def _open(self, container_id: str) -> ContainerFiles:
+    def _open_files(self, container_id: str) -> ContainerFiles:
         document = self._engine.inspect(container_id)
-        pid = _pid(document)
+        pid = _first_process(document)
         if not pid:
             raise ContainerNotRunningError("the engine says that the container does not run")
         try:
             return self._kernel.open(container_id, pid, self._has_host_network(document))
         except KernelUnreadableError as error:
-            if _pid(self._engine.inspect(container_id)) != pid:
-                raise ContainerNotRunningError("the container ended meanwhile") from error
+            if _first_process(self._engine.inspect(container_id)) != pid:
+                raise ContainerNotRunningError("the container ended while its files were opened") from error
             raise
 
-    def _confirmed(self, files: ContainerFiles, container_id: str, cancel: CancelToken) -> Reading:
-        """Return the first reading after which the engine has confirmed every field once."""
-        doubts: dict[str, str] | None = None
-        trouble = ""
+    def _verified_reading(self, files: ContainerFiles, container_id: str, cancel: CancelToken) -> Reading:
+        """Return the first reading after which every field has agreed with the engine once."""
+        mismatches: dict[str, str] | None = None  # fields that have not agreed yet
+        reason = ""
         for _ in range(VERIFY_ATTEMPTS):
             before = files.read()
             raw = self._engine.stats_once(container_id, cancel)
             after = files.read()
             try:
-                told = stats.parse_stats(raw, after.arrived)
+                reported = stats.parse_stats(raw, after.arrived)
             except ContainerNotRunningError:
                 raise
             except ReadingError as error:
                 self._engine.count_error()
-                trouble = str(error)
+                reason = str(error)
                 continue
             files.count_interfaces(stats.parse_interface_names(raw))
-            found = find_mismatches(before, told, after)
-            doubts = found if doubts is None else {field: found[field] for field in doubts.keys() & found}
-            if not doubts:
+            found = find_mismatches(before, reported, after)
+            mismatches = found if mismatches is None else {field: found[field] for field in mismatches.keys() & found}
+            if not mismatches:
                 return before
-            trouble = min(doubts.values())
-        raise KernelUnreadableError(f"the kernel and the engine disagree about the container: {trouble}")
+            reason = min(mismatches.values())
+        raise KernelUnreadableError(f"the kernel and the engine disagree about the container: {reason}")
 
     def _has_host_network(self, document: Mapping[str, Any]) -> bool:
         mode = _network_mode(document)
@@ -120,13 +120,13 @@ class KernelSource:
                 break
             try:
                 mode = _network_mode(self._engine.inspect(other))
-            except EngineRefusedError:  # the other one is gone; the network is still there, and the engine will tell
+            except EngineRefusedError:  # the other container was removed; its network still exists: compare the numbers
                 return False
         return mode == "host"
 
 
-def _pid(document: Mapping[str, Any]) -> int:
-    """Return the container's first process; 0 if it has none."""
+def _first_process(document: Mapping[str, Any]) -> int:
+    """Return the process id of the container's first process, 0 if there is none."""
     pid = (document.get("State") or {}).get("Pid")
     return pid if type(pid) is int else 0
 

@@ -1,46 +1,81 @@
-"""TODO."""
+"""What a collector reads from: a `Source` for the whole agent, and one `Reader` for each run of a container.
 
-from collections.abc import Callable, Generator
+StreamSource, PollSource (engine_source.py)   readers that wait for the engine
+KernelSource (kernel_source.py)               readers of the kernel's files, which never wait
+FallbackSource (fallback.py)                  readers of the kernel's files while those work, else of the engine
+"""
+
 from typing import Protocol
 
 from agent.collection.schedule import Schedule
-from agent.metrics.reading import Reading, ReadingError
+from agent.engine.errors import EngineError
+from agent.metrics.reading import Reading
 from agent.runtime.cancel import CancelToken
 
 
-class Paced:
-    """Readings that nobody has to wait for: one may be had at any time, and is to be had at the points of `grid`."""
+class ReadingsEndedError(EngineError):
+    """The engine ended its readings without an error, as it does for a removed container and when it shuts down.
 
-    def __init__(self, grid: Schedule, read: Callable[[], Reading]) -> None:
-        self.grid = grid
-        self.failure: ReadingError | None = None
-        self._read = read
-
-    def read(self) -> Reading | None:
-        """Return one; None when there is `failure` instead, and whoever has yielded this is to go on."""
-        self.failure = None
-        try:
-            return self._read()
-        except ReadingError as failure:
-            self.failure = failure
-            return None
+    This says nothing about the container: Nomad's collector took the end of a stream for the end of the container.
+    """
 
 
-Readings = Generator[Reading | Paced, None, None]
+class Reader(Protocol):
+    """Reads one run of a container: two readings as soon as possible, then one for each interval.
+
+    Used by one thread at a time.
+    """
+
+    @property
+    def blocking(self) -> bool:
+        """Whether the next reading has to be waited for. If not, read it at the moments of `schedule`."""
+        ...
+
+    @property
+    def schedule(self) -> Schedule:
+        """When to read while the reader is not `blocking`."""
+        ...
+
+    def read(self, wait: bool = True) -> Reading | None:
+        """Return the next reading.
+
+        Args:
+            wait: whether the reader may block until there is a reading.
+
+        Returns:
+            The reading; None if there is none at this moment. Then look at `blocking` again: a thread that may wait
+            has to read, or the next reading comes at a moment of `schedule`.
+
+        Raises:
+            CancelledError: the reader's token was cancelled.
+            EngineError: the engine did not give a reading; ReadingsEndedError if it will give no more.
+            ReadingError: what was read cannot be used; ContainerNotRunningError if the container does not run.
+            LimitError: the system allows no more descriptors.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close what is read from. A second time does nothing."""
+        ...
 
 
 class Source(Protocol):
-    """Gives readings of any container."""
+    """Opens readers of any container. Every method may be called from any thread."""
 
     @property
     def name(self) -> str:
-        """What it is called in the configuration."""
+        """The name that the configuration has for the source that is in use: kernel, poll or stream."""
         ...
 
-    def readings(self, container_id: str, interval: float, cancel: CancelToken) -> Readings:
-        """Yield two readings as soon as may be, then one per `interval` seconds on a steady grid, until `cancel`.
+    def open(self, container_id: str, interval: float, cancel: CancelToken) -> Reader:
+        """Return a reader of a running container; close it after use.
 
-        Or some, and then how the others can be had. It ends as well where the engine ends it. Raises EngineError, and
-        ContainerNotRunningError. Close it after use.
+        Args:
+            container_id: the container's 64 hexadecimal digits.
+            interval: seconds between two readings.
+            cancel: ends a blocking `open` or `read` with CancelledError.
+
+        Raises:
+            CancelledError, EngineError, ReadingError, LimitError: as for `Reader.read`.
         """
         ...

@@ -19,7 +19,7 @@ from agent.collection.collector import Collector, CollectorContext
 from agent.config import BackoffSettings
 from agent.messages.payloads import Measurements
 from agent.runtime.logs import WarnOnce
-from agent.runtime.rounds import Rounds
+from agent.runtime.scheduler import Scheduler
 from agent.runtime.watchdog import Watchdog
 
 ExpectWarnings = Callable[..., None]
@@ -38,8 +38,9 @@ class Collected:
         self.usages: SimpleQueue[Measurements] = SimpleQueue()
         self.looks: SimpleQueue[None] = SimpleQueue()
         watchdog, backoff = Watchdog(), BackoffSettings(base=0.1, factor=1, cap=0.1)
+        self.scheduler = Scheduler("readings", watchdog=watchdog)
         common = CollectorContext(
-            machine.client, machine.auto(), interval, 5, backoff, None, watchdog, Rounds(watchdog), limit, WarnOnce()
+            machine.client, machine.auto(), interval, 5, backoff, None, watchdog, self.scheduler, limit, WarnOnce()
         )
         name, key = machine.container.name, machine.container.id
         self.collector = Collector(name, key, common, self.usages.put, lambda: self.looks.put(None))
@@ -64,6 +65,8 @@ def collected(machine: Machine, interval: float, limit: int | None = None) -> It
     finally:
         one.collector.stop()
     wait_until(lambda: one.collector.finished, PATIENT, "the collector does not end")
+    assert one.scheduler.idle
+    one.scheduler.stop()
 
 
 def own_threads() -> list[str]:
@@ -94,7 +97,7 @@ def test_stopped_in_the_rounds(machine: Machine) -> None:
         one.next()
         assert cgroup_files(machine) != []
     assert cgroup_files(machine) == []
-    wait_until(lambda: "rounds" not in [thread.name for thread in threading.enumerate()], PATIENT, "rounds go on")
+    assert own_threads() == []
     assert one.usages.empty()
 
 

@@ -13,7 +13,7 @@ from support.fakes.http import Answer
 
 from agent.collection.engine_source import PollSource, StreamSource
 from agent.collection.fallback import create_source
-from agent.collection.source import Source
+from agent.collection.source import ReadingsEndedError, Source
 from agent.engine.client import EngineClient
 from agent.engine.errors import EngineUnreachableError, InvalidResponseError, NoSuchContainerError
 from agent.metrics.reading import ContainerNotRunningError, Reading
@@ -45,11 +45,11 @@ def test_readings(fake_engine: FakeEngine, make: Make) -> None:
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
     begun = time.monotonic()
-    readings = take(make(connected(fake_engine.url)), container.id, 0.5, 4)
-    assert all(earlier.time < later.time for earlier, later in pairwise(readings))
-    assert all(earlier.arrived < later.arrived for earlier, later in pairwise(readings))
-    assert begun < readings[0].arrived < time.monotonic()
-    assert all(reading.cpu.online == 2 for reading in readings)
+    found = take(make(connected(fake_engine.url)), container.id, 0.5, 4)
+    assert all(earlier.time < later.time for earlier, later in pairwise(found))
+    assert all(earlier.arrived < later.arrived for earlier, later in pairwise(found))
+    assert begun < found[0].arrived < time.monotonic()
+    assert all(reading.cpu.online == 2 for reading in found)
 
 
 @both
@@ -66,8 +66,8 @@ def test_steady_grid(fake_engine: FakeEngine, make: Make) -> None:
     """From the second on there is one an interval; what comes late does not push the next one away."""
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
-    readings = take(make(connected(fake_engine.url)), container.id, 0.5, 12)
-    grid = [reading.arrived - readings[1].arrived for reading in readings[1:]]
+    found = take(make(connected(fake_engine.url)), container.id, 0.5, 12)
+    grid = [reading.arrived - found[1].arrived for reading in found[1:]]
     assert grid[-1] > 4.6, "ten intervals of half a second"
     assert grid[-1] < 5 + PATIENT / 4
 
@@ -77,7 +77,7 @@ def test_stream_is_not_decoded_in_vain(fake_engine: FakeEngine, cancel: CancelTo
     fake_engine.tick = 0.05
     container = fake_engine.run("web")
     engine = connected(fake_engine.url)
-    reader = Reader(StreamSource(engine).readings(container.id, 3600, cancel))
+    reader = Reader(readings(StreamSource(engine), container.id, 3600, cancel))
     reader.next()
     reader.next()
     container.raw = b"nonsense\n"
@@ -92,7 +92,7 @@ def test_stopped_container(fake_engine: FakeEngine, make: Make, cancel: CancelTo
     """The zeros of a container that has stopped are told as that."""
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
-    reader = Reader(make(connected(fake_engine.url)).readings(container.id, 0.5, cancel))
+    reader = Reader(readings(make(connected(fake_engine.url)), container.id, 0.5, cancel))
     reader.next()
     fake_engine.die(container)
     assert isinstance(reader.end(), ContainerNotRunningError)
@@ -122,7 +122,7 @@ def test_unusable_documents(
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
     engine = connected(fake_engine.url)
-    reader = Reader(make(engine).readings(container.id, 0.5, cancel))
+    reader = Reader(readings(make(engine), container.id, 0.5, cancel))
     reader.next()
     before = engine.counters()["errors"]
     container.change = spoil
@@ -136,7 +136,7 @@ def test_engine_that_stands_still(fake_engine: FakeEngine, make: Make, cancel: C
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
     engine = connected(fake_engine.url)
-    reader = Reader(make(engine).readings(container.id, 0.2, cancel))
+    reader = Reader(readings(make(engine), container.id, 0.2, cancel))
     reader.next()
     before = engine.counters()["errors"]
     container.raw = container.stats(fake_engine.now())
@@ -170,13 +170,13 @@ class SpoilsTwoOfThree:
 
 
 def test_stream_ends_with_the_container(fake_engine: FakeEngine, cancel: CancelToken) -> None:
-    """When the engine ends a stream cleanly there are no more readings, and no error."""
+    """When the engine ends a stream cleanly, that says that there are no more readings, and nothing else."""
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
-    reader = Reader(StreamSource(connected(fake_engine.url)).readings(container.id, 0.5, cancel))
+    reader = Reader(readings(StreamSource(connected(fake_engine.url)), container.id, 0.5, cancel))
     reader.next()
     del fake_engine.containers[container.id]
-    assert reader.end() is None
+    assert isinstance(reader.end(), ReadingsEndedError)
 
 
 @both
@@ -187,7 +187,7 @@ def test_engine_that_leaves(
     """An engine that stops or freezes is an error of the engine, within its timeout."""
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
-    reader = Reader(make(connected(fake_engine.url, timeout=1)).readings(container.id, 0.5, cancel))
+    reader = Reader(readings(make(connected(fake_engine.url, timeout=1)), container.id, 0.5, cancel))
     reader.next()
     leave(fake_engine)
     assert isinstance(reader.end(), EngineUnreachableError)
@@ -196,7 +196,7 @@ def test_engine_that_leaves(
 def test_poll_does_not_catch_up(fake_engine: FakeEngine, cancel: CancelToken) -> None:
     """Grid points that a slow answer has missed are left out: no burst after it."""
     container = fake_engine.run("web")
-    reader = Reader(PollSource(connected(fake_engine.url)).readings(container.id, 0.5, cancel))
+    reader = Reader(readings(PollSource(connected(fake_engine.url)), container.id, 0.5, cancel))
     reader.next()
     reader.next()
     raw = container.stats(fake_engine.now())
@@ -210,7 +210,7 @@ def test_poll_does_not_catch_up(fake_engine: FakeEngine, cancel: CancelToken) ->
 def test_poll_is_not_hurried_by_a_nudge(fake_engine: FakeEngine, cancel: CancelToken) -> None:
     """A nudge is about errors: a healthy poll keeps its grid."""
     container = fake_engine.run("web")
-    reader = Reader(PollSource(connected(fake_engine.url)).readings(container.id, 1.0, cancel))
+    reader = Reader(readings(PollSource(connected(fake_engine.url)), container.id, 1.0, cancel))
     first = [reader.next(), reader.next()]
     cancel.wake()
     assert reader.next().arrived - first[1].arrived > 0.5
@@ -221,7 +221,7 @@ def test_ends_when_cancelled(fake_engine: FakeEngine, make: Make) -> None:
     """Between two readings, however far apart, a source ends at once and without an error."""
     container = fake_engine.run("web")
     cancel = CancelToken()
-    reader = Reader(make(connected(fake_engine.url)).readings(container.id, 3600, cancel))
+    reader = Reader(readings(make(connected(fake_engine.url)), container.id, 3600, cancel))
     reader.next()
     reader.next()
     cancel.set()
@@ -256,8 +256,8 @@ def test_choice(fake_engine: FakeEngine, source: str, interval: float, api: str,
 def test_real_readings(engine: PrivateEngine, make: Make) -> None:
     """A busy container's readings grow, both ways, about once a second."""
     container = engine.run("sh", "-c", "while :; do :; done", cpus=0.2)
-    readings = take(make(connected(engine.url)), container, 1.0, 4)
-    for earlier, later in pairwise(readings):
+    found = take(make(connected(engine.url)), container, 1.0, 4)
+    for earlier, later in pairwise(found):
         assert later.time - earlier.time > 300_000_000
         assert later.cpu.total > earlier.cpu.total
         assert later.memory is not None
@@ -269,7 +269,7 @@ def test_real_readings(engine: PrivateEngine, make: Make) -> None:
 def test_real_container_that_stops(engine: PrivateEngine, make: Make, cancel: CancelToken) -> None:
     """The end of a container is told by the zeros that follow it, or by the engine's ending of it."""
     container = engine.run("sleep", "600")
-    reader = Reader(make(connected(engine.url)).readings(container, 1.0, cancel))
+    reader = Reader(readings(make(connected(engine.url)), container, 1.0, cancel))
     reader.next()
     engine.docker("kill", container)
     assert isinstance(reader.end(), ContainerNotRunningError)
@@ -281,7 +281,7 @@ def test_real_polls_side_by_side(engine: PrivateEngine) -> None:
     asked = connected(engine.url)
     cancels = [CancelToken() for _ in range(20)]
     begun = time.monotonic()
-    readers = [Reader(PollSource(asked).readings(container, 2.0, cancel)) for cancel in cancels]
+    readers = [Reader(readings(PollSource(asked), container, 2.0, cancel)) for cancel in cancels]
     for reader in readers:
         reader.next()
     assert time.monotonic() - begun < 10, "one after the other they would take twenty seconds"

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from agent.engine.errors import NoSuchContainerError
 from agent.kernel.files import KernelUnreadableError
 from agent.kernel.reader import KernelReader
 from agent.metrics.reading import ContainerNotRunningError, Reading
-from agent.runtime.cancel import CancelToken
+from agent.runtime.cancel import CancelledError, CancelToken
 
 BUSY = ("sh", "-c", "while :; do :; done")
 OwnEngine = Callable[..., PrivateEngine]
@@ -84,7 +84,7 @@ def test_the_containers_end(engine: PrivateEngine, cancel: CancelToken, command:
         assert read(engine, container, cancel).next().cpu.total < before.cpu.total
     else:
         with pytest.raises(NoSuchContainerError if command[0] == "rm" else ContainerNotRunningError):
-            next(source(connected(engine.url)).readings(container, 0.5, cancel))
+            source(connected(engine.url)).open(container, 0.5, cancel)
 
 
 def test_pause_and_update(engine: PrivateEngine, cancel: CancelToken) -> None:
@@ -122,8 +122,8 @@ def test_nothing_stays_open(engine: PrivateEngine) -> None:
     container = engine.run()
 
     def begin() -> None:
-        with closing(one.readings(container, 3600, CancelToken())) as found:
-            next(found)
+        with closing(one.open(container, 3600, CancelToken())) as reader:
+            reader.read()
 
     begin()
     before = descriptors()
@@ -133,17 +133,18 @@ def test_nothing_stays_open(engine: PrivateEngine) -> None:
 
 
 def test_cancelled_before_it_began(engine: PrivateEngine) -> None:
-    """What is called off while the engine is asked ends without an error."""
+    """Opening that is cancelled while the engine is asked ends as cancelled, not as a failure."""
     cancel = CancelToken()
     cancel.set()
-    assert list(source(connected(engine.url)).readings(engine.run(), 0.5, cancel)) == []
+    with pytest.raises(CancelledError):
+        source(connected(engine.url)).open(engine.run(), 0.5, cancel)
 
 
 def test_unreadable(engine: PrivateEngine, tmp_path: Path) -> None:
     """Asked for by name, it says which file is missing and what would help, and asks nothing of the engine in vain."""
     hidden = KernelSource(connected(engine.url), KernelReader(proc=str(tmp_path)))
     with pytest.raises(KernelUnreadableError, match=rf"{tmp_path}/meminfo is not there"):
-        next(hidden.readings(engine.run(), 0.5, CancelToken()))
+        hidden.open(engine.run(), 0.5, CancelToken())
 
 
 def test_another_containers_files(engine: PrivateEngine, tmp_path: Path) -> None:
@@ -161,7 +162,7 @@ def test_another_containers_files(engine: PrivateEngine, tmp_path: Path) -> None
         connected(engine.url), KernelReader(str(renamed(tmp_path, process, used, other)), str(cgroups))
     )
     with pytest.raises(KernelUnreadableError, match=r"disagree about the container: (cpu|block_io)"):
-        list(islice(mistaken.readings(other, 0.5, CancelToken()), 1))
+        mistaken.open(other, 0.5, CancelToken())
 
 
 def swapped(cgroups: Path, used: str, other: str) -> None:

@@ -25,7 +25,7 @@ from agent.messages.outbox import Outbox
 from agent.messages.payloads import EngineInfo
 from agent.messages.topics import MessageBuilder
 from agent.runtime.logs import WarnOnce
-from agent.runtime.rounds import Rounds
+from agent.runtime.scheduler import Scheduler
 from agent.runtime.watchdog import Watchdog
 
 MARKERS = count()
@@ -55,6 +55,7 @@ class ContainersHarness:
         self.fake = fake
         self.published: list[PublishedMessage] = []
         self._changed = threading.Condition()
+        self.scheduler = Scheduler("readings")
         self.messages = MessageBuilder("containers", "host", qos=1)
         self.outbox = Outbox(1000, "drop_newest", self._drain)
         settings = EngineSettings(url=f"unix://{fake.socket}", timeout=5, **engine)
@@ -118,6 +119,7 @@ class ContainersHarness:
         self.supervisor.stop()
         self._thread.join(20)
         assert not self._thread.is_alive(), "the events thread does not end"
+        self.scheduler.stop()
         collectors = self.supervisor.collectors
         wait_until(lambda: all(collector.finished for collector in collectors), 20, "a collector does not end")
 
@@ -127,7 +129,7 @@ class ContainersHarness:
         source = StreamSource(self.engine)
         watchdog = Watchdog()
         self.supervisor.start(
-            CollectorContext(self.engine, source, 0.5, 5, backoff, 1000.0, watchdog, Rounds(watchdog), None, WarnOnce())
+            CollectorContext(self.engine, source, 0.5, 5, backoff, 1000.0, watchdog, self.scheduler, None, WarnOnce())
         )
 
     def _drain(self) -> None:

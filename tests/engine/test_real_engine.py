@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from support.asking import PATIENT, Reader, connected, descriptors, unconnected
+from support.asking import PATIENT, Reader, connected, descriptors, readings, unconnected
 from support.daemons.dockerd import PrivateEngine
 from support.fakes.engine import FakeEngine
 
@@ -166,7 +166,7 @@ def test_engine_that_comes_back(own_engine: Callable[..., PrivateEngine]) -> Non
     real.start()
     asked.connect()
     assert asked.inspect(container)["Id"] == container
-    assert len(list(islice(PollSource(asked).readings(container, 1.0, CancelToken()), 2))) == 2
+    assert len(list(islice(readings(PollSource(asked), container, 1.0, CancelToken()), 2))) == 2
 
 
 # What is left behind

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from support.asking import Reader, connected, descriptors, unconnected
+from support.asking import Reader, connected, descriptors, readings, unconnected
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.sshd import Sshd
 
@@ -43,7 +43,7 @@ def test_same_as_any_other_way(sshd: Sshd, engine: PrivateEngine) -> None:
     assert asked.local is False
     assert asked.inspect(container)["Id"] == container
     assert container in {row["Id"] for row in asked.list_containers()}
-    assert len(list(islice(PollSource(asked).readings(container, 1.0, CancelToken()), 2))) == 2
+    assert len(list(islice(readings(PollSource(asked), container, 1.0, CancelToken()), 2))) == 2
     before = descriptors()
     ways: list[Callable[[CancelToken], Iterator[object]]] = [
         lambda cancel: asked.stats_stream(container, cancel),

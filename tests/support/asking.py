@@ -5,14 +5,14 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Generic, TypeVar
 
-from agent.collection.source import Paced, Source
+from agent.collection.source import Source
 from agent.config import EngineSettings
 from agent.engine.client import EngineClient
 from agent.metrics.reading import Reading
-from agent.runtime.cancel import CancelToken
+from agent.runtime.cancel import CancelledError, CancelToken
 
 T = TypeVar("T")
 
@@ -39,23 +39,16 @@ def descriptors() -> int:
 
 
 def readings(source: Source, container_id: str, interval: float, cancel: CancelToken) -> Iterator[Reading]:
-    """Yield a container's readings, those too that need not be waited for, each at its time."""
-    with closing(source.readings(container_id, interval, cancel)) as found:
-        for each in found:
-            if isinstance(each, Paced):
-                yield from _paced(each, cancel)
+    """Yield a container's readings as a collector takes them, until `cancel` is set."""
+    with suppress(CancelledError), closing(source.open(container_id, interval, cancel)) as reader:
+        due: float | None = None  # the monotonic moment of the next reading; None: now
+        while due is None or not cancel.wait(due - time.monotonic()):
+            if reading := reader.read():
+                yield reading
+            if reader.blocking:
+                due = None
             else:
-                yield each
-
-
-def _paced(paced: Paced, cancel: CancelToken) -> Iterator[Reading]:
-    due = paced.grid.begin
-    while not cancel.wait(due - time.monotonic()):
-        reading = paced.read()
-        if reading is None:
-            return
-        yield reading
-        due = paced.grid.next_after(time.monotonic())
+                due = reader.schedule.begin if due is None else reader.schedule.next_after(time.monotonic())
 
 
 class Reader(Generic[T]):

@@ -36,7 +36,7 @@ class Machine:
     def auto(self) -> FallbackSource:
         """Return the source of an agent here; `said` is what its name became."""
         kernel = KernelSource(self.client, KernelReader(str(self.tree.proc), str(self.tree.cgroups)))
-        made = FallbackSource(self.client, 0.5, kernel, lambda: self.said.append(made.name), again=0)
+        made = FallbackSource(self.client, 0.5, kernel, lambda: self.said.append(made.name), first_retry=0)
         return made
 
     def asked(self) -> int:
