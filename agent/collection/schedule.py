@@ -1,7 +1,7 @@
-"""Which readings count: the first two, so that there is a usage at once, then one an interval on a steady grid. Pure.
+"""When to read: the first two readings at once, so that there is a usage at once, then one for each interval. Pure.
 
-A grid and not "interval seconds after the last one": engines read at their own second's tick, which is a little longer
-than one, and every reading would push the next one further away.
+The moments lie on a steady schedule and not "an interval after the last reading". Engines read at their own second's
+tick, which is a little longer than one second, so every reading would push the next one further away.
 """
 
 import math
@@ -12,73 +12,80 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-ENGINE_TICK_SECONDS = 1.0  # seconds between two readings of an engine's stream, about
-ALIGNMENT_SECONDS = 1.0  # seconds; where the interval is shorter, that
+ENGINE_TICK_SECONDS = 1.0  # between two documents of an engine's stream, about
+ALIGNMENT_SECONDS = 1.0  # aligned schedules begin at multiples of this, or of the interval where that is shorter
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Points in time, monotonic seconds: one an `interval`, the first at `begin`."""
+    """Moments on the monotonic clock, in seconds: `begin`, and one after each further `interval`."""
 
     begin: float
     interval: float
 
     def next_after(self, moment: float) -> float:
-        """Return the first point that is later. Points are reckoned, not added to each other: no errors add up."""
+        """Return the first moment of the schedule that is later than `moment`.
+
+        It is computed from `begin`, not by adding intervals to each other, so rounding errors do not add up.
+        """
         if moment < self.begin:
             return self.begin
-        point = math.floor((moment - self.begin) / self.interval) + 1
-        due = self.begin + point * self.interval
-        # The division may round down to the point that has just been served.
-        return due if due > moment else self.begin + (point + 1) * self.interval
+        number = math.floor((moment - self.begin) / self.interval) + 1
+        due = self.begin + number * self.interval
+        # The division may be rounded down to the moment that has just been served.
+        return due if due > moment else self.begin + (number + 1) * self.interval
 
 
 def poll_schedule(first: float, interval: float) -> Schedule:
-    """Return when to ask again, if the first answer came at `first`: half a tick later, then once an interval.
+    """Return when to ask an engine again whose first answer came at `first`: half a tick later, then every interval.
 
-    An engine before version 25 answers at its collector's next tick, as it did the first time. Asked half a tick before
-    a tick it answers at that one, and not now at this one and now at the next.
+    An engine before version 25 answers at its collector's next tick, as it did the first time. When it is asked half a
+    tick before a tick, it always answers at that tick. Asked near a tick, it would answer now at one, now at the next.
     """
     return Schedule(first + min(ENGINE_TICK_SECONDS, interval) / 2, interval)
 
 
 def aligned_schedule(begin: float, interval: float) -> Schedule:
-    """Return a grid that begins with the beat nearest to `begin`; beats are the same for all.
+    """Return a schedule that begins at the aligned moment nearest to `begin`. Aligned moments are the same for all.
 
-    For what need not be waited for: it is done in few bursts then. A reading and a message that come alone cost twice
-    as much CPU time as those among others. An engine would rather be asked one by one.
+    This is for readings that need not be waited for: they are taken in a few bursts then. A reading and its message
+    cost twice as much CPU time alone as among others. Engines, in contrast, are better asked one by one.
     """
-    beat = _beat(interval)
-    return Schedule(round(begin / beat) * beat, interval)
+    alignment = _alignment(interval)
+    return Schedule(round(begin / alignment) * alignment, interval)
 
 
 def first_aligned_schedule(first: float, interval: float) -> Schedule:
-    """Return when to read again, on the beat, if the first reading was at `first`: soon, then once an interval.
+    """Return an aligned schedule for a container whose first reading was taken at `first`.
 
-    Between a quarter of a beat and five quarters later: the first usage is not to cover less, nor to be waited for.
+    It begins 1/4 to 5/4 of an alignment later: the first usage must not cover less, and must not come much later.
     """
-    return aligned_schedule(first + _beat(interval) * 3 / 4, interval)
+    return aligned_schedule(first + _alignment(interval) * 3 / 4, interval)
 
 
-def _beat(interval: float) -> float:
+def _alignment(interval: float) -> float:
     return min(interval, ALIGNMENT_SECONDS)
 
 
 def downsample(interval: float, arrivals: Iterable[tuple[float, T]]) -> Iterator[tuple[float, T]]:
-    """Yield of (seconds, thing) the first two, then the one nearest to each point of a grid that the second begins.
+    """Yield the first two arrivals, then the one nearest to each moment of a schedule that the second begins.
 
-    Nothing can be picked after the next has come, so nearest is told by half a tick: what comes up to that long before
-    a point counts for it, since the next one would be later than it is early. A source slower than the grid passes
-    whole; after a stall the points that were missed are not made up for.
+    No arrival can be picked after the next one has come. So an arrival counts as nearest from half a tick before a
+    moment on: the next one would be later than this one is early. A source slower than the schedule passes whole. After
+    a stall, the moments that were missed are left out.
+
+    Args:
+        interval: seconds between two moments of the schedule.
+        arrivals: the monotonic moment in seconds and the item of each arrival, in order.
     """
     slack = min(ENGINE_TICK_SECONDS / 2, interval / 2)
     source = iter(arrivals)
     begin = due = 0.0
-    for begin, thing in islice(source, 2):
-        yield begin, thing
+    for begin, item in islice(source, 2):
+        yield begin, item
         due = begin + interval
-    grid = Schedule(begin, interval)
-    for arrival, thing in source:
+    schedule = Schedule(begin, interval)
+    for arrival, item in source:
         if arrival + slack >= due:
-            yield arrival, thing
-            due = grid.next_after(arrival + slack)
+            yield arrival, item
+            due = schedule.next_after(arrival + slack)

@@ -1,4 +1,4 @@
-"""A collector by itself: where its readings are waited for, where they are not, and what it leaves behind."""
+"""A collector by itself: in its thread, on the scheduler, between the two, and what it leaves behind."""
 
 import os
 import threading
@@ -12,7 +12,6 @@ import pytest
 from support.asking import PATIENT
 from support.daemons.no_threads import no_threads
 from support.daemons.processes import wait_until
-from support.fakes.engine import FakeEngine
 from support.fakes.local_machine import Machine
 
 from agent.collection.collector import Collector, CollectorContext
@@ -25,25 +24,19 @@ from agent.runtime.watchdog import Watchdog
 ExpectWarnings = Callable[..., None]
 
 
-@pytest.fixture
-def machine(fake_engine: FakeEngine, tmp_path: Path) -> Machine:
-    """Give the fake engine and a kernel that agree."""
-    return Machine(fake_engine, tmp_path)
-
-
-class Collected:
+class RunningCollector:
     """A collector, and what it has published."""
 
     def __init__(self, machine: Machine, interval: float, limit: int | None = None) -> None:
         self.usages: SimpleQueue[Measurements] = SimpleQueue()
-        self.looks: SimpleQueue[None] = SimpleQueue()
+        self.inspections: SimpleQueue[None] = SimpleQueue()
         watchdog, backoff = Watchdog(), BackoffSettings(base=0.1, factor=1, cap=0.1)
         self.scheduler = Scheduler("readings", watchdog=watchdog)
         common = CollectorContext(
             machine.client, machine.auto(), interval, 5, backoff, None, watchdog, self.scheduler, limit, WarnOnce()
         )
         name, key = machine.container.name, machine.container.id
-        self.collector = Collector(name, key, common, self.usages.put, lambda: self.looks.put(None))
+        self.collector = Collector(name, key, common, self.usages.put, lambda: self.inspections.put(None))
         self.collector.start()
 
     def next(self) -> Measurements:
@@ -51,15 +44,15 @@ class Collected:
         return self.usages.get(timeout=PATIENT)
 
     def until(self, kernel: bool) -> None:
-        """Wait for a usage by the kernel, which tells of swap, or by the engine."""
+        """Wait for a usage from the kernel, which alone reports swap, or from the engine."""
         while ("swap" in self.next()["memory"]) is not kernel:
             pass
 
 
 @contextmanager
-def collected(machine: Machine, interval: float, limit: int | None = None) -> Iterator[Collected]:
-    """Collect from the machine's container, and end it."""
-    one = Collected(machine, interval, limit)
+def collected(machine: Machine, interval: float, limit: int | None = None) -> Iterator[RunningCollector]:
+    """Run a collector for the machine's container; it ends after the block."""
+    one = RunningCollector(machine, interval, limit)
     try:
         yield one
     finally:
@@ -74,8 +67,8 @@ def own_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("collector-")]
 
 
-def test_no_thread_where_nothing_is_waited_for(machine: Machine) -> None:
-    """Readings of the kernel's files are taken in the rounds, on their grid, and the first usage comes soon."""
+def test_kernel_files_are_read_without_a_thread_of_the_collectors_own(machine: Machine) -> None:
+    """The scheduler reads the kernel's files at the moments of their schedule, and the first usage comes soon."""
     begun = time.monotonic()
     with collected(machine, 2) as one:
         one.next()
@@ -91,8 +84,8 @@ def cgroup_files(machine: Machine) -> list[str]:
     return [path for path in opened if path.startswith(str(machine.tree.cgroups))]
 
 
-def test_stopped_in_the_rounds(machine: Machine) -> None:
-    """However long the interval: after stop() no file is open, no thread left, and nothing is published."""
+def test_stopped_between_two_readings(machine: Machine) -> None:
+    """However long the interval, after stop() no file is open, no thread is left, and nothing is published."""
     with collected(machine, 3600) as one:
         one.next()
         assert cgroup_files(machine) != []
@@ -101,8 +94,10 @@ def test_stopped_in_the_rounds(machine: Machine) -> None:
     assert one.usages.empty()
 
 
-def test_files_that_fail(machine: Machine, expected_warnings: ExpectWarnings) -> None:
-    """A thread of its own goes on with the engine's readings, and no usage is lost on the way there and back."""
+def test_failing_files_are_replaced_by_the_engine_and_come_back(
+    machine: Machine, expected_warnings: ExpectWarnings
+) -> None:
+    """A thread goes on with the engine's readings until the files can be read again; no inspection is needed."""
     expected_warnings("the kernel's files of .* are not used, but source stream: .*many")
     with collected(machine, 0.5) as one:
         one.until(kernel=True)
@@ -112,19 +107,19 @@ def test_files_that_fail(machine: Machine, expected_warnings: ExpectWarnings) ->
         machine.agree()
         one.until(kernel=True)
         wait_until(lambda: own_threads() == [], PATIENT, "the thread goes on")
-    assert one.looks.empty()
+    assert one.inspections.empty()
 
 
-def test_no_thread_to_go_on_in(
+def test_without_a_thread_for_the_engine_the_files_are_tried_again(
     machine: Machine, expected_warnings: ExpectWarnings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where files fail and there can be no thread, that is said once, and the rounds go on to try."""
+    """If files fail and the system allows no thread, that is logged once, and the files are tried again."""
     expected_warnings("the kernel's files of .* are not used", "the system allows no more threads")
     with collected(machine, 0.5) as one:
         one.until(kernel=True)
         with no_threads():
             machine.tree.change({"memory.current": "many\n"})
-            wait_until(lambda: "no more threads" in caplog.text, PATIENT, "the want of a thread is not told")
+            wait_until(lambda: "no more threads" in caplog.text, PATIENT, "the missing thread is not logged")
             machine.agree()
             one.until(kernel=True)
             one.next()
@@ -133,19 +128,19 @@ def test_no_thread_to_go_on_in(
         one.until(kernel=False)
 
 
-def test_a_container_that_ends_in_the_rounds(machine: Machine) -> None:
-    """No process is left in its cgroup: it is to be looked at, and the attempts go on."""
+def test_empty_cgroup_requests_an_inspection(machine: Machine) -> None:
+    """When no process is left in the cgroup, an inspection is requested, and the attempts go on."""
     with collected(machine, 0.5) as one:
         one.until(kernel=True)
         machine.tree.change({"pids.current": "0\n"})
-        one.looks.get(timeout=PATIENT)
+        one.inspections.get(timeout=PATIENT)
         machine.tree.change({"pids.current": "2\n"})
         one.until(kernel=True)
 
 
 @pytest.mark.parametrize("interval", [0.5, 3600])
-def test_its_limit(machine: Machine, interval: float) -> None:
-    """A collector with a limit ends by itself after so many usages, also in the rounds."""
+def test_usage_limit_ends_the_collector(machine: Machine, interval: float) -> None:
+    """A collector with a limit ends by itself after so many usages, also between two readings."""
     with collected(machine, interval, limit=1) as one:
         one.next()
         wait_until(lambda: one.collector.finished, PATIENT, "it does not end")

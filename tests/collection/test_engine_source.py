@@ -1,12 +1,11 @@
-"""Sources: both give the same kind of reading, on a grid, and tell a bad document from a stopped container."""
+"""Stream and poll: the same kind of reading, on schedule; an unusable document differs from a stopped container."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice, pairwise
 
 import pytest
 from support.asking import PATIENT, Reader, connected, readings
-from support.daemons.dockerd import PrivateEngine
 from support.fakes.container import Document
 from support.fakes.engine import FakeEngine
 from support.fakes.http import Answer
@@ -23,16 +22,8 @@ both = pytest.mark.parametrize("make", [StreamSource, PollSource])
 Make = Callable[[EngineClient], Source]
 
 
-@pytest.fixture
-def cancel() -> Iterator[CancelToken]:
-    """Give what ends all reading when the test does."""
-    cancel = CancelToken()
-    yield cancel
-    cancel.set()
-
-
 def take(source: Source, container_id: str, interval: float, count: int) -> list[Reading]:
-    """Return so many readings, then end."""
+    """Return the first `count` readings of a container."""
     cancel = CancelToken()
     found = list(islice(readings(source, container_id, interval, cancel), count))
     cancel.set()
@@ -40,8 +31,8 @@ def take(source: Source, container_id: str, interval: float, count: int) -> list
 
 
 @both
-def test_readings(fake_engine: FakeEngine, make: Make) -> None:
-    """Readings come in order, and each says when it was taken and when it came."""
+def test_readings_come_in_order_with_both_clocks(fake_engine: FakeEngine, make: Make) -> None:
+    """Each reading has the engine's time at which it was taken, and the agent's at which it arrived."""
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
     begun = time.monotonic()
@@ -53,7 +44,7 @@ def test_readings(fake_engine: FakeEngine, make: Make) -> None:
 
 
 @both
-def test_first_two_at_once(fake_engine: FakeEngine, make: Make) -> None:
+def test_first_two_readings_come_at_once(fake_engine: FakeEngine, make: Make) -> None:
     """However long the interval, the first usage does not wait for it."""
     container = fake_engine.run("web")
     begun = time.monotonic()
@@ -62,18 +53,18 @@ def test_first_two_at_once(fake_engine: FakeEngine, make: Make) -> None:
 
 
 @both
-def test_steady_grid(fake_engine: FakeEngine, make: Make) -> None:
-    """From the second on there is one an interval; what comes late does not push the next one away."""
+def test_readings_keep_a_steady_schedule(fake_engine: FakeEngine, make: Make) -> None:
+    """From the second on there is one for each interval; a late reading does not delay the next one."""
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
     found = take(make(connected(fake_engine.url)), container.id, 0.5, 12)
-    grid = [reading.arrived - found[1].arrived for reading in found[1:]]
-    assert grid[-1] > 4.6, "ten intervals of half a second"
-    assert grid[-1] < 5 + PATIENT / 4
+    moments = [reading.arrived - found[1].arrived for reading in found[1:]]
+    assert moments[-1] > 4.6, "ten intervals of half a second"
+    assert moments[-1] < 5 + PATIENT / 4
 
 
-def test_stream_is_not_decoded_in_vain(fake_engine: FakeEngine, cancel: CancelToken) -> None:
-    """Documents that are not picked may be anything: nobody reads them."""
+def test_documents_that_are_not_picked_are_not_decoded(fake_engine: FakeEngine, cancel: CancelToken) -> None:
+    """Documents between two readings are not decoded: there anything does no harm."""
     fake_engine.tick = 0.05
     container = fake_engine.run("web")
     engine = connected(fake_engine.url)
@@ -88,8 +79,10 @@ def test_stream_is_not_decoded_in_vain(fake_engine: FakeEngine, cancel: CancelTo
 
 
 @both
-def test_stopped_container(fake_engine: FakeEngine, make: Make, cancel: CancelToken) -> None:
-    """The zeros of a container that has stopped are told as that."""
+def test_zeros_of_a_stopped_container_are_reported_as_that(
+    fake_engine: FakeEngine, make: Make, cancel: CancelToken
+) -> None:
+    """Engines answer zeros for a container that has stopped."""
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
     reader = Reader(readings(make(connected(fake_engine.url)), container.id, 0.5, cancel))
@@ -99,8 +92,8 @@ def test_stopped_container(fake_engine: FakeEngine, make: Make, cancel: CancelTo
 
 
 @both
-def test_unknown_container(fake_engine: FakeEngine, make: Make) -> None:
-    """So is one that the engine does not know."""
+def test_unknown_container_is_reported_as_that(fake_engine: FakeEngine, make: Make) -> None:
+    """A container that the engine does not know has an error of its own."""
     with pytest.raises(NoSuchContainerError):
         take(make(connected(fake_engine.url)), "c0ffee", 1, 1)
 
@@ -115,10 +108,10 @@ def text_for_number(document: Document) -> None:
 
 @both
 @pytest.mark.parametrize("spoil", [no_usage, text_for_number])
-def test_unusable_documents(
+def test_three_unusable_documents_in_a_row_end_the_readings(
     fake_engine: FakeEngine, make: Make, cancel: CancelToken, spoil: Callable[[Document], None]
 ) -> None:
-    """Three unusable documents in a row are the engine's way, and end the readings; each was counted."""
+    """Three in a row are a fault of the engine; each is counted as an error."""
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
     engine = connected(fake_engine.url)
@@ -131,8 +124,8 @@ def test_unusable_documents(
 
 
 @both
-def test_engine_that_stands_still(fake_engine: FakeEngine, make: Make, cancel: CancelToken) -> None:
-    """An engine that gives the same document again and again measures nothing: that is an error, and no silence."""
+def test_repeated_document_is_unusable(fake_engine: FakeEngine, make: Make, cancel: CancelToken) -> None:
+    """An engine that sends the same document again and again measures nothing: that ends the readings with an error."""
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
     engine = connected(fake_engine.url)
@@ -146,8 +139,8 @@ def test_engine_that_stands_still(fake_engine: FakeEngine, make: Make, cancel: C
 
 
 @both
-def test_two_unusable_documents(fake_engine: FakeEngine, make: Make) -> None:
-    """Two cost a usage each, however often it happens."""
+def test_two_unusable_documents_in_a_row_are_skipped(fake_engine: FakeEngine, make: Make) -> None:
+    """Each costs one usage, however often that happens."""
     fake_engine.tick = 0.05
     container = fake_engine.run("web")
     container.change = SpoilsTwoOfThree()
@@ -163,14 +156,14 @@ class SpoilsTwoOfThree:
         self.count = 0
 
     def __call__(self, document: Document) -> None:
-        """Spoil it, or not."""
+        """Spoil two of three documents."""
         self.count += 1
         if self.count % 3:
             no_usage(document)
 
 
 def test_stream_ends_with_the_container(fake_engine: FakeEngine, cancel: CancelToken) -> None:
-    """When the engine ends a stream cleanly, that says that there are no more readings, and nothing else."""
+    """A stream that ends cleanly says that there are no more readings, and nothing about the container."""
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
     reader = Reader(readings(StreamSource(connected(fake_engine.url)), container.id, 0.5, cancel))
@@ -181,10 +174,10 @@ def test_stream_ends_with_the_container(fake_engine: FakeEngine, cancel: CancelT
 
 @both
 @pytest.mark.parametrize("leave", [lambda fake: fake.stop(), lambda fake: fake.freeze()], ids=["stops", "freezes"])
-def test_engine_that_leaves(
+def test_engine_that_stops_or_freezes_is_an_error(
     fake_engine: FakeEngine, make: Make, cancel: CancelToken, leave: Callable[[FakeEngine], None]
 ) -> None:
-    """An engine that stops or freezes is an error of the engine, within its timeout."""
+    """The error comes within the engine's timeout."""
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
     reader = Reader(readings(make(connected(fake_engine.url, timeout=1)), container.id, 0.5, cancel))
@@ -193,8 +186,8 @@ def test_engine_that_leaves(
     assert isinstance(reader.end(), EngineUnreachableError)
 
 
-def test_poll_does_not_catch_up(fake_engine: FakeEngine, cancel: CancelToken) -> None:
-    """Grid points that a slow answer has missed are left out: no burst after it."""
+def test_poll_leaves_out_missed_moments(fake_engine: FakeEngine, cancel: CancelToken) -> None:
+    """After a slow answer there is no burst of readings."""
     container = fake_engine.run("web")
     reader = Reader(readings(PollSource(connected(fake_engine.url)), container.id, 0.5, cancel))
     reader.next()
@@ -203,12 +196,12 @@ def test_poll_does_not_catch_up(fake_engine: FakeEngine, cancel: CancelToken) ->
     fake_engine.script(r".*/stats", Answer(body=raw, delay=2.2), times=1)
     slow = reader.next()
     after = [reader.next() for _ in range(4)]
-    # Made up for at once, four would come together; on the grid the first may be late and close to the second.
+    # A burst would bring four together; on schedule the first may be late and close to the second.
     assert after[3].arrived - slow.arrived >= 2 * 0.5
 
 
-def test_poll_is_not_hurried_by_a_nudge(fake_engine: FakeEngine, cancel: CancelToken) -> None:
-    """A nudge is about errors: a healthy poll keeps its grid."""
+def test_wake_does_not_hurry_a_poll(fake_engine: FakeEngine, cancel: CancelToken) -> None:
+    """A wake-up is meant for waits after an error: a healthy poll keeps its schedule."""
     container = fake_engine.run("web")
     reader = Reader(readings(PollSource(connected(fake_engine.url)), container.id, 1.0, cancel))
     first = [reader.next(), reader.next()]
@@ -217,8 +210,8 @@ def test_poll_is_not_hurried_by_a_nudge(fake_engine: FakeEngine, cancel: CancelT
 
 
 @both
-def test_ends_when_cancelled(fake_engine: FakeEngine, make: Make) -> None:
-    """Between two readings, however far apart, a source ends at once and without an error."""
+def test_cancelled_between_two_readings(fake_engine: FakeEngine, make: Make) -> None:
+    """However long the interval, a cancelled reader ends at once and without an error."""
     container = fake_engine.run("web")
     cancel = CancelToken()
     reader = Reader(readings(make(connected(fake_engine.url)), container.id, 3600, cancel))
@@ -240,51 +233,12 @@ def test_ends_when_cancelled(fake_engine: FakeEngine, make: Make) -> None:
         ("stream", 3600, "1.52", StreamSource),
     ],
 )
-def test_choice(fake_engine: FakeEngine, source: str, interval: float, api: str, chosen: type) -> None:
-    """By itself the cheaper one is taken that the engine can do; by name, that one."""
+def test_source_is_the_configured_one_or_the_cheaper_one(
+    fake_engine: FakeEngine, source: str, interval: float, api: str, chosen: type
+) -> None:
+    """`auto` takes the cheaper source that the engine is able to serve; a name takes that source."""
     fake_engine.api = api
     found = create_source(source, interval, connected(fake_engine.url))
     assert found.name == chosen.__name__.removesuffix("Source").lower()
     container = fake_engine.run("web")
     assert len(take(found, container.id, interval, 2)) == 2
-
-
-# A real engine
-
-
-@both
-def test_real_readings(engine: PrivateEngine, make: Make) -> None:
-    """A busy container's readings grow, both ways, about once a second."""
-    container = engine.run("sh", "-c", "while :; do :; done", cpus=0.2)
-    found = take(make(connected(engine.url)), container, 1.0, 4)
-    for earlier, later in pairwise(found):
-        assert later.time - earlier.time > 300_000_000
-        assert later.cpu.total > earlier.cpu.total
-        assert later.memory is not None
-        assert later.memory["usage"] > 0
-        assert later.cpu.online >= 1
-
-
-@both
-def test_real_container_that_stops(engine: PrivateEngine, make: Make, cancel: CancelToken) -> None:
-    """The end of a container is told by the zeros that follow it, or by the engine's ending of it."""
-    container = engine.run("sleep", "600")
-    reader = Reader(readings(make(connected(engine.url)), container, 1.0, cancel))
-    reader.next()
-    engine.docker("kill", container)
-    assert isinstance(reader.end(), ContainerNotRunningError)
-
-
-def test_real_polls_side_by_side(engine: PrivateEngine) -> None:
-    """Twenty containers' worth of polls at once are answered as fast as one, though each waits for the tick."""
-    container = engine.run("sleep", "600")
-    asked = connected(engine.url)
-    cancels = [CancelToken() for _ in range(20)]
-    begun = time.monotonic()
-    readers = [Reader(readings(PollSource(asked), container, 2.0, cancel)) for cancel in cancels]
-    for reader in readers:
-        reader.next()
-    assert time.monotonic() - begun < 10, "one after the other they would take twenty seconds"
-    for cancel in cancels:
-        cancel.set()
-    assert [reader.end() for reader in readers] == [None] * 20

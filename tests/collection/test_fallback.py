@@ -1,8 +1,8 @@
-"""Which source is taken by itself: the kernel's files once they are proved, the engine for all that they fail for."""
+"""Source selection with `auto`: the kernel's files where they are verified, the engine for all other containers."""
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +22,12 @@ from agent.runtime.cancel import CancelToken
 ExpectWarnings = Callable[..., None]
 
 
-@pytest.fixture
-def cancel() -> Iterator[CancelToken]:
-    """Give what ends all reading when the test does."""
-    cancel = CancelToken()
-    yield cancel
-    cancel.set()
-
-
-@pytest.fixture
-def machine(fake_engine: FakeEngine, tmp_path: Path) -> Machine:
-    """Give the fake engine and a kernel that agree."""
-    return Machine(fake_engine, tmp_path)
-
-
 def read(auto: FallbackSource, container: FakeContainer, cancel: CancelToken) -> Reader[Reading]:
     return Reader(readings(auto, container.id, 0.5, cancel))
 
 
 def by_kernel(reading: Reading) -> bool:
-    """Say whether a reading is the kernel's, which tells of swap, and not the engine's."""
+    """Return whether a reading is from the kernel, which alone reports swap."""
     return reading.memory is not None and "swap" in reading.memory
 
 
@@ -50,8 +36,8 @@ def until(reader: Reader[Reading], kernel: bool) -> None:
         pass
 
 
-def test_proved(machine: Machine, cancel: CancelToken) -> None:
-    """A container that both say the same of is read from the kernel's files, and the engine is left alone."""
+def test_verified_container_is_read_from_the_kernels_files(machine: Machine, cancel: CancelToken) -> None:
+    """Where kernel and engine agree, the files are read and the engine is not asked any more."""
     auto = machine.auto()
     assert auto.name == "stream"
     reader = read(auto, machine.container, cancel)
@@ -80,14 +66,14 @@ SPOILERS: dict[str, Callable[[Document], Any]] = {
 
 
 @pytest.mark.parametrize(("field", "spoil"), SPOILERS.items(), ids=SPOILERS)
-def test_disagreement(
+def test_mismatch_in_any_field_keeps_the_engine(
     machine: Machine,
     cancel: CancelToken,
     field: str,
     spoil: Callable[[Document], Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Where they disagree in any field nothing is taken from the kernel, and that is told once."""
+    """If kernel and engine differ in one field, the engine is asked, and that is logged once."""
     caplog.set_level(logging.INFO)
 
     def change(document: Document) -> None:
@@ -105,8 +91,10 @@ def test_disagreement(
     assert len([line for line in caplog.messages if "disagree" in line]) == 1
 
 
-def test_failure_and_return(machine: Machine, cancel: CancelToken, expected_warnings: ExpectWarnings) -> None:
-    """Files that fail while they are read hand over to the engine, with a word, and take over again when they can."""
+def test_failing_files_fall_back_to_the_engine_and_return(
+    machine: Machine, cancel: CancelToken, expected_warnings: ExpectWarnings
+) -> None:
+    """When files fail, a warning is logged and the engine is asked, until the files can be verified again."""
     expected_warnings("the kernel's files of .* are not used, but source stream: .*many")
     auto = machine.auto()
     reader = read(auto, machine.container, cancel)
@@ -118,10 +106,10 @@ def test_failure_and_return(machine: Machine, cancel: CancelToken, expected_warn
     assert machine.said == ["kernel", "stream", "kernel"]
 
 
-def test_one_of_two_fails(
+def test_source_stays_kernel_while_one_container_is_read_from_files(
     machine: Machine, tmp_path: Path, cancel: CancelToken, expected_warnings: ExpectWarnings
 ) -> None:
-    """The source is still the kernel while any container is read from its files."""
+    """A container whose files cannot be verified does not change the source of the others."""
     expected_warnings("the kernel's files of .* are not used")
     auto = machine.auto()
     well = read(auto, machine.container, cancel)
@@ -134,8 +122,8 @@ def test_one_of_two_fails(
     assert "does not name the container" in str(auto.trouble)
 
 
-def test_no_such_machine(fake_engine: FakeEngine, tmp_path: Path, cancel: CancelToken) -> None:
-    """Without the kernel's files it is the engine, as if nobody had thought of them."""
+def test_missing_kernel_files_mean_the_engine(fake_engine: FakeEngine, tmp_path: Path, cancel: CancelToken) -> None:
+    """Without any kernel files the engine is asked, and `trouble` names the missing file."""
     container = fake_engine.run("web")
     client = connected(fake_engine.url)
     auto = FallbackSource(client, 0.5, KernelSource(client, KernelReader(str(tmp_path), str(tmp_path))))
@@ -143,8 +131,8 @@ def test_no_such_machine(fake_engine: FakeEngine, tmp_path: Path, cancel: Cancel
     assert f"{tmp_path}/meminfo is not there" in str(auto.trouble)
 
 
-def test_a_remote_engine(machine: Machine, cancel: CancelToken) -> None:
-    """An engine that may be elsewhere is not looked for in this machine's files, and not asked for a process."""
+def test_remote_engine_is_never_compared_with_this_machine(machine: Machine, cancel: CancelToken) -> None:
+    """For an engine that may run elsewhere no file is opened, and no container is inspected for its process."""
     machine.client.local = False
     source = create_source("auto", 0.5, machine.client)
     assert next(readings(source, machine.container.id, 0.5, cancel)).cpu.online == 2
@@ -152,8 +140,8 @@ def test_a_remote_engine(machine: Machine, cancel: CancelToken) -> None:
     assert machine.fake.requests["/containers/{id}/json"] == 0
 
 
-def test_a_real_engine(engine: PrivateEngine, cancel: CancelToken) -> None:
-    """By itself a local engine's containers are read from the kernel's files."""
+def test_real_local_engine_is_read_from_the_kernels_files(engine: PrivateEngine, cancel: CancelToken) -> None:
+    """With `auto` the containers of a real local engine are read from the kernel's files."""
     source = create_source("auto", 10, connected(engine.url))
     assert source.name == "poll"
     reader = Reader(readings(source, engine.run(), 0.5, cancel))

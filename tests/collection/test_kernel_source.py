@@ -1,8 +1,8 @@
-"""Readings of a real engine's containers from the kernel's files, through all that can happen to them."""
+"""A real engine's containers, read from the kernel's files, through all that can happen to them."""
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -24,14 +24,6 @@ BUSY = ("sh", "-c", "while :; do :; done")
 OwnEngine = Callable[..., PrivateEngine]
 
 
-@pytest.fixture
-def cancel() -> Iterator[CancelToken]:
-    """Give what ends all reading when the test does."""
-    cancel = CancelToken()
-    yield cancel
-    cancel.set()
-
-
 def source(engine: EngineClient) -> KernelSource:
     return KernelSource(engine, KernelReader())
 
@@ -40,8 +32,8 @@ def read(engine: PrivateEngine, container: str, cancel: CancelToken, interval: f
     return Reader(readings(source(connected(engine.url)), container, interval, cancel))
 
 
-def test_steady_grid(engine: PrivateEngine, cancel: CancelToken) -> None:
-    """Half a second is as good an interval as any: readings come on a steady grid, and grow."""
+def test_readings_keep_a_steady_schedule(engine: PrivateEngine, cancel: CancelToken) -> None:
+    """Also at half a second, below what an engine can do, readings keep their schedule, and counters grow."""
     reader = read(engine, engine.run(*BUSY, cpus=0.2), cancel)
     found = [reader.next() for _ in range(10)]
     assert all(earlier.cpu.total < later.cpu.total for earlier, later in pairwise(found))
@@ -50,7 +42,7 @@ def test_steady_grid(engine: PrivateEngine, cancel: CancelToken) -> None:
     assert (found[9].time - found[1].time) / 1e9 == pytest.approx(span, abs=0.1)
 
 
-def test_first_two_at_once(engine: PrivateEngine, cancel: CancelToken) -> None:
+def test_first_two_readings_come_at_once(engine: PrivateEngine, cancel: CancelToken) -> None:
     """However long the interval, the first usage does not wait for it."""
     reader = read(engine, engine.run(), cancel, interval=3600)
     begun = time.monotonic()
@@ -58,8 +50,8 @@ def test_first_two_at_once(engine: PrivateEngine, cancel: CancelToken) -> None:
     assert time.monotonic() - begun < PATIENT
 
 
-def test_the_engine_is_not_needed_any_more(own_engine: OwnEngine, cancel: CancelToken) -> None:
-    """Once a container is known readings go on while the engine is frozen, and ask it nothing."""
+def test_readings_continue_while_the_engine_is_frozen(own_engine: OwnEngine, cancel: CancelToken) -> None:
+    """After the verification the engine is not asked any more."""
     own = own_engine()
     client = connected(own.url)
     reader = Reader(readings(source(client), own.run(*BUSY, cpus=0.2), 0.5, cancel))
@@ -73,8 +65,8 @@ def test_the_engine_is_not_needed_any_more(own_engine: OwnEngine, cancel: Cancel
 
 
 @pytest.mark.parametrize("command", [["kill"], ["rm", "--force"], ["restart"]], ids=" ".join)
-def test_the_containers_end(engine: PrivateEngine, cancel: CancelToken, command: list[str]) -> None:
-    """Its files say so, and the next run is another process and another cgroup, whose counters begin anew."""
+def test_end_of_the_container_ends_the_readings(engine: PrivateEngine, cancel: CancelToken, command: list[str]) -> None:
+    """The files report the end. The next run has another process and cgroup, whose counters start anew."""
     container = engine.run(*BUSY, cpus=0.5)
     reader = read(engine, container, cancel)
     before = [reader.next() for _ in range(4)][-1]
@@ -87,8 +79,8 @@ def test_the_containers_end(engine: PrivateEngine, cancel: CancelToken, command:
             source(connected(engine.url)).open(container, 0.5, cancel)
 
 
-def test_pause_and_update(engine: PrivateEngine, cancel: CancelToken) -> None:
-    """A paused container is read on; a limit that is changed is the one that is told."""
+def test_paused_container_is_read_and_a_changed_limit_is_seen(engine: PrivateEngine, cancel: CancelToken) -> None:
+    """A pause does not end the readings, and they have the new limit after `docker update`."""
     container = engine.run(*BUSY, cpus=0.2, memory="64m")
     reader = read(engine, container, cancel)
     assert memory(reader.next())["limit"] == 64 << 20
@@ -98,8 +90,8 @@ def test_pause_and_update(engine: PrivateEngine, cancel: CancelToken) -> None:
     engine.docker("unpause", container)
 
 
-def test_networks(engine: PrivateEngine, cancel: CancelToken) -> None:
-    """A network that is connected later is counted as the engine counts it, and the loopback never is."""
+def test_network_connected_later_is_counted(engine: PrivateEngine, cancel: CancelToken) -> None:
+    """Interfaces are counted as the engine counts them; the loopback interface never is."""
     client = connected(engine.url)
     for name in ("one", "two"):
         engine.docker("network", "create", name)
@@ -116,8 +108,8 @@ def test_networks(engine: PrivateEngine, cancel: CancelToken) -> None:
     engine.docker("network", "rm", "one", "two")
 
 
-def test_nothing_stays_open(engine: PrivateEngine) -> None:
-    """Whoever closes the readings closes the files, also before the second one."""
+def test_closed_reader_leaves_no_file_open(engine: PrivateEngine) -> None:
+    """Closing a reader closes its files, also before the second reading."""
     one = source(connected(engine.url))
     container = engine.run()
 
@@ -132,7 +124,7 @@ def test_nothing_stays_open(engine: PrivateEngine) -> None:
     assert descriptors() <= before
 
 
-def test_cancelled_before_it_began(engine: PrivateEngine) -> None:
+def test_cancelled_open_raises_cancelled_error(engine: PrivateEngine) -> None:
     """Opening that is cancelled while the engine is asked ends as cancelled, not as a failure."""
     cancel = CancelToken()
     cancel.set()
@@ -140,15 +132,15 @@ def test_cancelled_before_it_began(engine: PrivateEngine) -> None:
         source(connected(engine.url)).open(engine.run(), 0.5, cancel)
 
 
-def test_unreadable(engine: PrivateEngine, tmp_path: Path) -> None:
-    """Asked for by name, it says which file is missing and what would help, and asks nothing of the engine in vain."""
+def test_missing_file_is_named_with_a_remedy(engine: PrivateEngine, tmp_path: Path) -> None:
+    """The error of `source = "kernel"` names the file that is missing."""
     hidden = KernelSource(connected(engine.url), KernelReader(proc=str(tmp_path)))
     with pytest.raises(KernelUnreadableError, match=rf"{tmp_path}/meminfo is not there"):
         hidden.open(engine.run(), 0.5, CancelToken())
 
 
-def test_another_containers_files(engine: PrivateEngine, tmp_path: Path) -> None:
-    """Files that are not what the engine speaks of are found out by their numbers, and nothing is read from them."""
+def test_files_of_another_container_are_found_out(engine: PrivateEngine, tmp_path: Path) -> None:
+    """Files that belong to another container differ from the engine's numbers, and are not used."""
     used = engine.run(*BUSY, cpus=0.5)
     other = engine.run()
     documents = json.loads(engine.docker("inspect", used, other))

@@ -1,4 +1,4 @@
-"""Sampling: the first two at once, then one an interval on a grid that does not drift."""
+"""Schedules: the first two readings at once, then one for each interval on a schedule that does not drift."""
 
 from collections.abc import Iterator
 from itertools import accumulate, islice, pairwise
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agent.collection.schedule import Schedule, aligned_schedule, downsample, first_aligned_schedule, poll_schedule
 
 
-def picks(interval: float, arrivals: list[float]) -> list[float]:
+def picked_arrivals(interval: float, arrivals: list[float]) -> list[float]:
     return [arrival for arrival, _ in downsample(interval, ((arrival, None) for arrival in arrivals))]
 
 
@@ -18,13 +18,13 @@ def ticks(count: int, tick: float, begin: float = 100.0) -> list[float]:
     return [begin + number * tick for number in range(count)]
 
 
-def test_first_two_at_once() -> None:
-    """Two readings make the first usage, so the first two pass however close they are."""
-    assert picks(10, [0.0, 0.3, 0.6, 1.6]) == [0.0, 0.3]
+def test_first_two_arrivals_pass_at_once() -> None:
+    """Two readings make the first usage, so the first two arrivals pass however close they are."""
+    assert picked_arrivals(10, [0.0, 0.3, 0.6, 1.6]) == [0.0, 0.3]
 
 
-def test_does_not_read_ahead() -> None:
-    """What has come is passed on before the next is asked for."""
+def test_downsampling_does_not_read_ahead() -> None:
+    """An arrival is passed on before the next one is asked for."""
     taken = []
 
     def arrivals() -> Iterator[tuple[float, str]]:
@@ -43,7 +43,7 @@ def test_does_not_read_ahead() -> None:
     [
         (1, 1.0, 0),
         (1, 1.003, 0),  # Docker 20.10: a second and the work of reading
-        (1, 0.997, 3),  # a thousand of these are three grid points short
+        (1, 0.997, 3),  # a thousand of these are three moments short
         (0.5, 1.0, 0),
         (0.5, 1.003, 0),
         (1, 5.0, 0),  # Podman
@@ -52,17 +52,17 @@ def test_does_not_read_ahead() -> None:
         (0.5, 0.5, 0),
     ],
 )
-def test_a_source_as_slow_as_the_interval_passes_whole(interval: float, tick: float, lost: int) -> None:
-    """Where the source ticks no faster than the interval, no usage is lost but one that slips from its grid point."""
+def test_source_as_slow_as_the_interval_passes_whole(interval: float, tick: float, lost: int) -> None:
+    """If the source ticks no faster than the interval, only an arrival that slips from its moment is lost."""
     arrivals = ticks(1000, tick)
-    assert len(arrivals) - len(picks(interval, arrivals)) <= lost
+    assert len(arrivals) - len(picked_arrivals(interval, arrivals)) <= lost
 
 
 @pytest.mark.parametrize("tick", [0.97, 1.0, 1.003, 1.02, 1.1])
 @pytest.mark.parametrize("interval", [2, 3, 10, 60])
-def test_grid_does_not_drift(interval: float, tick: float) -> None:
-    """Over 60 intervals the mean differs from the interval by less than 1 %, and no pick is a tick from its point."""
-    picked = picks(interval, ticks(int(61 * interval / tick) + 5, tick))[1:62]
+def test_schedule_does_not_drift(interval: float, tick: float) -> None:
+    """Over 60 intervals the mean differs from the interval by less than 1 %, and no pick is a tick from its moment."""
+    picked = picked_arrivals(interval, ticks(int(61 * interval / tick) + 5, tick))[1:62]
     assert len(picked) == 61
     assert abs((picked[-1] - picked[0]) / 60 - interval) < interval / 100
     assert all(abs(arrival - picked[0] - point * interval) < tick for point, arrival in enumerate(picked))
@@ -70,29 +70,29 @@ def test_grid_does_not_drift(interval: float, tick: float) -> None:
 
 @pytest.mark.parametrize("interval", [1, 2, 10])
 def test_no_burst_after_a_stall(interval: float) -> None:
-    """What was missed while the engine stood still is not made up for, and the grid stays."""
+    """Moments that were missed while the engine stood still are left out, and the schedule stays."""
     before, after_stall = ticks(30, 1.0), ticks(60, 1.0, begin=100 + 300.3)
-    picked = [arrival for arrival in picks(interval, before + after_stall) if arrival > 200]
+    picked = [arrival for arrival in picked_arrivals(interval, before + after_stall) if arrival > 200]
     assert picked[0] == after_stall[0]
     assert len(picked) <= 60 / interval + 1
-    # The first may be late for a point and close to the next; from there on it is the grid again.
+    # The first may be late for its moment and close to the next one; from there on it is the schedule again.
     assert all(later - earlier >= interval / 2 for earlier, later in pairwise(picked[1:]))
 
 
-def test_held_back_documents_are_one_usage() -> None:
-    """When an agent was frozen, what waited for it comes all at once, and is not published all at once."""
+def test_documents_held_back_make_one_usage() -> None:
+    """Documents that waited for a frozen agent arrive all at once; one of them is picked."""
     burst = [150 + number / 1000 for number in range(45)]
-    assert [arrival for arrival in picks(10, ticks(3, 1.0) + burst) if arrival >= 150] == burst[:1]
+    assert [arrival for arrival in picked_arrivals(10, ticks(3, 1.0) + burst) if arrival >= 150] == burst[:1]
 
 
 @given(
     interval=st.sampled_from([0.5, 1.0, 2.0, 7.3, 10.0, 60.0]),
     gaps=st.lists(st.floats(0.001, 30), min_size=3, max_size=80),
 )
-def test_one_for_each_grid_point(interval: float, gaps: list[float]) -> None:
-    """However they arrive: one reading per grid point, and none is left out whose point has none yet."""
+def test_one_arrival_is_picked_for_each_moment(interval: float, gaps: list[float]) -> None:
+    """However they arrive: one per moment of the schedule, and none is left out whose moment has none yet."""
     arrivals = list(accumulate(gaps))
-    picked = picks(interval, arrivals)
+    picked = picked_arrivals(interval, arrivals)
     assert picked[:2] == arrivals[:2]
     slack = min(0.5, interval / 2)
 
@@ -117,46 +117,46 @@ def test_one_for_each_grid_point(interval: float, gaps: list[float]) -> None:
         (3600, [100.5, 3700.5, 7300.5, 10900.5]),
     ],
 )
-def test_dues(interval: float, expected: list[float]) -> None:
-    """Half a tick after the first answer, so half a tick before the engine's next, then once an interval from there."""
-    assert list(islice(points(poll_schedule(100, interval), 100), 4)) == pytest.approx(expected)
+def test_poll_schedule_begins_half_a_tick_after_the_first_answer(interval: float, expected: list[float]) -> None:
+    """That is half a tick before the engine's next answer; from there on once an interval."""
+    assert list(islice(moments(poll_schedule(100, interval), 100), 4)) == pytest.approx(expected)
 
 
-def points(grid: Schedule, moment: float) -> Iterator[float]:
-    """Yield the points of a grid, each asked for when the one before is reached."""
+def moments(schedule: Schedule, moment: float) -> Iterator[float]:
+    """Yield the moments of a schedule, each asked for when the one before is reached."""
     while True:
-        moment = grid.next_after(moment)
+        moment = schedule.next_after(moment)
         yield moment
 
 
 @pytest.mark.parametrize("interval", [0.5, 1, 10, 3600])
 @given(begins=st.lists(st.floats(0, 1e6), min_size=2))
-def test_all_keep_to_one_beat(interval: float, begins: list[float]) -> None:
-    """Whenever containers were started, their usages leave in few bursts; nobody is moved by more than half a beat."""
-    beat = min(interval, 1)
+def test_aligned_schedules_begin_together(interval: float, begins: list[float]) -> None:
+    """Whenever containers were started, usages leave in few bursts; none is moved by more than half an alignment."""
+    alignment = min(interval, 1)
     starts = [aligned_schedule(begin, interval).begin for begin in begins]
-    assert all(abs(start - begin) <= beat / 2 + 1e-6 for start, begin in zip(starts, begins, strict=True))
-    assert all(start / beat == pytest.approx(round(start / beat), abs=1e-6) for start in starts)
+    assert all(abs(start - begin) <= alignment / 2 + 1e-6 for start, begin in zip(starts, begins, strict=True))
+    assert all(start / alignment == pytest.approx(round(start / alignment), abs=1e-6) for start in starts)
 
 
 @pytest.mark.parametrize("interval", [0.5, 1, 10, 3600])
 @given(first=st.floats(0, 1e6))
-def test_the_second_reading_comes_soon(interval: float, first: float) -> None:
-    """The first usage covers a quarter of a beat at least, and comes a beat after that at the latest."""
-    beat = min(interval, 1)
-    assert beat / 4 - 1e-6 <= first_aligned_schedule(first, interval).begin - first <= beat * 5 / 4 + 1e-6
+def test_second_aligned_reading_comes_soon(interval: float, first: float) -> None:
+    """The first usage covers a quarter of an alignment at least, and comes an alignment after that at the latest."""
+    alignment = min(interval, 1)
+    assert alignment / 4 - 1e-6 <= first_aligned_schedule(first, interval).begin - first <= alignment * 5 / 4 + 1e-6
 
 
-def test_points_do_not_add_up_errors() -> None:
-    """The ten thousandth point is where it belongs, and none is given twice, however the division rounds."""
-    grid = Schedule(0.35, 0.7)
-    many = list(islice(points(grid, 0), 10_001))
-    assert many == [grid.begin + point * grid.interval for point in range(10_001)]
+def test_rounding_errors_do_not_add_up() -> None:
+    """The ten thousandth moment is where it belongs, and none comes twice, however the division rounds."""
+    schedule = Schedule(0.35, 0.7)
+    many = list(islice(moments(schedule, 0), 10_001))
+    assert many == [schedule.begin + number * schedule.interval for number in range(10_001)]
 
 
 @given(begin=st.floats(0, 1e6), interval=st.sampled_from([0.5, 0.7, 1.0, 10.0]), passed=st.floats(0, 1e5))
-def test_no_point_is_made_up_for(begin: float, interval: float, passed: float) -> None:
-    """After a stall it is the next point, on the same grid, less than an interval away."""
+def test_missed_moments_are_left_out(begin: float, interval: float, passed: float) -> None:
+    """After a stall the next moment of the same schedule follows, less than an interval away."""
     due = Schedule(begin, interval).next_after(begin + passed)
     assert 0 < due - (begin + passed) <= interval * (1 + 1e-6)
     assert (due - begin) / interval == pytest.approx(round((due - begin) / interval), abs=1e-6)
