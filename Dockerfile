@@ -18,12 +18,18 @@ FROM ${PYTHON_IMAGE} AS build
 # Such as EXTRAS=embedded or EXTRAS=embedded,ssh.
 ARG EXTRAS=
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
-COPY agent agent
-# pip stays outside of what is carried over; it compiles what it installs, for who must not write later.
+COPY requirements requirements
+# Versions and hashes are the lock's. pip stays outside of what is carried over; it compiles what it installs, for who
+# must not write later.
 RUN python3 -m venv /build \
     && python3 -m venv --without-pip /opt/usage-agent \
-    && /build/bin/pip --python /opt/usage-agent/bin/python install --no-cache-dir ".${EXTRAS:+[$EXTRAS]}"
+    && /build/bin/pip install --no-cache-dir --require-hashes --requirement requirements/build.txt \
+    && for name in agent $(echo "$EXTRAS" | tr , " "); do set -- "$@" --requirement "requirements/$name.txt"; done \
+    && /build/bin/pip --python /opt/usage-agent/bin/python install --no-cache-dir --require-hashes "$@"
+COPY pyproject.toml README.md LICENSE ./
+COPY agent agent
+RUN /build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /build/wheel . \
+    && /build/bin/pip --python /opt/usage-agent/bin/python install --no-cache-dir --no-deps /build/wheel/*.whl
 
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="usage-agent" \

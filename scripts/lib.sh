@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the scripts share: sourced, not run.
 # Sets $root, the repository, and $venv, the virtual environment. VENV=… names another one, in which the agent is
 # installed already.
@@ -45,28 +46,46 @@ install() (
     twice apt-get -qq -y --no-install-recommends install "$@" >/dev/null
 )
 
-# environment [dev]: the virtual environment with the agent, and with its developers' tools; anew when that changed.
+# environment [dev]: the virtual environment with the agent and what it needs, and with its developers' tools; again
+# whenever the lock has changed.
 environment() {
-    local kind=${1-use} stamp recipe tools
+    local kind=${1-use} stamp recipe
     stamp=$venv/.installed-to-$kind
-    recipe=$root$(sha256sum <"$root/pyproject.toml")
+    recipe=$root$(cat "$root"/pyproject.toml "$root"/requirements/*.txt | sha256sum)
     [ -x "$venv/bin/python" ] || new_environment
     [ "$(cat "$stamp" 2>/dev/null)" != "$recipe" ] || return 0
-    if [ -z "${VENV-}" ]; then
+    if [ -n "${VENV-}" ]; then
+        [ "$kind" != dev ] || add_tools
+    else
         say "installing the agent and what it needs in $venv"
-        twice pip --editable "$root[embedded]"
-    fi
-    if [ "$kind" = dev ]; then
-        say "installing its developers' tools"
-        mapfile -t tools < <("$venv/bin/python" - "$root/pyproject.toml" <<<"$list_tools")
-        twice pip "${tools[@]}"
+        if [ "$kind" = dev ]; then locked dev; else locked build embedded; fi
+        pip --no-deps --no-build-isolation --editable "$root"
     fi
     printf %s "$recipe" >"$stamp"
+    [ "$kind" != dev ] || printf %s "$recipe" >"$venv/.installed-to-use" # which is a part of it
 }
 
-# pip has known of dependency groups for itself only since 25.1.
-list_tools='import sys, tomllib
-print(*tomllib.load(open(sys.argv[1], "rb"))["dependency-groups"]["dev"], sep="\n")'
+# locked NAME…: install what these files of the lock name. Each download must have a hash that is written there.
+locked() {
+    local name files=()
+    for name; do files+=(--requirement "$root/requirements/$name.txt"); done
+    twice pip --require-hashes "${files[@]}"
+}
+
+# With VENV=… the agent and its libraries there are what somebody wants to test: add tools, but change no version.
+add_tools() {
+    local entries=$venv/.missing-tools.txt
+    say "installing the developers' tools in $venv"
+    "$venv/bin/python" -c "$list_missing" <"$root/requirements/dev.txt" >"$entries"
+    twice pip --no-deps --require-hashes --requirement "$entries"
+}
+
+# The entries of the lock whose package is not installed: a line each, and its hashes on indented lines.
+list_missing='import re, sys
+from importlib.metadata import distributions
+installed = {re.sub("[-_.]+", "-", found.name).lower() for found in distributions()}
+entries = re.findall(r"^[^\s#].*\n(?:\s.*\n)*", sys.stdin.read(), re.MULTILINE)
+print(*(entry for entry in entries if entry.partition("==")[0] not in installed), sep="", end="")'
 
 new_environment() {
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 or newer is needed"
