@@ -1,1 +1,1 @@
-"""What is published: payloads, topics, and the outbox where messages wait."""
+"""What is published: payloads and their schema, topics, and the outbox."""

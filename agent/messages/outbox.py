@@ -1,11 +1,12 @@
-"""Where messages wait for the broker: usages bounded and every loss counted, each topic's newest status never lost.
+"""The buffer between the collectors and the publisher: bounded for usages, with every loss counted.
 
-    put() ──────► usages    ─┐                  ┌─► acknowledged()  sent, or a status that arrived
-                             ├─ take() ► in flight ─► refused()      dropped, or a status that waits for repeat()
-    announce() ─► statuses  ─┘        ◄─────────┴─── restore()       the connection broke: back to the front
+    add_usage() ──► usages   ─┐                       ┌─► ack()      usage sent, status delivered
+                              ├─ take() ─► in flight ─┼─► reject()   usage dropped, status waits for retry_rejected()
+    add_status() ─► statuses ─┘     ◄─────────────────┴── requeue()  connection lost: back to the front
 
-The law, at every instant: added = sent + dropped + waiting, and waiting <= capacity. What is in flight still waits:
-it is not sent before the broker has said so. All operations take constant time, except restore().
+Invariant, at every instant: added = sent + dropped + waiting, and waiting <= capacity. A usage that is in flight still
+waits: it is sent only when the broker has acknowledged it. Delivery is at least once. The newest retained status of
+each topic is never lost. All operations take constant time, except requeue().
 """
 
 import threading
@@ -17,56 +18,57 @@ from typing import Literal
 from agent.messages.payloads import OutboxCounters
 from agent.messages.topics import Message
 
-MAX_PENDING_STATUSES = (
-    4  # statuses of a topic that wait one behind the other: a container may run, exit, be removed and forgotten
-)
+MAX_PENDING_STATUSES = 4  # of one topic: a container may be published as running, exited, removed and cleared
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Delivery:
-    """One message on its way to the broker. Two deliveries of one message are two: they compare by identity."""
+    """One attempt to deliver a message. Deliveries compare by identity: the same message may be delivered twice."""
 
     message: Message
     is_usage: bool
 
 
 class Outbox:
-    """Messages between the collectors and the publisher; every method may be called from any thread, none blocks.
+    """Usages and statuses on their way to the publisher. Thread-safe; only `wait_idle` waits.
 
-    `capacity` bounds the usages; statuses are bounded by the number of their topics. `wake` is called, outside the
-    lock, whenever there is something new to take.
+    Args:
+        capacity: How many usages may wait. Statuses are bounded by the number of their topics.
+        on_full: Which usage is dropped if so many wait already.
+        listener: Called after each addition, without the lock held.
     """
 
     def __init__(
         self,
         capacity: int,
         on_full: Literal["drop_newest", "drop_oldest"],
-        wake: Callable[[], None] | None = None,
+        listener: Callable[[], None] | None = None,
     ) -> None:
         self._capacity = capacity
         self._on_full = on_full
-        self._wake = wake or (lambda: None)
-        self._changed = threading.Condition(threading.Lock())
+        self._listener = listener or (lambda: None)
+        self._lock = threading.Lock()  # guards all that follows; nothing else is called or locked under it
+        self._became_idle = threading.Condition(self._lock)
         self._usages: deque[Message] = deque()
-        # OrderedDict and not dict: taking the first of a dict scans the holes that earlier takings have left.
+        # OrderedDict and not dict: finding the first key of a dict scans the gaps that earlier removals have left.
         self._usages_in_flight: OrderedDict[Delivery, None] = OrderedDict()
-        self._pending: OrderedDict[str, tuple[Message, ...]] = OrderedDict()
+        self._pending: OrderedDict[str, tuple[Message, ...]] = OrderedDict()  # statuses by topic, the oldest first
         self._statuses_in_flight: set[Delivery] = set()
-        self._newest: OrderedDict[str, Message] = OrderedDict()
-        self._refused: dict[str, Message] = {}  # retained statuses that are not on the broker for now
+        self._newest: OrderedDict[str, Message] = OrderedDict()  # by topic: what requeue() sends again
+        self._rejected: dict[str, Message] = {}  # retained statuses by topic, until retry_rejected()
         self._added = self._sent = self._dropped = 0
         self._closed = self._connected = False
 
-    def set_listener(self, wake: Callable[[], None]) -> None:
-        """Set what is called when there is something new to take."""
-        self._wake = wake
+    def set_listener(self, listener: Callable[[], None]) -> None:
+        """Set what is called after each addition, without the lock held."""
+        self._listener = listener
 
     def add_usage(self, message: Message) -> bool:
-        """Add a usage; False when this one, or the oldest in its stead, was dropped."""
-        with self._changed:
+        """Add a usage. Return whether no usage was dropped for it: neither this one nor the oldest."""
+        with self._lock:
             self._added += 1
             full = self._waiting() >= self._capacity
-            # What is in flight cannot be called back, so it cannot make room.
+            # A usage in flight cannot be withdrawn, so it cannot make room.
             if self._closed or (full and (self._on_full == "drop_newest" or not self._usages)):
                 self._dropped += 1
                 return False
@@ -74,32 +76,32 @@ class Outbox:
                 self._usages.popleft()
                 self._dropped += 1
             self._usages.append(message)
-        self._wake()
+        self._listener()
         return not full
 
     def note_connected(self) -> None:
-        """Note that there is a connection, until restore(): what is announced leaves in a moment."""
-        with self._changed:
+        """Note that there is a connection, until requeue(). Meanwhile statuses keep their order, see add_status()."""
+        with self._lock:
             self._connected = True
 
     def add_status(self, message: Message) -> None:
-        """Add a status: the newest of its topic is what counts in the end, and goes to the end of the statuses.
+        """Add a status behind all others, in place of those of its topic that still wait.
 
-        It replaces the others. But while there is a connection the last few go out in their order: a container that
-        ends within milliseconds has run nevertheless.
+        While there is a connection a retained status does not replace them: the last MAX_PENDING_STATUSES are sent in
+        their order. So subscribers see that a container has run, even if it ended within milliseconds.
         """
-        with self._changed:
-            self._refused.pop(message.topic, None)
+        with self._lock:
+            self._rejected.pop(message.topic, None)
             self._newest[message.topic] = message
             self._newest.move_to_end(message.topic)
             earlier = self._pending.pop(message.topic, ())
             keep = self._connected and message.retain
             self._pending[message.topic] = (*earlier, message)[-MAX_PENDING_STATUSES:] if keep else (message,)
-        self._wake()
+        self._listener()
 
     def take(self) -> Delivery | None:
-        """Return what is to be sent next, statuses first, or None."""
-        with self._changed:
+        """Return what is to be sent next, statuses before usages, or None."""
+        with self._lock:
             if self._pending:
                 topic, (message, *later) = self._pending.popitem(last=False)
                 if later:
@@ -115,46 +117,46 @@ class Outbox:
             return None
 
     def ack(self, delivery: Delivery) -> None:
-        """Note that the broker has it: a usage is sent."""
-        with self._changed:
-            self._sent += self._land(delivery)
+        """Note that the broker has acknowledged a delivery: a usage is sent."""
+        with self._lock:
+            self._sent += self._remove_in_flight(delivery)
 
     def reject(self, delivery: Delivery) -> None:
-        """Note that the broker will not have it: a usage is dropped, a retained status waits for repeat()."""
-        with self._changed:
+        """Note that the broker rejects a delivery: a usage is dropped, a retained status waits for retry_rejected()."""
+        with self._lock:
             message, in_flight = delivery.message, delivery in self._statuses_in_flight
-            self._dropped += self._land(delivery)
+            self._dropped += self._remove_in_flight(delivery)
             if in_flight and self._newest.get(message.topic) is message:
-                self._refused[message.topic] = message
+                self._rejected[message.topic] = message
 
     def retry_rejected(self) -> None:
-        """Try the retained statuses again that were refused: somebody may have changed the broker's mind."""
-        with self._changed:
-            self._pending.update((topic, (message,)) for topic, message in self._refused.items())
-            self._refused.clear()
+        """Send the rejected retained statuses again: the broker's access rules may have been changed."""
+        with self._lock:
+            self._pending.update((topic, (message,)) for topic, message in self._rejected.items())
+            self._rejected.clear()
 
     def requeue(self) -> None:
-        """Start over, the connection is lost: what was in flight waits again, in its order, before everything else.
+        """Start over after a lost connection: usages in flight wait again, in their order, before all others.
 
-        Every retained status is pending again, for a broker may have lost what it had retained. Deliveries taken
-        before mean nothing any more.
+        Every retained status is sent again, because a broker may have lost what it had retained. Acknowledgements and
+        rejections of earlier deliveries are ignored from now on.
         """
-        with self._changed:
+        with self._lock:
             self._usages.extendleft(delivery.message for delivery in reversed(self._usages_in_flight))
             self._usages_in_flight.clear()
             self._statuses_in_flight.clear()
             self._pending = OrderedDict((topic, (message,)) for topic, message in self._newest.items())
             self._connected = False
-            self._refused.clear()
+            self._rejected.clear()
 
     def close(self) -> None:
-        """Accept no more usages: they are dropped and counted. Statuses are accepted to the last."""
-        with self._changed:
+        """Accept no more usages: they are dropped and counted. Statuses are still accepted."""
+        with self._lock:
             self._closed = True
 
     def counters(self) -> OutboxCounters:
-        """Return one consistent snapshot."""
-        with self._changed:
+        """Return a consistent snapshot of the counters."""
+        with self._lock:
             return {
                 "capacity": self._capacity,
                 "waiting": self._waiting(),
@@ -165,20 +167,20 @@ class Outbox:
 
     @property
     def idle(self) -> bool:
-        """Whether the broker has everything: no usage waits, and no status is pending or in flight."""
-        with self._changed:
+        """Whether nothing waits or is in flight."""
+        with self._lock:
             return self._idle()
 
     @property
     def statuses_delivered(self) -> bool:
-        """Whether the broker has every status, whatever usages may wait."""
-        with self._changed:
+        """Whether no status waits or is in flight."""
+        with self._lock:
             return not self._pending and not self._statuses_in_flight
 
     def wait_idle(self, timeout: float) -> bool:
-        """Wait until idle, at most `timeout` seconds; whether it is."""
-        with self._changed:
-            return self._changed.wait_for(self._idle, timeout)
+        """Wait until idle, for at most `timeout` seconds. Return whether it is."""
+        with self._lock:
+            return self._became_idle.wait_for(self._idle, timeout)
 
     def _waiting(self) -> int:
         return len(self._usages) + len(self._usages_in_flight)
@@ -186,22 +188,22 @@ class Outbox:
     def _idle(self) -> bool:
         return not self._waiting() and not self._pending and not self._statuses_in_flight
 
-    def _land(self, delivery: Delivery) -> bool:
-        """Take it out of flight; whether that was a usage. Since restore() it may not be in flight any more."""
+    def _remove_in_flight(self, delivery: Delivery) -> bool:
+        """Remove a delivery, unless requeue() has. Return whether it was a usage in flight."""
         if delivery.is_usage:
-            landed = delivery in self._usages_in_flight
+            removed = delivery in self._usages_in_flight
             self._usages_in_flight.pop(delivery, None)
         else:
-            landed = False
+            removed = False
             if delivery in self._statuses_in_flight:
                 self._statuses_in_flight.remove(delivery)
-                self._forget(delivery.message)
+                self._forget_unless_retained(delivery.message)
         if self._idle():
-            self._changed.notify_all()
-        return landed
+            self._became_idle.notify_all()
+        return removed
 
-    def _forget(self, message: Message) -> None:
-        """Drop a status that need not be repeated, unless a newer one has taken its place."""
-        repeated = message.retain and message.payload
-        if not repeated and self._newest.get(message.topic) is message:
+    def _forget_unless_retained(self, message: Message) -> None:
+        """Forget a status that requeue() need not send again: one that the broker does not retain, or a clearing."""
+        retained = message.retain and message.payload
+        if not retained and self._newest.get(message.topic) is message:
             del self._newest[message.topic]

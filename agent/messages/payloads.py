@@ -1,8 +1,9 @@
-"""What the messages say: every payload, field by field, with units.
+"""The payloads of all messages, field by field, with units.
 
-The one definition of the payloads. The code builds these dictionaries, the type checker holds it to them, and
-`usage-agent schema` prints the JSON Schema that is derived from them. A field that was not measured is left out;
-it is never 0 or null. Bytes are bytes, times are nanoseconds, shares are percent.
+This is the only definition of the payloads. The code builds these dictionaries, the type checker verifies them, and
+`usage-agent schema` prints the JSON Schema derived from them: docstrings become its descriptions. A field that was not
+measured is left out; it is never 0 or null. Unless a field says otherwise, memory and I/O are in bytes, CPU times in
+nanoseconds, and shares in percent.
 """
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
@@ -16,7 +17,7 @@ Time = Annotated[str, Meta(description="RFC 3339, UTC", pattern=r"^\d{4}-\d\d-\d
 
 
 class ContainerName(TypedDict):
-    """Which container a message is about; `project` and `service` come from Compose."""
+    """The container of a message; `project` and `service` are those of Docker Compose."""
 
     id: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     name: str
@@ -26,37 +27,41 @@ class ContainerName(TypedDict):
 
 
 class Cpu(TypedDict, total=False):
-    """CPU; `percent`, `system_mode`, `user_mode`, `total_ticks` and `measured` as Nomad defines them."""
+    """CPU usage; `percent`, `system_mode`, `user_mode`, `total_ticks` and `measured` as Nomad defines them."""
 
-    percent: Annotated[Number, Meta(description="mean over the interval; 100 is one core busy all the time")]
-    host_percent: Annotated[Number, Meta(le=100, description="the same; 100 is the whole host")]
-    system_mode: Annotated[Number, Meta(description="share of the container's CPU time spent in the kernel, x cores")]
-    user_mode: Annotated[Number, Meta(description="share of the container's CPU time spent in user code, x cores")]
+    percent: Annotated[Number, Meta(description="mean over the interval; 100 is one core used fully")]
+    host_percent: Annotated[
+        Number, Meta(le=100, description="mean over the interval; 100 is all cores of the host used fully")
+    ]
+    system_mode: Annotated[
+        Number, Meta(description="share of the container's CPU time spent in kernel mode, times cores")
+    ]
+    user_mode: Annotated[Number, Meta(description="share of the container's CPU time spent in user mode, times cores")]
     total_ticks: Annotated[Number, Meta(description="MHz consumed")]
-    total: Annotated[Count, Meta(description="CPU time, cumulative, ns")]
-    throttled_periods: Annotated[Count, Meta(description="cumulative")]
-    throttled_time: Annotated[Count, Meta(description="cumulative, ns")]
-    online: Annotated[int, Meta(ge=1, description="CPUs of the engine's host")]
-    measured: Annotated[list[str], Meta(description="Nomad's names of the fields really measured")]
+    total: Annotated[Count, Meta(description="CPU time used, cumulative, ns")]
+    throttled_periods: Annotated[Count, Meta(description="scheduling periods with throttling, cumulative")]
+    throttled_time: Annotated[Count, Meta(description="time throttled, cumulative, ns")]
+    online: Annotated[int, Meta(ge=1, description="CPUs online on the engine's host")]
+    measured: Annotated[list[str], Meta(description="fields that were measured, by Nomad's names")]
 
 
 class Memory(TypedDict, total=False):
     """Memory in bytes; the first seven as Nomad defines them, `used` as `docker stats` shows it."""
 
-    usage: Annotated[Count, Meta(description="page cache included")]
+    usage: Annotated[Count, Meta(description="memory in use, page cache included")]
     max_usage: Count
     rss: Count
     cache: Count
     swap: Count
     mapped_file: Count
-    limit: Annotated[Count, Meta(description="the host's memory where no limit was set")]
+    limit: Annotated[Count, Meta(description="memory limit; the host's memory if no limit is set")]
     used: Annotated[Count, Meta(description="usage without the inactive page cache")]
-    percent: Annotated[Number, Meta(description="used as a share of limit")]
-    measured: Annotated[list[str], Meta(description="Nomad's names of the fields really measured")]
+    percent: Annotated[Number, Meta(description="`used` as a share of `limit`")]
+    measured: Annotated[list[str], Meta(description="fields that were measured, by Nomad's names")]
 
 
 class Network(TypedDict, total=False):
-    """Network, cumulative, summed over all interfaces; rates in bytes per second over the interval."""
+    """Network I/O, cumulative, summed over all interfaces; rates in bytes per second, mean over the interval."""
 
     rx_bytes: Count
     tx_bytes: Count
@@ -71,7 +76,7 @@ class Network(TypedDict, total=False):
 
 
 class BlockIo(TypedDict, total=False):
-    """Block I/O, cumulative, summed over all devices; rates in bytes per second over the interval."""
+    """Block I/O, cumulative, summed over all devices; rates in bytes per second, mean over the interval."""
 
     read_bytes: Count
     write_bytes: Count
@@ -80,17 +85,17 @@ class BlockIo(TypedDict, total=False):
 
 
 class Pids(TypedDict, total=False):
-    """Processes and threads; no `limit` where none was set."""
+    """Number of processes and threads; `limit` is left out if none is set."""
 
     current: Count
     limit: Count
 
 
 class Measurements(TypedDict):
-    """What a container used between two readings."""
+    """Usage of a container between two readings."""
 
-    time: Annotated[Time, Meta(description="when the engine took the later reading")]
-    timestamp: Annotated[Count, Meta(description="the same, ns since the epoch")]
+    time: Annotated[Time, Meta(description="time of the later reading")]
+    timestamp: Annotated[Count, Meta(description="time of the later reading, ns since the Unix epoch")]
     interval: Annotated[float, Meta(gt=0, description="seconds between the two readings")]
     cpu: Cpu
     memory: NotRequired[Memory]
@@ -100,20 +105,22 @@ class Measurements(TypedDict):
 
 
 class Usage(Measurements):
-    """`<base>/<host>/<container>/usage`: one usage."""
+    """`<base>/<host>/<container>/usage`: usage of a container in one interval."""
 
     container: ContainerName
-    seq: Annotated[int, Meta(ge=1, description="counted before anything can be dropped: a gap is a dropped usage")]
+    seq: Annotated[
+        int, Meta(ge=1, description="sequence number, counted before a usage can be dropped: a gap is a dropped usage")
+    ]
 
 
 class ContainerStatus(TypedDict):
-    """`<base>/<host>/<container>/status`, retained: the container's usage stream."""
+    """`<base>/<host>/<container>/status`, retained: whether usages of the container are published, and if not, why."""
 
     status: Literal["running", "stopped"]
     reason: NotRequired[Literal["exited", "removed", "excluded", "agent exit", "gone"]]
     time: Time
     container: ContainerName
-    state: NotRequired[Annotated[str, Meta(description="Docker's own word")]]
+    state: NotRequired[Annotated[str, Meta(description="state as Docker reports it")]]
     started_at: NotRequired[Time]
     finished_at: NotRequired[Time]
     exit_code: NotRequired[int]
@@ -124,7 +131,7 @@ class ContainerStatus(TypedDict):
 
 
 class EngineInfo(TypedDict):
-    """The engine, as it introduces itself."""
+    """Version of the engine and of its API, and the cgroup version of its host."""
 
     version: str
     api: str
@@ -132,7 +139,7 @@ class EngineInfo(TypedDict):
 
 
 class AgentStatus(TypedDict):
-    """`<base>/<host>/status`, retained: the agent; also the will, and the ending."""
+    """`<base>/<host>/status`, retained: status of the agent; also its will and its last message."""
 
     status: Literal["running", "stopped"]
     reason: NotRequired[Literal["exit", "connection lost"]]
@@ -145,7 +152,7 @@ class AgentStatus(TypedDict):
 
 
 class OutboxCounters(TypedDict):
-    """Usage messages; at every instant added = sent + dropped + waiting."""
+    """Numbers of usages since the agent started; at every instant added = sent + dropped + waiting."""
 
     capacity: Count
     waiting: Count
@@ -155,7 +162,7 @@ class OutboxCounters(TypedDict):
 
 
 class EngineCounters(TypedDict):
-    """Calls to the engine since the agent started."""
+    """Numbers of calls to the engine since the agent started."""
 
     requests: Count
     errors: Count
@@ -163,14 +170,14 @@ class EngineCounters(TypedDict):
 
 
 class BrokerCounters(TypedDict):
-    """Connections to the broker since the agent started."""
+    """Numbers of accepted and of ended connections to the broker since the agent started."""
 
     connects: Count
     disconnects: Count
 
 
 class ProcessMetrics(TypedDict):
-    """The agent's own process; `rss` in bytes."""
+    """Resources that the agent's process uses; `rss` in bytes, `cpu_seconds` since it started."""
 
     rss: NotRequired[Count]
     cpu_seconds: Number
@@ -179,11 +186,11 @@ class ProcessMetrics(TypedDict):
 
 
 class AgentCounters(TypedDict):
-    """`<base>/<host>/agent`: the agent's own counters, once an interval."""
+    """`<base>/<host>/agent`: counters of the agent, once per interval."""
 
     time: Time
-    uptime: Annotated[Number, Meta(description="seconds")]
-    containers: Annotated[Count, Meta(description="collectors now")]
+    uptime: Annotated[Number, Meta(description="seconds since the agent started")]
+    containers: Annotated[Count, Meta(description="containers with a running collector")]
     outbox: OutboxCounters
     engine: EngineCounters
     broker: BrokerCounters
@@ -191,7 +198,7 @@ class AgentCounters(TypedDict):
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of all payloads: one definition each under `$defs`."""
+    """Return the JSON Schema (2020-12) of all payloads, with one definition for each under `$defs`."""
     types = (Usage, ContainerStatus, AgentStatus, AgentCounters)
     references, definitions = msgspec.json.schema_components(types, ref_template="#/$defs/{name}")
     return {
