@@ -42,7 +42,7 @@ class Pipeline:
             self._outbox,
             will=lambda: will,
             retained_filter=messages.own_topics,
-            on_retained=lambda _found: None,
+            on_retained=(),
             backoff=BackoffSettings(),
             watchdog=Watchdog(),
         )

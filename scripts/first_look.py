@@ -141,7 +141,7 @@ class Screen:
         if client.transport == "websockets":
             client.ws_set_options(path=address.path)
         if address.tls:
-            client.tls_set_context(tls.context(settings))
+            client.tls_set_context(tls.create_context(settings))
         password = address.password or read_password(settings)
         if username := address.username or settings.username:
             client.username_pw_set(username, password.reveal() if password else None)

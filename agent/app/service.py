@@ -90,15 +90,14 @@ class Service:
         self._registry = ContainerRegistry(
             TopicNames(topics.container), selection, retention, self._outbox, self._messages
         )
-        self._supervisor = Supervisor(
-            self._registry, RetainedStatusReconciler(self._registry, retention, self._messages)
-        )
+        reconciler = RetainedStatusReconciler(self._registry, retention, self._messages)
+        self._supervisor = Supervisor(self._registry, reconciler)
         self._watcher = EngineWatcher(
             self._engine, self._supervisor, self._watchdog, config.engine.timeout, self._engine_answered
         )
         self._embedded = _embedded_broker() if config.broker.embedded and not dry_run else None
         self._publisher: Publisher | StdoutPublisher = (
-            StdoutPublisher(self._outbox) if dry_run else self._make_publisher()
+            StdoutPublisher(self._outbox) if dry_run else self._make_publisher(reconciler)
         )
 
     def run(self) -> int:
@@ -177,21 +176,17 @@ class Service:
         unsent = self._once and counters["sent"] < counters["added"]
         return 1 if self._defect or unsent else 0
 
-    def _make_publisher(self) -> Publisher:
+    def _make_publisher(self, reconciler: RetainedStatusReconciler) -> Publisher:
         return Publisher(
             self._config.broker,
             self._config.agent.host,
             self._outbox,
             will=self._will,
             retained_filter=self._messages.own_topics,
-            on_retained=self._inherited,
+            on_retained=(self._duplicates.check, reconciler.add),
             backoff=self._config.backoff,
             watchdog=self._watchdog,
         )
-
-    def _inherited(self, retained: dict[str, bytes]) -> None:
-        self._duplicates.check(retained)
-        self._supervisor.add_retained(retained)
 
     def _engine_answered(self, info: EngineInfo) -> None:
         config = self._config

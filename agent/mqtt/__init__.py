@@ -1,1 +1,1 @@
-"""From the outbox to the MQTT broker."""
+"""Publishing to the MQTT broker. Start reading at `publisher.py`."""

@@ -1,14 +1,13 @@
 """One connection to the broker. The only module that imports paho.
 
-Paho's own loop is left aside: its thread can die unseen, and its select() fails from file descriptor 1024 on. Here one
-thread owns the connection and drives it with `turn()`, on a poll() of its own. Each connection has a fresh client, so
-nothing of an earlier one is sent again behind the outbox's back. Callbacks only append to queues: paho holds a lock
-while it calls them, and an exception there would do harm.
+Paho's own loop is not used: its thread can die unnoticed, and its select() fails from file descriptor 1024 on. Here one
+thread owns the connection and drives it with `poll()`. Each connection has a new client, so that paho resends nothing
+of an earlier one without the outbox knowing.
 """
 
 import select
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from typing import Literal
 
 import paho.mqtt.client as mqtt
@@ -20,17 +19,18 @@ from agent.messages.outbox import Delivery
 from agent.messages.topics import Message
 from agent.mqtt import tls
 from agent.mqtt.callbacks import ClientCallbacks
-from agent.mqtt.capabilities import Capabilities, packet_size
-from agent.mqtt.errors import BrokerError, BrokerRefusedError, BrokerUnreachableError, connecting_failed, ended
+from agent.mqtt.capabilities import Capabilities, publish_packet_bytes
+from agent.mqtt.deadline import Deadline
+from agent.mqtt.errors import BrokerError, BrokerRefusedError, BrokerUnreachableError, connect_error, end_error
 from agent.mqtt.reachability import Observation, Reachability
-from agent.mqtt.reason_codes import PACKET_TOO_LARGE, TOPIC_INVALID
+from agent.mqtt.reason_codes import ReasonCode
 from agent.mqtt.sockets import probe_unix_socket, set_tcp_options
 from agent.runtime.wakeup import WakeupEvent
 
-MAX_POLL_SECONDS = 1.0  # seconds; paho's loop_misc, which keeps the keepalive, is to be called that often
-CONNECT_TIMEOUT_SECONDS = 5.0  # seconds for a connection to be made, and for the CONNACK
-BURST_SECONDS = 0.01  # seconds from the first message of a burst until it is sent, with others that have come meanwhile
-STABLE_AFTER_SECONDS = 5.0  # seconds after which a connection is a good one, whatever has come over it
+MAX_POLL_SECONDS = 1.0  # paho's loop_misc, which sends the keepalive, has to be called that often
+CONNECT_TIMEOUT_SECONDS = 5.0  # for the network connection, and again for the CONNACK
+BURST_SECONDS = 0.01  # the first message of a burst waits so long, to be sent together with those that follow
+STABLE_AFTER_SECONDS = 5.0  # after which a connection counts as a good one, even if nothing was acknowledged
 
 Protocol = Literal["5", "3.1.1"]
 _VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
@@ -38,10 +38,7 @@ _TRANSPORTS: dict[str, Literal["websockets", "unix"]] = {"ws": "websockets", "ws
 
 
 class Connection:
-    """A connection, from CONNECT to its end, for one thread. `wake` ends a turn early; `limits` hold once it is open.
-
-    `since` is when that was, monotonic.
-    """
+    """A connection, from CONNECT to its end. Not thread-safe."""
 
     def __init__(
         self,
@@ -52,18 +49,18 @@ class Connection:
         will: Message | None,
         wake: WakeupEvent,
     ) -> None:
-        """Prepare, and connect nothing yet. Raises BrokerRefusedError when a password or TLS file cannot be used."""
+        """Prepare a connection; `wake` ends a `poll()` early. Raises BrokerRefusedError for an unusable file."""
         self.address, self.protocol = address, protocol
-        self.capabilities = Capabilities()
-        self.opened_at = 0.0
+        self.capabilities = Capabilities()  # the broker's, once the connection is open
+        self._opened_at = 0.0  # monotonic; when the CONNACK came
         self._client_id = client_id
         self._wake = wake
         self._callbacks = ClientCallbacks()
-        self._in_flight: dict[int, Delivery] = {}
-        self._plain = address.scheme in ("mqtt", "unix", "embedded")
+        self._in_flight: dict[int, Delivery] = {}  # by message id
+        self._buffers_input = address.scheme not in ("mqtt", "unix", "embedded")  # TLS, WebSockets
         self._poll = select.poll()
         self._poll.register(wake, select.POLLIN)
-        self._polled: tuple[int, int] | None = None
+        self._registered: tuple[int, int] | None = None  # descriptor and events of the broker's socket
         try:
             self._client = self._make_client(settings, will)
         except (ConfigError, tls.TlsFileError, ValueError) as error:
@@ -81,7 +78,7 @@ class Connection:
         self._callbacks.attach(client)
         client.on_socket_open = lambda _client, _data, sock: set_tcp_options(sock.fileno())
         if self.address.tls:
-            client.tls_set_context(tls.context(settings))
+            client.tls_set_context(tls.create_context(settings))
         if _TRANSPORTS.get(self.address.scheme) == "websockets":
             client.ws_set_options(self.address.path)
         username = self.address.username or settings.username
@@ -92,161 +89,162 @@ class Connection:
             client.will_set(will.topic, will.payload, will.qos, will.retain)
         return client
 
-    def open(self, until: Callable[[], float] = lambda: float("inf")) -> None:
-        """Connect and wait for the broker's yes, for `PATIENCE`, and not beyond the monotonic moment `until()`.
+    def open(self, deadline: Deadline) -> None:
+        """Connect, and wait until the broker accepts the agent.
 
-        Raises BrokerUnreachableError, with the sighting of this connection where its answer may still come, and
-        BrokerRefusedError. A turn that is woken looks at `until()` again. Looking the name up may take longer.
+        Takes at most CONNECT_TIMEOUT_SECONDS for the network connection and again for the CONNACK, and ends at the
+        deadline, which may be set meanwhile. Looking up the host name has no time limit.
+
+        Raises:
+            BrokerError: There is no connection. If only the CONNACK is missing, the error's observation holds this
+                connection, whose answer may still come.
         """
-        failed: BrokerError | None = None
-        self._client.connect_timeout = max(0.1, min(CONNECT_TIMEOUT_SECONDS, until() - time.monotonic()))
-        try:
-            if self.address.scheme == "unix":
-                probe_unix_socket(self.address.path)
-            place = self.address.path if self.address.scheme == "unix" else self.address.host
-            self._client.connect(place, self.address.port or 1, self._keepalive)
-        except (OSError, ValueError) as error:
-            failed = connecting_failed(self.address, error)
-        if failed is not None:  # raised only here, without the first error, whose traceback would hold a socket open
-            raise failed
-        deadline = time.monotonic() + CONNECT_TIMEOUT_SECONDS
+        self._connect(deadline)
+        connack_due = time.monotonic() + CONNECT_TIMEOUT_SECONDS
         while self._callbacks.connack is None:
-            left = min(deadline, until()) - time.monotonic()
+            left = min(connack_due, deadline.at) - time.monotonic()
             if left <= 0:
-                late = Observation(self.address, Reachability.SILENT, late=self)
                 raise BrokerUnreachableError(
-                    f"{self.address} accepts connections but does not answer; is it frozen?", late
+                    f"{self.address} accepts connections but does not answer; is it frozen?",
+                    Observation(self.address, Reachability.SILENT, unanswered=self),
                 )
             self.poll(left)
         reason, properties = self._callbacks.connack
         if reason.is_failure:
-            raise self._ended()
-        self.capabilities = Capabilities.of(properties)
-        self.opened_at = time.monotonic()
+            raise self._end_error()
+        self.capabilities = Capabilities.from_connack(properties)
+        self._opened_at = time.monotonic()
+
+    def _connect(self, deadline: Deadline) -> None:
+        failure: BrokerError | None = None
+        self._client.connect_timeout = max(0.1, min(CONNECT_TIMEOUT_SECONDS, deadline.at - time.monotonic()))
+        try:
+            if self.address.scheme == "unix":
+                probe_unix_socket(self.address.path)
+            host = self.address.path if self.address.scheme == "unix" else self.address.host
+            self._client.connect(host, self.address.port or 1, self._keepalive)
+        except (OSError, ValueError) as error:
+            failure = connect_error(self.address, error)
+        if failure is not None:  # not raised in `except`: the first error's traceback would keep a socket open
+            raise failure
 
     def poll(self, timeout: float) -> None:
-        """Wait for something to do, at most `timeout` seconds and at most `TURN`, and do it.
+        """Wait for input, output or a wake-up, at most `timeout` seconds and MAX_POLL_SECONDS, and process it.
 
-        Raises BrokerUnreachableError or BrokerRefusedError when the connection has ended, by what is known about it.
+        Raises:
+            BrokerError: The connection has ended; its class and message tell why.
         """
         sock = self._client.socket()
         if sock is None:
-            raise self._ended()
-        # Over TLS, bytes may have been decrypted that poll() knows nothing of any more.
-        pending = getattr(sock, "pending", None)
-        hidden = bool(pending and pending())
-        self._watch(sock.fileno(), select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
-        waiting = hidden or self._callbacks.acks  # QoS 0 is answered while it is being published
-        ready = dict(self._poll.poll(0 if waiting else 1000 * max(0.0, min(timeout, MAX_POLL_SECONDS))))
+            raise self._end_error()
+        pending = getattr(sock, "pending", None)  # TLS may hold decrypted bytes of which poll() knows nothing
+        has_decrypted = bool(pending and pending())
+        wanted = (sock.fileno(), select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
+        if self._registered != wanted:
+            self._poll.register(*wanted)
+            self._registered = wanted
+        at_once = has_decrypted or self._callbacks.acks  # QoS 0 is acknowledged while it is being published
+        ready = dict(self._poll.poll(0 if at_once else 1000 * max(0.0, min(timeout, MAX_POLL_SECONDS))))
         if ready.pop(self._wake.fileno(), 0):
             if not self._in_flight:
-                select.poll().poll(1000 * BURST_SECONDS)  # sleeps, which time.sleep() does not under a faked clock
+                select.poll().poll(1000 * BURST_SECONDS)  # sleeps, which time.sleep() does not under libfaketime
             self._wake.clear()
         events = ready.get(sock.fileno(), 0)
-        if hidden or events & ~select.POLLOUT:
+        if has_decrypted or events & ~select.POLLOUT:
             self._read()
         if events & select.POLLOUT:
             self._client.loop_write()
-        if self._callbacks.connack is not None:  # before, paho would hang up after the keepalive, as if the broker had
+        if self._callbacks.connack is not None:  # before, paho would end the connection after one keepalive
             self._client.loop_misc()
         if self._client.socket() is None:
-            raise self._ended()
+            raise self._end_error()
 
     @property
     def subscription_granted(self) -> bool | None:
-        """What the broker has answered to the subscription; None while it has not."""
-        return self._callbacks.granted
+        """Whether the broker granted the subscription; None until it answers."""
+        return self._callbacks.subscription_granted
 
     @property
     def stable(self) -> bool:
-        """Whether it has been open for long enough to be called good."""
-        return time.monotonic() - self.opened_at >= STABLE_AFTER_SECONDS
+        """Whether the connection has been open for STABLE_AFTER_SECONDS."""
+        return time.monotonic() - self._opened_at >= STABLE_AFTER_SECONDS
 
     @property
     def in_flight(self) -> Collection[Delivery]:
-        """What is sent and not yet answered, the oldest first, as it is at any time."""
+        """The messages that were sent and are not acknowledged, the oldest first. A live view."""
         return self._in_flight.values()
 
     def publish(self, delivery: Delivery) -> int:
-        """Send a message; return 0, or the reason code why this broker will not have it.
+        """Send a message, as the broker's capabilities allow it. The caller keeps to `capabilities.max_in_flight`.
 
-        The caller keeps to `limits.window`.
+        Returns:
+            0, or the MQTT 5 reason code for which this broker would reject the message: then it was not sent.
         """
         message = self.capabilities.adapt(delivery.message)
-        if packet_size(message, properties=self.protocol == "5") > self.capabilities.packet:
-            return PACKET_TOO_LARGE
+        if publish_packet_bytes(message, mqtt5=self.protocol == "5") > self.capabilities.max_packet_bytes:
+            return ReasonCode.PACKET_TOO_LARGE
         try:
             info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
-        except ValueError:  # no topic by MQTT's rules
-            return TOPIC_INVALID
+        except ValueError:  # the topic has a wildcard or is too long (MQTT 5, section 4.7)
+            return ReasonCode.TOPIC_NAME_INVALID
         self._in_flight[info.mid] = delivery
         return 0
 
     def acks(self) -> Iterator[tuple[Delivery, int]]:
-        """Yield what the broker has answered, with the reason code; from 0x80 on it is a refusal.
+        """Take the acknowledged messages, each with its MQTT 5 reason code; from 0x80 on it is rejected.
 
-        With QoS 0 it is the operating system that has taken the message, and with MQTT 3.1.1 a refusal looks like
-        success.
+        With QoS 0 the operating system has accepted it. MQTT 3.1.1 has no reason code: a rejection looks like success.
         """
         while self._callbacks.acks:
             mid, code = self._callbacks.acks.popleft()
-            delivery = self._in_flight.pop(mid, None)
-            if delivery is not None:
+            if (delivery := self._in_flight.pop(mid, None)) is not None:
                 yield delivery, code
 
-    def subscribe(self, topics: str) -> None:
-        """Ask for messages; with MQTT 5 not for our own."""
-        if self.protocol == "5":
-            self._client.subscribe(topics, options=SubscribeOptions(qos=0, noLocal=True))
-        else:
-            self._client.subscribe(topics, 0)
+    def subscribe(self, topic_filter: str) -> None:
+        """Subscribe; with MQTT 5 without the agent's own messages (section 3.8.3.1, No Local)."""
+        options = SubscribeOptions(qos=0, noLocal=True) if self.protocol == "5" else None
+        self._client.subscribe(topic_filter, options=options)
 
-    def unsubscribe(self, topics: str) -> None:
-        """Ask for no more messages."""
-        self._client.unsubscribe(topics)
+    def unsubscribe(self, topic_filter: str) -> None:
+        """End a subscription."""
+        self._client.unsubscribe(topic_filter)
 
-    def retained(self) -> Iterator[tuple[str, bytes]]:
-        """Take topic and payload of the retained messages that came in."""
-        return self._callbacks.retained()
+    def take_retained(self) -> dict[str, bytes]:
+        """Take the payloads of the retained messages that have come in, by topic."""
+        retained, self._callbacks.retained = self._callbacks.retained, {}
+        return retained
 
-    def disconnect(self, within: float) -> None:
-        """Say goodbye, so that the will is not published; then close. At most so many seconds."""
-        deadline = time.monotonic() + within
-        self._client.disconnect()  # paho closes the socket when it has written it all
+    def disconnect(self, timeout: float) -> None:
+        """Send a DISCONNECT, so that the will is not published, and close; within `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        self._client.disconnect()  # paho closes the socket once all is written
         while (sock := self._client.socket()) is not None and (left := deadline - time.monotonic()) > 0:
             writable = select.poll()
             writable.register(sock.fileno(), select.POLLOUT)
             writable.poll(1000 * left)
             self._client.loop_write()
-        self.hang_up()
+        self.abort()
 
-    def hang_up(self) -> None:
-        """Close without a goodbye: the broker publishes the will."""
-        sock = self._client.socket()
-        if sock is not None:
+    def abort(self) -> None:
+        """Close without a DISCONNECT: the broker publishes the will (MQTT 5, section 3.1.2.5)."""
+        if (sock := self._client.socket()) is not None:
             sock.close()
 
     def close(self) -> None:
-        """Give up a connection that was not accepted yet; if the broker reads on some day, it publishes no will."""
+        """Give up a connection that is not accepted yet. A broker that reads on later publishes no will."""
         self.disconnect(0.1)
 
     def fileno(self) -> int:
-        """Return the socket's file descriptor."""
-        sock = self._client.socket()
-        return -1 if sock is None else sock.fileno()
-
-    def _watch(self, fd: int, events: int) -> None:
-        if self._polled != (fd, events):
-            self._poll.register(fd, events)
-            self._polled = (fd, events)
+        """Return the socket's file descriptor, or -1."""
+        return -1 if (sock := self._client.socket()) is None else sock.fileno()
 
     def _read(self) -> None:
-        """Read what is there: over TLS and WebSockets till nothing comes, for poll() does not see all that waits."""
+        """Read a packet; over TLS and WebSockets all there are, because poll() does not know of buffered ones."""
         while True:
-            before = self._callbacks.packets
+            before = self._callbacks.packet_count
             self._client.loop_read()
-            if self._callbacks.packets == before or self._plain:
+            if self._callbacks.packet_count == before or not self._buffers_input:
                 return
 
-    def _ended(self) -> BrokerError:
-        return ended(self.address, self._client_id, self._callbacks, self.stable)
+    def _end_error(self) -> BrokerError:
+        return end_error(self.address, self._client_id, self._callbacks, self.stable)

@@ -1,4 +1,10 @@
-"""Getting a connection: which address, which version of MQTT, which concessions."""
+"""Making a connection: which address, which version of MQTT, and what is given up if the broker refuses the will.
+
+connect()  ─►  each address in turn
+               └─► _connect_to()             the version that worked last, else 5; then the other one
+                   └─► _connect_downgrading()    the will as configured; then as the broker accepts it
+                       └─► Connection.open()
+"""
 
 import time
 from collections.abc import Callable
@@ -8,94 +14,109 @@ from agent.config import EMBEDDED, Address, BrokerSettings
 from agent.messages.topics import Message
 from agent.mqtt.capabilities import Capabilities
 from agent.mqtt.connection import CONNECT_TIMEOUT_SECONDS, Connection, Protocol
-from agent.mqtt.errors import BrokerError, BrokerRefusedError, BrokerUnreachableError, all_failed
-from agent.mqtt.reachability import Reachability
-from agent.mqtt.reason_codes import QOS_UNSUPPORTED, RETAIN_UNSUPPORTED, UNSUPPORTED_PROTOCOL
+from agent.mqtt.deadline import Deadline
+from agent.mqtt.errors import BrokerError, BrokerRefusedError, BrokerUnreachableError, combined_error
+from agent.mqtt.reachability import LOOKUP_SECONDS, Reachability
+from agent.mqtt.reason_codes import ReasonCode
 from agent.runtime.text import escape
 from agent.runtime.wakeup import WakeupEvent
 from agent.runtime.watchdog import Watchdog
 
 VERSION_TOPIC = "$SYS/broker/version"
-VERSION_WAIT_SECONDS = 0.5  # seconds
-LOOKUP_SECONDS = 120.0  # seconds; looking up a host name has no time limit of its own
+VERSION_WAIT_SECONDS = 0.5
 
 
 class Connector:
-    """Connects to the first broker that will have us, and remembers what worked; for one thread."""
+    """Connects to the first broker that accepts the agent, and remembers what worked. Not thread-safe.
+
+    Args:
+        settings: Addresses, protocol and credentials.
+        client_id: Client id to connect with.
+        will: Returns the will, for each connection; None for no will.
+        deadline: When to give up, also in the middle of an attempt.
+        wake: Wakes an attempt up, so that it looks at the deadline.
+        watchdog: Is told how long each attempt may take.
+    """
 
     def __init__(
         self,
         settings: BrokerSettings,
         client_id: str,
         will: Callable[[], Message] | None,
+        deadline: Deadline,
         wake: WakeupEvent,
         watchdog: Watchdog,
     ) -> None:
         self._settings = settings
         self._client_id = client_id
         self._will = will
+        self._deadline = deadline
         self._wake = wake
         self._watchdog = watchdog
-        self._worked: dict[Address, Protocol] = {}
-        self._concessions: dict[Address, Capabilities] = {}
+        self._last_protocols: dict[Address, Protocol] = {}  # with which a broker has accepted the agent
+        self._will_capabilities: dict[Address, Capabilities] = {}  # what a broker accepts of the will
 
-    def connect(self, until: Callable[[], float] = lambda: float("inf")) -> Connection:
-        """Try each address once, in their order; return an open connection.
+    def connect(self) -> Connection:
+        """Try each address once, in their order, and return an open connection.
 
-        Raises BrokerUnreachableError or BrokerRefusedError: of the only address, or of the whole round. Ends about
-        `until()`, but for looking up names.
+        Ends soon after the deadline, except while a host name is looked up.
+
+        Raises:
+            BrokerUnreachableError: A later attempt may succeed.
+            BrokerRefusedError: Something has to be changed first, at each address.
         """
         errors: list[BrokerError] = []
         for address in self._settings.addresses:
-            if errors and time.monotonic() >= until():
+            if errors and self._deadline.passed:
                 break
             try:
-                return self._try_protocols(address, until)
+                return self._connect_to(address)
             except BrokerError as error:
                 errors.append(error)
-        raise all_failed(errors)
+        raise combined_error(errors)
 
-    def _try_protocols(self, address: Address, until: Callable[[], float]) -> Connection:
-        """Connect with the version that worked before or else 5, and with the other one where that is not understood.
+    def _connect_to(self, address: Address) -> Connection:
+        """Connect with one version of MQTT, and with the other one if the broker does not understand the first.
 
-        Old brokers refuse MQTT 5 in words, or they just close the connection.
+        Old brokers refuse MQTT 5 with a reason code, or just close the connection.
         """
         for protocol in self._protocols(address):
             try:
-                connection = self._connect_downgrading(address, protocol, until)
+                connection = self._connect_downgrading(address, protocol)
             except BrokerRefusedError as refused:
-                if refused.code != UNSUPPORTED_PROTOCOL:
+                if refused.code != ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
                     raise
                 error: BrokerError = refused
             except BrokerUnreachableError as unreachable:
-                if not any(observation.seen is Reachability.CLOSING for observation in unreachable.observations):
+                if not any(seen.reachability is Reachability.CLOSING for seen in unreachable.observations):
                     raise
                 error = unreachable
             else:
-                self._worked[address] = protocol
+                self._last_protocols[address] = protocol
                 return connection
         raise error
 
     def _protocols(self, address: Address) -> tuple[Protocol, ...]:
+        """Return the versions to try, in their order."""
         if self._settings.protocol != "auto":
             return (self._settings.protocol,)
-        default: Protocol = "3.1.1" if address.scheme == EMBEDDED else "5"  # our own broker knows no MQTT 5
-        return ("5", "3.1.1") if self._worked.get(address, default) == "5" else ("3.1.1", "5")
+        default: Protocol = "3.1.1" if address.scheme == EMBEDDED else "5"  # the embedded broker has no MQTT 5
+        return ("5", "3.1.1") if self._last_protocols.get(address, default) == "5" else ("3.1.1", "5")
 
-    def _connect_downgrading(self, address: Address, protocol: Protocol, until: Callable[[], float]) -> Connection:
-        """Connect; where the broker does not want the will as it is, once more with the will as it wants it."""
+    def _connect_downgrading(self, address: Address, protocol: Protocol) -> Connection:
+        """Connect; if the broker refuses the will's retain flag or QoS, again without it (MQTT 5, section 3.2.2.3)."""
         while True:
-            limits = self._concessions.get(address, Capabilities())
-            will = None if self._will is None else limits.adapt(self._will())
+            accepted = self._will_capabilities.get(address, Capabilities())
+            will = None if self._will is None else accepted.adapt(self._will())
             self._watchdog.expect_within("broker", LOOKUP_SECONDS)
             connection = Connection(self._settings, address, protocol, self._client_id, will, self._wake)
             try:
-                connection.open(until)
+                connection.open(self._deadline)
             except BrokerRefusedError as refused:
-                if refused.code == RETAIN_UNSUPPORTED and limits.retain:
-                    self._concessions[address] = replace(limits, retain=False)
-                elif refused.code == QOS_UNSUPPORTED and limits.qos:
-                    self._concessions[address] = replace(limits, qos=0)
+                if refused.code == ReasonCode.RETAIN_NOT_SUPPORTED and accepted.retain_available:
+                    self._will_capabilities[address] = replace(accepted, retain_available=False)
+                elif refused.code == ReasonCode.QOS_NOT_SUPPORTED and accepted.max_qos:
+                    self._will_capabilities[address] = replace(accepted, max_qos=0)
                 else:
                     raise
             else:
@@ -103,24 +124,27 @@ class Connector:
 
 
 def probe(settings: BrokerSettings) -> str:
-    """Connect once, leave again, and return a line that says what answered where. Raises BrokerError.
+    """Connect once, disconnect, and return a line that says which broker answered.
 
-    Under a client id of its own, since the running agent would be thrown out under the same.
+    Uses a client id of its own: with the same one the broker would end the running agent's connection.
+
+    Raises:
+        BrokerError: The broker cannot be used.
     """
     client_id = f"{settings.client_id or 'usage-agent'}-check"
-    connection = Connector(settings, client_id, None, WakeupEvent(), Watchdog()).connect()
-    server = _introduction(connection)
+    connection = Connector(settings, client_id, None, Deadline(), WakeupEvent(), Watchdog()).connect()
+    version = _broker_version(connection)
     connection.disconnect(CONNECT_TIMEOUT_SECONDS)
-    return f"{connection.address} accepts the agent with MQTT {connection.protocol}{server}"
+    return f"{connection.address} accepts the agent with MQTT {connection.protocol}{version}"
 
 
-def _introduction(connection: Connection) -> str:
-    """Return what the broker says it is, in the topic most have for it, or nothing."""
+def _broker_version(connection: Connection) -> str:
+    """Return the broker's name and version in parentheses, if it publishes them, or an empty string."""
     connection.subscribe(VERSION_TOPIC)
-    end = time.monotonic() + VERSION_WAIT_SECONDS
-    while (left := end - time.monotonic()) > 0:
+    deadline = time.monotonic() + VERSION_WAIT_SECONDS
+    while (left := deadline - time.monotonic()) > 0:
         connection.poll(left)
-        for _, payload in connection.retained():
+        for payload in connection.take_retained().values():
             return f" ({escape(payload.decode(errors='replace'))})"
         if connection.subscription_granted is False:
             break

@@ -1,4 +1,4 @@
-"""Messages that a broker answers by closing the connection."""
+"""Detecting poison messages: those to which a broker's only answer is to close the connection."""
 
 import logging
 import time
@@ -8,65 +8,76 @@ from agent.messages.outbox import Delivery
 from agent.messages.topics import Message
 from agent.mqtt.capabilities import MAX_IN_FLIGHT, MAX_PACKET_BYTES
 
-DEATHS_TO_BLAME = 2
-BLAME_WITHIN_SECONDS = 5.0  # seconds from sending a message to a hanging up that is blamed on it
+DISCONNECTS_TO_BLAME = 2  # in a row, each with the same message alone in flight
+BLAME_WITHIN_SECONDS = 5.0  # from sending a message to the disconnect for which it may be blamed
 
 log = logging.getLogger(__name__)
 
 
 class PoisonMessageDetector:
-    """Finds the message that connections die of, so that it does not hold up all others for ever.
+    """Finds the message that makes the broker close the connection, so that it does not block all others for ever.
 
-    With MQTT 3.1.1 a broker has no other way to say that a message is too large. It tells nobody which one it was:
-    answers to earlier ones are lost together with the connection. So after a connection that was lost young, messages
-    go one at a time until as many as were unanswered are through, and the one that is alone when the broker hangs up
-    is suspected.
+    With MQTT 3.1.1 a broker has no other way to reject a message that is too large. It does not say which message it
+    was, and acknowledgements of earlier ones are lost with the connection. So after a connection that was lost young,
+    messages go one at a time until as many as were unacknowledged are delivered. The message that is alone in flight
+    when the connection ends is the suspect.
 
-    What else goes to its topic is left out as well if it is about as large: each usage of that container would cost
-    all others three connections. That holds until a connection that had lasted ends: the broker may be mended then.
+    Once a message is found, others on its topic are left out too if they are about as large: each usage of that
+    container would cost all others three connections. That holds until a stable connection ends: the broker's limit
+    may have been raised then.
+
+    Not thread-safe.
     """
 
     def __init__(self) -> None:
-        self._careful = 0  # usages that still go one at a time
+        self._one_at_a_time = 0  # usages that still have to go alone
         self._suspect: Message | None = None
-        self._deaths = 0
+        self._disconnects = 0  # in a row, with the suspect alone in flight
         self._sent_at = 0.0
-        self._left_out: dict[str, int] = {}  # topics, and the size from which on messages are
+        self._poison_bytes: dict[str, int] = {}  # by topic: messages of this size and above are left out
 
     @property
-    def window(self) -> int:
+    def max_in_flight(self) -> int:
         """How many messages may be in flight."""
-        return 1 if self._careful else MAX_IN_FLIGHT
+        return 1 if self._one_at_a_time else MAX_IN_FLIGHT
 
     def on_ack(self, delivery: Delivery) -> None:
-        """Note that the broker survived a message."""
-        if self._careful and delivery.is_usage:
-            self._careful -= 1
+        """Note that the broker has answered a message."""
+        if self._one_at_a_time and delivery.is_usage:
+            self._one_at_a_time -= 1
 
-    def on_disconnect(self, unanswered: Sequence[Delivery], young: bool) -> None:
-        """Note the end of a connection, with what was in flight."""
-        if not young:
-            self._left_out.clear()
-        alone = self._careful > 0 and len(unanswered) == 1 and time.monotonic() - self._sent_at < BLAME_WITHIN_SECONDS
-        suspect = unanswered[0].message if alone else None
-        self._deaths = self._deaths + 1 if suspect is self._suspect else 1
+    def on_disconnect(self, in_flight: Sequence[Delivery], stable: bool) -> None:
+        """Note the end of a connection.
+
+        Args:
+            in_flight: The messages that were not acknowledged.
+            stable: Whether the connection had been open for a while.
+        """
+        if stable:
+            self._poison_bytes.clear()
+        alone = (
+            self._one_at_a_time > 0 and len(in_flight) == 1 and time.monotonic() - self._sent_at < BLAME_WITHIN_SECONDS
+        )
+        suspect = in_flight[0].message if alone else None
+        self._disconnects = self._disconnects + 1 if suspect is self._suspect else 1
         self._suspect = suspect
-        if unanswered and (young or self._careful):
-            self._careful = max(1, sum(delivery.is_usage for delivery in unanswered))
+        if in_flight and (not stable or self._one_at_a_time):
+            self._one_at_a_time = max(1, sum(delivery.is_usage for delivery in in_flight))
 
     def is_poison(self, message: Message) -> bool:
-        """Say, before sending it, whether this message is better left out; logs that, once for each topic."""
+        """Return whether to leave a message out, before it is sent. Logs that once for each topic."""
         self._sent_at = time.monotonic()
-        if len(message.payload) >= self._left_out.get(message.topic, MAX_PACKET_BYTES):
+        if len(message.payload) >= self._poison_bytes.get(message.topic, MAX_PACKET_BYTES):
             return True
-        if message is not self._suspect or self._deaths < DEATHS_TO_BLAME:
+        if message is not self._suspect or self._disconnects < DISCONNECTS_TO_BLAME:
             return False
         log.warning(
-            "left out a message on %s, %d bytes: the broker hung up each time it got it; "
+            "left out a message on %s, %d bytes: the broker closed the connection each time this message was sent; "
             "is it larger than the broker allows, or must the agent not write there?",
             message.topic,
             len(message.payload),
         )
         self._suspect = None
-        self._left_out[message.topic] = len(message.payload) * 9 // 10  # usages of one container differ by some digits
+        # Not the full size: usages of one container differ by some digits.
+        self._poison_bytes[message.topic] = len(message.payload) * 9 // 10
         return True

@@ -1,16 +1,29 @@
-"""The publisher: carries messages from the outbox to the broker, and gets the connection back whenever it is lost.
+"""The publisher: sends the outbox's messages to the broker, and reconnects whenever the connection is lost.
 
-    outbox ── take() ──► connection ──► broker
-       ▲                     │
-       └── acknowledged() ◄──┴── answers()
+    Outbox ── take() ──► Publisher ── publish() ──► Connection ──► broker
+       ▲                  │     ▲                       │
+       └── ack(), reject() ◄────┴──────── acks() ◄──────┘
 
-One thread does it all: it connects, publishes, and waits. The waits between attempts are tenacity's; what is seen of
-the broker meanwhile cuts them short.
+One thread does it all: it connects, publishes, and waits. What happens where, and in which module:
+
+    a message is rejected
+        connection     publish() returns, or acks() yields, an MQTT 5 reason code from 0x80 on
+        publisher      rejects it in the outbox; logs it once per topic and reason
+        reason_codes   gives the reason and the remedy
+        outbox         drops and counts a usage; a retained status waits for retry_rejected()
+    the connection is lost, or none can be made
+        connection     raises an error from errors: BrokerUnreachableError or BrokerRefusedError, with the remedy
+        connector      tries the other version of MQTT and the other addresses
+        poison         checks whether a message was the cause; the next connection leaves that message out
+        outbox         requeue(): what was in flight waits again, and every retained status is sent again
+        publisher      logs the error if it is a new one, and decides whether to wait
+        retry          says how long (tenacity's loop, with a backoff)
+        reachability   waits, and ends the wait as soon as the broker is seen to be back
 """
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from agent.config import BackoffSettings, BrokerSettings
 from agent.messages.outbox import Delivery, Outbox
@@ -18,19 +31,22 @@ from agent.messages.payloads import BrokerCounters
 from agent.messages.topics import Message
 from agent.mqtt.connection import MAX_POLL_SECONDS, Connection
 from agent.mqtt.connector import Connector
-from agent.mqtt.errors import BrokerError, BrokerUnreachableError, taken_over
+from agent.mqtt.deadline import Deadline
+from agent.mqtt.errors import BrokerError, BrokerUnreachableError, is_taken_over
 from agent.mqtt.poison import PoisonMessageDetector
-from agent.mqtt.reachability import ReachabilityMonitor
-from agent.mqtt.reason_codes import message_refusal
-from agent.mqtt.retained import RetainedReader
+from agent.mqtt.reachability import Observation, ReachabilityMonitor
+from agent.mqtt.reason_codes import FIRST_FAILURE, message_rejection
+from agent.mqtt.retained import RetainedConsumer, RetainedReader
 from agent.runtime.cancel import CancelledError, CancelToken
 from agent.runtime.retry import Backoff, retrying
 from agent.runtime.text import quote
 from agent.runtime.wakeup import WakeupEvent
 from agent.runtime.watchdog import Watchdog
 
-PUBLISH_STEP_SECONDS = 30.0  # seconds; a turn takes one, unless the thread is stuck
-DISCONNECT_SECONDS = 0.2  # seconds for the DISCONNECT to leave, if the network is clogged
+PUBLISH_STEP_SECONDS = 30.0  # a step takes MAX_POLL_SECONDS, unless the thread is stuck
+DISCONNECT_SECONDS = 0.2  # for the DISCONNECT to leave, if the network is congested
+MAX_LOGGED_REJECTIONS = 1000  # topics of which the last logged reason is kept: topics come and go for months
+MAX_LOGGED_TOPIC = 1000  # characters of a topic in the log
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +54,9 @@ log = logging.getLogger(__name__)
 class Publisher:
     """Publishes what is in the outbox, from `run()` until `stop()`. `run` is for one thread, all else for any.
 
-    `will` is called for each connection. `on_retained` is given what the broker still retains under `retained_filter`,
-    after each connecting, in the publisher's thread: it must only hand over. `trouble` says what is wrong now, if
-    anything is.
+    Attributes:
+        connected: Whether there is an accepted connection. Written by the publisher's thread.
+        trouble: What is wrong now, or None. Written by the publisher's thread.
     """
 
     def __init__(
@@ -50,157 +66,168 @@ class Publisher:
         outbox: Outbox,
         will: Callable[[], Message],
         retained_filter: str,
-        on_retained: Callable[[dict[str, bytes]], None],
+        on_retained: Sequence[RetainedConsumer],
         backoff: BackoffSettings,
         watchdog: Watchdog,
     ) -> None:
+        """Prepare to publish.
+
+        Args:
+            settings: The broker.
+            host: Name of the agent's host, for the default client id.
+            outbox: Where the messages come from.
+            will: Returns the will; called for each connection, on the publisher's thread.
+            retained_filter: Topic filter of the retained messages to read after each connect.
+            on_retained: Called with what was read, on the publisher's thread: they must not block.
+            backoff: Waits between attempts to connect. The cap is also the wait between attempts at rejected statuses.
+            watchdog: Is told how long each step may take.
+        """
         self.connected = False
         self.trouble: str | None = None
         self._outbox = outbox
         self._retained_reader = RetainedReader(retained_filter, on_retained)
         self._backoff = Backoff(backoff.base, backoff.factor, backoff.cap)
-        self._repeating = backoff.cap  # seconds between two attempts at refused statuses
+        self._retry_rejected_seconds = backoff.cap
         self._watchdog = watchdog
         self._wake = WakeupEvent()
         self._cancel = CancelToken()
+        self._deadline = Deadline()  # set by stop(), on any thread; all that follows is of the publisher's thread
         client_id = settings.client_id or f"usage-agent-{host}"
-        self._connector = Connector(settings, client_id, will, self._wake, watchdog)
+        self._connector = Connector(settings, client_id, will, self._deadline, self._wake, watchdog)
         self._reachability = ReachabilityMonitor(self._wake, watchdog)
         self._poison = PoisonMessageDetector()
-        self._deadline = float("inf")  # until stop() sets one
         self._last_attempt = False
-        self._good = False  # the broker has accepted something over the connection that is, or was last
-        self._trusting = True
+        self._worked = False  # whether the present or last connection has lasted, or a message was accepted over it
+        self._may_reconnect_at_once = True
+        self._observations: tuple[Observation, ...] | None = None  # to wait for; None to reconnect at once
         self._connects = self._disconnects = 0
-        self._refusals: dict[str, str] = {}  # by topic, as logged
+        self._logged_rejections: dict[str, str] = {}  # the last reason, by topic
 
     def counters(self) -> BrokerCounters:
-        """Return how often a broker has accepted us, and how often that came to an end."""
+        """Return how many connections a broker has accepted, and how many have ended."""
         return {"connects": self._connects, "disconnects": self._disconnects}
 
     def run(self) -> None:
         """Publish until stopped; the publisher's thread."""
         try:
-            retrying(self._backoff, self._cancel, (BrokerError,), self._wait)(self._attempt)
+            retrying(self._backoff, self._cancel, (BrokerError,), self._before_wait, self._wait)(self._attempt)
         except CancelledError:
             return
         finally:
             self._watchdog.clear("broker")
 
     def stop(self, deadline: float) -> None:
-        """Ask to end when everything is delivered, or at the monotonic moment `deadline`; returns at once.
+        """Ask to end when everything is delivered, or at the monotonic moment `deadline`; return at once.
 
-        Without a connection one more attempt is made: the broker may be back.
+        Without a connection one more attempt is made, because the broker may be back.
         """
-        self._deadline = deadline
+        self._deadline.set(deadline)
         self._wake.set()
 
-    @property
-    def _stopping(self) -> bool:
-        return self._deadline != float("inf")
-
     def _attempt(self) -> None:
-        """Connect, publish until stopped. Raises BrokerError when there is no connection, or none any more."""
-        self._last_attempt, self._good = self._stopping, False
-        if self._last_attempt and time.monotonic() >= self._deadline:
+        """Connect, and publish until stopped. Raises BrokerError if there is no connection, or it has ended."""
+        self._last_attempt, self._worked = self._deadline.is_set, False
+        if self._last_attempt and self._deadline.passed:
             return
-        connection = self._connector.connect(lambda: self._deadline)
+        connection = self._connector.connect()
         self._connects += 1
         self.connected = True
         log.info("connected to %s with MQTT %s", connection.address, connection.protocol)
         try:
             self._publish(connection)
         except BrokerError as error:
-            self._poison.on_disconnect(tuple(connection.in_flight), young=not connection.stable)
+            self._poison.on_disconnect(tuple(connection.in_flight), connection.stable)
             self._outbox.requeue()
-            # Two agents with one client id last for as long as the other waits: their waits must grow nevertheless.
-            if connection.stable and not taken_over(error):
+            # Two agents with one client id each stay connected for as long as the other one waits. So a connection
+            # that was taken over must not reset the backoff, however long it has lasted.
+            if connection.stable and not is_taken_over(error):
                 self._backoff.reset()
-                self._trusting = True
+                self._may_reconnect_at_once = True
             raise
         finally:
             self._outbox.set_listener(lambda: None)  # in the waits between connections only stop() wakes
             self.connected = False
             self._disconnects += 1
-            connection.hang_up()
+            connection.abort()
 
     def _publish(self, connection: Connection) -> None:
         self._outbox.set_listener(self._wake.set)
         self._outbox.note_connected()
         self._retained_reader.start(connection)
-        repeat = time.monotonic() + self._repeating
+        retry_rejected_at = time.monotonic() + self._retry_rejected_seconds
         while not self._finished():
             self._watchdog.expect_within("broker", PUBLISH_STEP_SECONDS)
-            self._send(connection)
+            self._fill_window(connection)
             now = time.monotonic()
-            if now >= repeat:
-                repeat = now + self._repeating
+            if now >= retry_rejected_at:
+                retry_rejected_at = now + self._retry_rejected_seconds
                 self._outbox.retry_rejected()
-            connection.poll(min(MAX_POLL_SECONDS, self._deadline - now, self._retained_reader.due - now))
-            answered = self._hear(connection)
+            connection.poll(min(MAX_POLL_SECONDS, self._deadline.at - now, self._retained_reader.due - now))
+            accepted = self._process_acks(connection)
             self._retained_reader.poll(connection)
-            if answered or connection.stable:
-                self._good = True
+            if accepted or connection.stable:
+                self._worked = True
                 self.trouble = None
-        self._say_goodbye(connection)
+        if self._outbox.statuses_delivered:  # otherwise the will tells subscribers more than silence
+            connection.disconnect(DISCONNECT_SECONDS)
 
     def _finished(self) -> bool:
-        return self._stopping and (self._outbox.idle or time.monotonic() >= self._deadline)
+        return self._deadline.is_set and (self._outbox.idle or self._deadline.passed)
 
-    def _send(self, connection: Connection) -> None:
-        """Fill the window."""
-        while len(connection.in_flight) < self._window(connection) and (delivery := self._outbox.take()) is not None:
+    def _fill_window(self, connection: Connection) -> None:
+        """Send until as many messages are in flight as may be, or the outbox has no more."""
+        while len(connection.in_flight) < self._max_in_flight(connection) and (delivery := self._outbox.take()):
             if self._poison.is_poison(delivery.message):
                 self._outbox.reject(delivery)
             elif code := connection.publish(delivery):
-                self._refused(delivery, code)
+                self._reject(delivery, code)
 
-    def _window(self, connection: Connection) -> int:
-        return min(connection.capabilities.window, self._poison.window)
+    def _max_in_flight(self, connection: Connection) -> int:
+        return min(connection.capabilities.max_in_flight, self._poison.max_in_flight)
 
-    def _hear(self, connection: Connection) -> bool:
-        """Tell the outbox what the broker has answered; whether it has accepted anything."""
+    def _process_acks(self, connection: Connection) -> bool:
+        """Pass the broker's answers on to the outbox. Return whether it has accepted a message."""
         accepted = False
         for delivery, code in connection.acks():
             self._poison.on_ack(delivery)
-            if code >= 0x80:
-                self._refused(delivery, code)
+            if code >= FIRST_FAILURE:
+                self._reject(delivery, code)
             else:
                 accepted = True
                 self._outbox.ack(delivery)
         return accepted
 
-    def _refused(self, delivery: Delivery, code: int) -> None:
-        """Give up a message, and tell of it once for each topic and reason."""
+    def _reject(self, delivery: Delivery, code: int) -> None:
+        """Reject a message in the outbox, and log that once for each topic and reason."""
         self._outbox.reject(delivery)
-        topic, reason = delivery.message.topic, message_refusal(code)
-        if self._refusals.get(topic) == reason:
+        topic, reason = delivery.message.topic, message_rejection(code)
+        if self._logged_rejections.get(topic) == reason:
             return
-        if len(self._refusals) >= 1000:  # topics come and go for months
-            self._refusals.clear()
-        self._refusals[topic] = reason
-        log.warning("the broker does not take messages on %s: %s", topic if len(topic) < 1000 else quote(topic), reason)
+        if len(self._logged_rejections) >= MAX_LOGGED_REJECTIONS:
+            self._logged_rejections.clear()
+        self._logged_rejections[topic] = reason
+        shown = topic if len(topic) < MAX_LOGGED_TOPIC else quote(topic)
+        log.warning("the broker does not take messages on %s: %s", shown, reason)
 
-    def _say_goodbye(self, connection: Connection) -> None:
-        """End the connection. Where not even the statuses got through, the will tells subscribers more than silence."""
-        if self._outbox.statuses_delivered:
-            connection.disconnect(DISCONNECT_SECONDS)
-
-    def _wait(self, error: BaseException, seconds: float) -> None:
-        """Look out for the broker for so long. Tenacity's own wait, which follows, is then cut short."""
-        if self._stopping and (self._last_attempt or time.monotonic() >= self._deadline):
+    def _before_wait(self, error: BaseException, seconds: float) -> None:
+        """Log why the attempt failed, and decide whether the next one has to wait."""
+        if self._deadline.is_set and (self._last_attempt or self._deadline.passed):
             self._cancel.set()
             return
-        at_once = self._good and self._trusting and isinstance(error, BrokerUnreachableError)
+        at_once = self._worked and self._may_reconnect_at_once and isinstance(error, BrokerUnreachableError)
         if str(error) != self.trouble:
             when = "at once" if at_once else f"in {seconds:.0f} s at the latest"
             log.warning("%s (trying again, %s)", error, when)
             self.trouble = str(error)
         if at_once:
-            # The broker may have been restarted. But only once: two agents with one client id, who throw each other
-            # out, must not do so as fast as they can.
-            self._trusting = False
+            # The broker may have been restarted. But only once: two agents with one client id, which end each other's
+            # connections, must not do so without a pause.
+            self._may_reconnect_at_once = False
             self._backoff.reset()
-        elif not self._stopping:
-            self._reachability.watch(error.observations if isinstance(error, BrokerError) else (), seconds)
-        self._cancel.wake()
+        self._observations = error.observations if isinstance(error, BrokerError) and not at_once else None
+
+    def _wait(self, seconds: float) -> None:
+        """Wait until the broker is seen to be back, or for so long; not at all while stopping."""
+        observations, self._observations = self._observations, None  # they may hold a connection
+        if observations is not None and not self._deadline.is_set:
+            self._reachability.wait(observations, seconds)

@@ -1,17 +1,17 @@
-"""Looking out for the broker while the publisher waits, so that its return cuts the wait short.
+"""Observing a lost broker during the wait between attempts, so that its return ends the wait early.
 
-An attempt that failed leaves an `Observation`: what was seen of the broker then. During the wait its socket is asked
-once a second, and the wait ends when more is seen than before. Three cases shaped this:
+A failed attempt leaves an `Observation`: how reachable the broker was. During the wait its address is probed once a
+second, and the wait ends as soon as the broker is more reachable than observed. Three cases shaped this:
 
-- Nobody listened: a connection that is made, and answered, is news.
-- The broker was frozen: its kernel goes on accepting, so a connection says nothing. Where there is a connection whose
-  CONNECT went unanswered, that answer is waited for; else a question of our own. Each frozen broker is asked once
-  only, because unanswered connections fill its queue.
-- A proxy (Docker's, for a published port) accepts for a broker that is away and closes at once. That is no news when
-  it was the same before.
+- Nothing listened: a connection that is accepted, and answered, is an improvement.
+- The broker was frozen: its kernel still accepts connections, so an accepted one means nothing. If there is a
+  connection whose CONNECT is unanswered, its answer is awaited; otherwise a probe is sent. A frozen broker gets one
+  connection only, because unanswered connections fill its queue.
+- A proxy (Docker's, for a published port) accepts for a broker that is away and closes at once. That is no improvement
+  if it was the same before.
 
-The question is an MQTT CONNECT of a version that does not exist. Whoever is alive refuses it at once, before any
-password, session or will comes into play; a TLS or web server says no in its own way.
+The probe is a CONNECT with a protocol version that does not exist. A running broker refuses it at once, before
+password, session or will matter (MQTT 5, section 3.1.2.2); a TLS or web server rejects it in its own protocol.
 """
 
 import select
@@ -28,192 +28,200 @@ from agent.runtime.wakeup import WakeupEvent
 from agent.runtime.watchdog import Watchdog
 
 PROBE_PACKET = b"\x10\x0e\x00\x04MQTT\x63\x02\x00\x3c\x00\x02??"  # protocol level 99, clean start, client id "??"
-PROBE_INTERVAL_SECONDS = 1.0  # seconds between two questions, and for the answer
+PROBE_INTERVAL_SECONDS = 1.0  # between two probes; also the time in which a broker should answer
+PROBE_CHECK_SECONDS = PROBE_INTERVAL_SECONDS / 4  # between two looks at whether a probe is due or late
+LOOKUP_SECONDS = 120.0  # looking up a host name has no time limit of its own
 
 
 class Reachability(IntEnum):
-    """What there is to see of a broker, from nothing to everything."""
+    """How reachable a broker is, in rising order."""
 
-    NOTHING = 0
-    SILENT = 1
-    CLOSING = 2
-    ANSWERING = 3
+    NOTHING = 0  # no connection is accepted
+    SILENT = 1  # a connection is accepted, but nothing is answered
+    CLOSING = 2  # a connection is accepted and then closed
+    ANSWERING = 3  # something is answered
 
 
-class Late(Protocol):
-    """A connection on which an answer may still come."""
+class UnansweredConnection(Protocol):
+    """A connection whose CONNECT may still be answered."""
 
     def fileno(self) -> int:
-        """Return what to poll() for."""
+        """Return the descriptor to poll() for the answer."""
 
     def close(self) -> None:
-        """Give it up."""
+        """Give the connection up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What an attempt saw of the broker at an address; `late` is watched instead of asking."""
+    """How reachable an attempt found the broker at an address; `unanswered` is awaited instead of sending probes."""
 
     address: Address
-    seen: Reachability
-    late: Late | None = None
+    reachability: Reachability
+    unanswered: UnansweredConnection | None = None
 
 
 class ReachabilityMonitor:
-    """Watches addresses for a broker's return. For one thread; `wake` ends a watch early."""
+    """Waits for a broker to become more reachable. Not thread-safe; `wake` ends a wait early."""
 
     def __init__(self, wake: WakeupEvent, watchdog: Watchdog) -> None:
         self._wake = wake
         self._watchdog = watchdog
-        self._seen: dict[Address, Reachability] = {}
+        self._last_probed: dict[Address, Reachability] = {}
 
-    def watch(self, observations: Iterable[Observation], seconds: float) -> None:
-        """Wait until more is seen than the sightings tell, or for `seconds`, or until woken; close the late ones."""
+    def wait(self, observations: Iterable[Observation], seconds: float) -> None:
+        """Wait until a broker is more reachable than observed, for at most `seconds`, or until woken.
+
+        Closes the unanswered connections in the observations.
+        """
         deadline = time.monotonic() + seconds
         with ExitStack() as stack:
-            lates, posts = [], []
+            unanswered: list[UnansweredConnection] = []
+            probes: list[_AddressProbe] = []
             for observation in observations:
-                if observation.late is not None:
-                    stack.callback(observation.late.close)
-                    lates.append(observation.late)
+                if observation.unanswered is not None:
+                    stack.callback(observation.unanswered.close)
+                    unanswered.append(observation.unanswered)
                 else:
-                    posts.append(_Post(observation.address, self._before(observation)))
-                    stack.callback(posts[-1].close)
-            while (left := deadline - time.monotonic()) > 0 and not self._turn(lates, posts, left):
+                    probes.append(_AddressProbe(observation.address, self._baseline(observation)))
+                    stack.callback(probes[-1].close)
+            while (left := deadline - time.monotonic()) > 0 and not self._poll(unanswered, probes, left):
                 pass
-            self._seen.update({post.address: post.seen for post in posts})
+            self._last_probed.update({probe.address: probe.reachability for probe in probes})
 
-    def _before(self, observation: Observation) -> Reachability:
-        """Return what was seen before. One that answers the question but closes each real connection is no news."""
-        if observation.seen is Reachability.CLOSING:
-            return max(Reachability.CLOSING, self._seen.get(observation.address, Reachability.CLOSING))
-        return observation.seen
+    def _baseline(self, observation: Observation) -> Reachability:
+        """Return what a probe has to exceed.
 
-    def _turn(self, lates: list[Late], posts: list["_Post"], left: float) -> bool:
-        """Wait for one thing to happen, a second at most; whether the watch is over."""
-        self._watchdog.expect_within("broker", 120)  # looking a name up may take long
-        for post in posts:
-            post.ask_if_due()
+        If the broker closed the real connection, that is what earlier probes saw: their better result is no news.
+        """
+        if observation.reachability is Reachability.CLOSING:
+            return max(Reachability.CLOSING, self._last_probed.get(observation.address, Reachability.CLOSING))
+        return observation.reachability
+
+    def _poll(self, unanswered: list[UnansweredConnection], probes: list["_AddressProbe"], left: float) -> bool:
+        """Wait for one event, at most a second. Return whether the whole wait is over."""
+        self._watchdog.expect_within("broker", LOOKUP_SECONDS)
+        for probe in probes:
+            probe.send_if_due()
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
-        for late in lates:
-            poll.register(late, select.POLLIN)
-        probes = {probe.fileno(): probe for post in posts for probe in post.probes if probe.open}
-        for fd, probe in probes.items():
-            poll.register(fd, probe.events)
-        ready = {
-            fd for fd, _ in poll.poll(1000 * min(left, PROBE_INTERVAL_SECONDS / 4 if posts else PROBE_INTERVAL_SECONDS))
-        }
+        for connection in unanswered:
+            poll.register(connection, select.POLLIN)
+        sockets = {sock.fileno(): sock for probe in probes for sock in probe.sockets if sock.open}
+        for fd, sock in sockets.items():
+            poll.register(fd, sock.events)
+        timeout = min(left, PROBE_CHECK_SECONDS if probes else PROBE_INTERVAL_SECONDS)
+        ready = {fd for fd, _ in poll.poll(1000 * timeout)}
         if self._wake.fileno() in ready:
             self._wake.clear()
             return True
-        for fd in ready & probes.keys():
-            probes[fd].go_on()
-        news = [post.news() for post in posts]
-        return any(news) or any(late.fileno() in ready for late in lates)
+        for fd in ready & sockets.keys():
+            sockets[fd].advance()
+        improved = [probe.update() for probe in probes]
+        return any(improved) or any(connection.fileno() in ready for connection in unanswered)
 
 
-class _Post:
-    """Asks one address again and again, all of its IP addresses at a time."""
+class _AddressProbe:
+    """Probes one address repeatedly, all of its IP addresses at a time."""
 
-    def __init__(self, address: Address, seen: Reachability) -> None:
+    def __init__(self, address: Address, reachability: Reachability) -> None:
         self.address = address
-        self.seen = seen
-        self.probes: list[_Probe] = []
-        self._asked = 0.0
+        self.reachability = reachability
+        self.sockets: list[_SocketProbe] = []
+        self._sent_at = 0.0
 
-    def ask_if_due(self) -> None:
-        """Ask, unless that was less than a second ago or is still unanswered."""
-        if time.monotonic() - self._asked >= PROBE_INTERVAL_SECONDS and not any(probe.open for probe in self.probes):
-            self._asked = time.monotonic()
-            self.probes = list(_probes(self.address))
+    def send_if_due(self) -> None:
+        """Send a probe, unless the last one is less than a second old or still unanswered."""
+        if time.monotonic() - self._sent_at >= PROBE_INTERVAL_SECONDS and not any(sock.open for sock in self.sockets):
+            self._sent_at = time.monotonic()
+            self.sockets = list(_connect_all(self.address))
 
-    def news(self) -> bool:
-        """Take note of what is seen now; whether it is more than before."""
-        late = time.monotonic() - self._asked >= PROBE_INTERVAL_SECONDS
-        seen = [probe.seen(late) for probe in self.probes]
-        if None in seen and Reachability.ANSWERING not in seen:
+    def update(self) -> bool:
+        """Update `reachability` if there is a result. Return whether it has improved."""
+        overdue = time.monotonic() - self._sent_at >= PROBE_INTERVAL_SECONDS
+        results = [sock.result(overdue) for sock in self.sockets]
+        if None in results and Reachability.ANSWERING not in results:
             return False
-        now = max((one for one in seen if one is not None), default=Reachability.NOTHING)
-        before, self.seen = self.seen, now
+        now = max((result for result in results if result is not None), default=Reachability.NOTHING)
+        before, self.reachability = self.reachability, now
         return now > before
 
     def close(self) -> None:
-        """Hang up."""
-        for probe in self.probes:
-            probe.close()
+        """Close all connections."""
+        for sock in self.sockets:
+            sock.close()
 
 
-class _Probe:
-    """One question to one IP address or unix socket, without blocking."""
+class _SocketProbe:
+    """One probe to one IP address or unix socket, without blocking."""
 
-    def __init__(self, family: int, place: Any) -> None:
+    def __init__(self, family: int, socket_address: Any) -> None:
         self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        self._asked = False
-        self._seen: Reachability | None = None
+        self._sent = False
+        self._result: Reachability | None = None
         self.open = True
         try:
-            self._socket.connect(place)
+            self._socket.connect(socket_address)
         except BlockingIOError:
             return
         except OSError:
-            self._end(Reachability.NOTHING)
+            self._finish(Reachability.NOTHING)
 
     @property
     def events(self) -> int:
-        """What to poll() for."""
-        return select.POLLIN if self._asked else select.POLLOUT
+        """The events to poll() for."""
+        return select.POLLIN if self._sent else select.POLLOUT
 
     def fileno(self) -> int:
         """Return the socket's file descriptor."""
         return self._socket.fileno()
 
-    def go_on(self) -> None:
-        """Do what can be done now: ask, or hear the answer."""
+    def advance(self) -> None:
+        """Do what is possible now: send the probe, or receive the answer."""
         try:
-            if self._asked:
-                self._end(Reachability.ANSWERING if self._socket.recv(64) else Reachability.CLOSING)
+            if self._sent:
+                self._finish(Reachability.ANSWERING if self._socket.recv(64) else Reachability.CLOSING)
             else:
-                self._socket.send(PROBE_PACKET)  # raises what became of the connection
-                self._asked = True
+                self._socket.send(PROBE_PACKET)  # raises the error of connect(), if that has failed
+                self._sent = True
         except BlockingIOError:
             return
         except OSError:
-            self._end(Reachability.CLOSING if self._asked else Reachability.NOTHING)
+            self._finish(Reachability.CLOSING if self._sent else Reachability.NOTHING)
 
-    def seen(self, late: bool) -> Reachability | None:
-        """Say what is seen; None when that cannot be said yet. `late`: it should have been by now."""
-        if self.open and late:
-            if self._asked:
-                return Reachability.SILENT  # and left open, for its answer
-            self._end(Reachability.NOTHING)
-        return self._seen
+    def result(self, overdue: bool) -> Reachability | None:
+        """Return the result, or None if there is none yet and it is not overdue."""
+        if self.open and overdue:
+            if self._sent:
+                return Reachability.SILENT  # and left open, because the answer may still come
+            self._finish(Reachability.NOTHING)
+        return self._result
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self.open = False
         self._socket.close()
 
-    def _end(self, seen: Reachability) -> None:
-        self._seen = seen
+    def _finish(self, result: Reachability) -> None:
+        self._result = result
         self.close()
 
 
-def _probes(address: Address) -> Iterator[_Probe]:
-    """Yield a probe under way to each place of the address."""
-    for family, place in _places(address):
+def _connect_all(address: Address) -> Iterator[_SocketProbe]:
+    """Start a probe to each socket address of a broker's address."""
+    for family, socket_address in _socket_addresses(address):
         try:
-            yield _Probe(family, place)
+            yield _SocketProbe(family, socket_address)
         except OSError:  # a host without IPv6 whose /etc/hosts has "::1 localhost", or no file descriptor left
             continue
 
 
-def _places(address: Address) -> list[tuple[int, Any]]:
-    """Return every family and socket address that the address stands for; none when its name is not known."""
+def _socket_addresses(address: Address) -> list[tuple[int, Any]]:
+    """Return family and socket address of each place the address stands for; none if its name cannot be looked up."""
     if address.scheme == "unix":
         return [(socket.AF_UNIX, address.path)]
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return []
-    return [(family, place) for family, _, _, _, place in found]
+    return [(family, socket_address) for family, _, _, _, socket_address in found]

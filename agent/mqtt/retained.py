@@ -1,47 +1,60 @@
-"""What the broker still retains from before: read once after each connecting, for it is the agent's memory."""
+"""Reading what the broker retains of the agent's topics, once after each connect.
+
+The broker is the agent's only memory of earlier runs. The way of a retained message:
+
+    Connection.take_retained() ──► RetainedReader.poll() ──► each consumer, with all messages by topic
+"""
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from agent.mqtt.connection import Connection
 
-QUIET_SECONDS = 0.5  # seconds without another retained message after which there are no more
-MAX_READ_SECONDS = 2.0  # seconds that all of it may take
+QUIET_SECONDS = 0.5  # without another retained message after which all have come: MQTT does not mark the last one
+MAX_READ_SECONDS = 2.0  # for all of them together
+
+RetainedConsumer = Callable[[dict[str, bytes]], None]
+"""Takes the payloads of the retained messages by topic. Called on the publisher's thread: it must not block."""
 
 log = logging.getLogger(__name__)
 
 
 class RetainedReader:
-    """Collects retained messages and hands them over; publishing goes on meanwhile. For the publisher's thread."""
+    """Collects the retained messages while publishing goes on, then hands them to the consumers. Not thread-safe.
 
-    def __init__(self, topics: str, hand_over: Callable[[dict[str, bytes]], None]) -> None:
-        self._topics = topics
-        self._hand_over = hand_over
-        self._found: dict[str, bytes] = {}
+    Args:
+        topic_filter: Topic filter of the agent's own topics.
+        consumers: Called in their order with what was collected.
+    """
+
+    def __init__(self, topic_filter: str, consumers: Sequence[RetainedConsumer]) -> None:
+        self._topic_filter = topic_filter
+        self._consumers = consumers
+        self._retained: dict[str, bytes] = {}
         self._done = False
-        self._end: float | None = None
+        self._deadline: float | None = None
         self._quiet_at = float("inf")
         self._warned = False
 
     def start(self, connection: Connection) -> None:
-        """Ask, before anything is published: what comes is what the broker had, not what it has just been given."""
-        self._found = {}
+        """Subscribe. Call this before anything is published: only what the broker had before is to be read."""
+        self._retained = {}
         self._done = False
-        self._end = None
+        self._deadline = None
         self._quiet_at = float("inf")
-        connection.subscribe(self._topics)
+        connection.subscribe(self._topic_filter)
 
     @property
     def due(self) -> float:
-        """When to go on, monotonic, even if nothing comes in."""
+        """The monotonic moment at which to call `poll` even if nothing comes in."""
         return float("inf") if self._done else self._quiet_at
 
     def poll(self, connection: Connection) -> None:
-        """Collect what has come in; hand it over when it is all there."""
+        """Collect what has come in; unsubscribe and call the consumers when all has come."""
         if connection.subscription_granted is None:
             return
-        arrived = dict(connection.retained())  # also when all is done: the last ones must not pile up
+        arrived = connection.take_retained()  # also after the end: late messages must not pile up
         if self._done:
             return
         if not connection.subscription_granted:
@@ -49,23 +62,24 @@ class RetainedReader:
             self._warn(connection)
             return
         now = time.monotonic()
-        if self._end is None:
-            self._end = now + MAX_READ_SECONDS
+        if self._deadline is None:
+            self._deadline = now + MAX_READ_SECONDS
             self._quiet_at = now + QUIET_SECONDS
         if arrived:
-            self._found.update(arrived)
-            self._quiet_at = min(now + QUIET_SECONDS, self._end)
+            self._retained.update(arrived)
+            self._quiet_at = min(now + QUIET_SECONDS, self._deadline)
         if now >= self._quiet_at:
             self._done = True
-            connection.unsubscribe(self._topics)
-            self._hand_over(self._found)
+            connection.unsubscribe(self._topic_filter)
+            for consume in self._consumers:
+                consume(self._retained)
 
     def _warn(self, connection: Connection) -> None:
         if not self._warned:
             self._warned = True
             log.warning(
-                "%s does not let the agent read %s, so it cannot mend what it left there before; "
+                "%s does not let the agent read %s, so it cannot correct what it left retained there before; "
                 "let the agent's user read these topics, in the broker's access rules",
                 connection.address,
-                self._topics,
+                self._topic_filter,
             )

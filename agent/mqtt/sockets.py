@@ -1,13 +1,18 @@
-"""What has to be done to a socket that somebody else has made or will make."""
+"""Options and probes of sockets that other modules own."""
 
 import os
 import socket
 
-USER_TIMEOUT_MS = 4000  # ms that sent bytes may stay unacknowledged: a cut network is noticed in 4.5 s instead of 23 s
+# Sent bytes may stay unacknowledged for so long (tcp(7), TCP_USER_TIMEOUT). A cut network is noticed after 4.5 s
+# instead of 23 s.
+USER_TIMEOUT_MS = 4000
 
 
 def set_tcp_options(fd: int) -> None:
-    """Set the options of a socket, if it is one of TCP, through a duplicate: its owner may have wrapped it."""
+    """Set the options of a TCP socket; other sockets are left alone.
+
+    Works on a duplicate of the descriptor, because the owner may have wrapped the socket in TLS.
+    """
     with socket.socket(fileno=os.dup(fd)) as sock:
         if sock.family == socket.AF_UNIX:
             return
@@ -16,10 +21,12 @@ def set_tcp_options(fd: int) -> None:
 
 
 def probe_unix_socket(path: str) -> None:
-    """Connect to a unix socket and leave; raises OSError.
+    """Connect to a unix socket and close the connection.
 
-    BlockingIOError is raised where the queue is full because nobody takes from it: a blocking connect() would wait
-    there for ever, it has no timeout.
+    Raises:
+        BlockingIOError: The listener's queue is full, because it accepts no connections. A blocking connect() would
+            wait there for ever: it has no timeout.
+        OSError: The socket cannot be connected to.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock:
         sock.connect(path)

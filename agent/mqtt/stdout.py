@@ -1,42 +1,49 @@
-"""`--dry-run`: what would be published goes to standard output, a line a message, and no broker is used."""
+"""`--dry-run`: messages go to standard output, one line each, and no broker is used."""
 
 import sys
 import threading
-import time
 
 from agent.messages.outbox import Outbox
 from agent.messages.payloads import BrokerCounters
+from agent.mqtt.deadline import Deadline
 
 
 class StdoutPublisher:
-    """Takes the publisher's place: prints `topic payload` lines. A printed message is a sent one."""
+    """Replaces the `Publisher`: prints `topic payload` lines. A printed message counts as sent."""
 
     def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
-        self._changed = threading.Event()
-        self._deadline: float | None = None
         self.connected = True
         self.trouble: str | None = None
-        outbox.set_listener(self._changed.set)
+        self._outbox = outbox
+        self._wake = threading.Event()
+        self._deadline = Deadline()
+        outbox.set_listener(self._wake.set)
         outbox.note_connected()
 
     def run(self) -> None:
-        """Print until stopped. Raises BrokenPipeError when nobody reads any more."""
-        while self._deadline is None or (not self._outbox.idle and time.monotonic() < self._deadline):
-            self._changed.clear()
+        """Print until stopped.
+
+        Raises:
+            BrokenPipeError: The reader of the output has closed it.
+        """
+        while not self._finished():
+            self._wake.clear()
             while delivery := self._outbox.take():
                 topic, payload = delivery.message.topic.encode(errors="replace"), delivery.message.payload
                 sys.stdout.buffer.write(b"%b %b\n" % (topic, payload))
                 self._outbox.ack(delivery)
             sys.stdout.flush()
-            if self._deadline is None:
-                self._changed.wait()
+            if not self._deadline.is_set:
+                self._wake.wait()
 
     def stop(self, deadline: float) -> None:
-        """Print what is left and end; returns at once."""
-        self._deadline = deadline
-        self._changed.set()
+        """Ask to end once everything is printed, or at the monotonic moment `deadline`; return at once."""
+        self._deadline.set(deadline)
+        self._wake.set()
 
     def counters(self) -> BrokerCounters:
-        """Return zeros: there is no broker."""
+        """Return zeros, because there is no broker."""
         return {"connects": 0, "disconnects": 0}
+
+    def _finished(self) -> bool:
+        return self._deadline.is_set and (self._outbox.idle or self._deadline.passed)

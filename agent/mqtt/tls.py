@@ -8,14 +8,17 @@ from agent.config import BrokerSettings
 
 
 class TlsFileError(Exception):
-    """A certificate or key cannot be used; the message names its key in the configuration, the file and the reason."""
+    """A certificate or key cannot be used. The message names its key in the configuration, the file and the reason."""
 
 
 class _Socket(ssl.SSLSocket):
-    """Closes itself when the handshake fails, since nobody else has a hold on it then.
+    """A TLS socket that closes itself if the handshake fails, and reads the alert if sending fails.
 
-    With TLS 1.3 the handshake is over before the broker has seen our certificate. When it does not like that it sends
-    an alert and hangs up; whether we then notice at a read or at a write is chance, and only a read would tell why.
+    Paho keeps no reference to a socket whose handshake failed, so it would stay open.
+
+    With TLS 1.3 the handshake is over before the broker has seen the agent's certificate. A broker that rejects the
+    certificate sends an alert and closes the connection. Whether the agent then fails in a read or in a write is
+    chance, and only a read returns the alert with its reason.
     """
 
     def do_handshake(self, block: bool = False) -> None:
@@ -34,33 +37,36 @@ class _Socket(ssl.SSLSocket):
             raise
 
 
-def context(settings: BrokerSettings) -> ssl.SSLContext:
-    """Read the files and return what a connection is made with. Raises TlsFileError.
+def create_context(settings: BrokerSettings) -> ssl.SSLContext:
+    """Return a TLS context with the certificates of the configuration.
 
-    Made anew for each connection, because files are replaced before certificates expire. Without `tls_ca` the system's
-    authorities are trusted.
+    Called for each connection, because certificate files are replaced before they expire. Without `tls_ca` the
+    system's authorities are trusted.
+
+    Raises:
+        TlsFileError: A file cannot be read or used.
     """
     try:
-        made = ssl.create_default_context(cafile=settings.tls_ca)
+        context = ssl.create_default_context(cafile=settings.tls_ca)
     except (OSError, ValueError) as error:  # SSLError is an OSError
         raise TlsFileError(f"broker.tls_ca: {settings.tls_ca}: {_reason(error)}") from error
-    made.sslsocket_class = _Socket
-    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = _Socket
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     if settings.tls_cert:
         try:
-            # Without a password callback OpenSSL would ask for one on the terminal, and wait for ever.
-            made.load_cert_chain(settings.tls_cert, settings.tls_key, password=lambda: "")
+            # Without a password callback OpenSSL would ask for a password on the terminal, and wait for ever.
+            context.load_cert_chain(settings.tls_cert, settings.tls_key, password=lambda: "")
         except (OSError, ValueError) as error:
             files = f"{settings.tls_cert}, {settings.tls_key or 'no separate key'}"
             raise TlsFileError(f"broker.tls_cert, broker.tls_key: {files}: {_reason(error)}") from error
     if settings.tls_insecure:
-        made.check_hostname = False
-        made.verify_mode = ssl.CERT_NONE
-    return made
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _reason(error: Exception) -> str:
-    """Say what OpenSSL or the system says of a file, without the numbers around it."""
+    """Return the reason that OpenSSL or the system gives, without error numbers."""
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()
     return getattr(error, "strerror", None) or str(error)

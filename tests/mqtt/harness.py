@@ -50,7 +50,7 @@ class RunningPublisher:
             self.outbox,
             will=lambda: status("lost"),
             retained_filter=f"{BASE}/#",
-            on_retained=self.inherited.put,
+            on_retained=(self.inherited.put,),
             backoff=backoff,
             watchdog=self.watchdog,
         )

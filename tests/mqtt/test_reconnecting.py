@@ -113,7 +113,7 @@ def test_frozen_for_long(
     scheme: str,
 ) -> None:
     """A broker that is frozen for longer than the keepalive is given up, and had again as soon as it is thawed."""
-    expected_warnings("no sign of life from it", "is it frozen", "no answer; is the broker running", *GONE)
+    expected_warnings("no sign of life from the broker", "is it frozen", "no answer; is the broker running", *GONE)
     port = free_port()
     broker = own_broker(f"listener {port} 127.0.0.1", *(certificates.lines() if scheme == "mqtts" else ()))
     wait_until(lambda: listening(port), WAIT, "the second listener")

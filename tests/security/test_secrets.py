@@ -13,7 +13,7 @@ from support.daemons.mosquitto import Mosquitto
 from support.fakes.scripted_broker import CONNECT, ScriptedBroker
 
 from agent.config import BrokerSettings
-from agent.mqtt.tls import context
+from agent.mqtt.tls import create_context
 
 WORD = "Zq9/hunter2:Xw7 é"
 SHOWN = (WORD, quote(WORD, safe=""), repr(WORD)[1:-1], WORD.encode().hex())
@@ -94,7 +94,7 @@ def test_the_configuration_is_wrong(agent: Start, keys: Broker) -> None:
 
 def test_the_broker_must_prove_who_it_is() -> None:
     """Unless told otherwise the broker's certificate and name are verified; TLS is 1.2 or newer."""
-    made = context(BrokerSettings())
+    made = create_context(BrokerSettings())
     assert (made.verify_mode, made.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert made.minimum_version >= ssl.TLSVersion.TLSv1_2
 
