@@ -20,9 +20,9 @@ from support.fakes.scripted_broker import (
     Answer,
     Packet,
     ScriptedBroker,
+    accept_all,
     connack,
     disconnect,
-    obliging,
 )
 
 Watch = Callable[..., RunningAgent]
@@ -79,7 +79,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("fault", REFUSALS)
 def test_the_broker_refuses_to_be_connected_to(
-    fake_engine: FakeEngine, peer: ScriptedBroker, watch: Watch, fault: str
+    fake_engine: FakeEngine, scripted_broker: ScriptedBroker, watch: Watch, fault: str
 ) -> None:
     """Whatever its reason is: the agent comes once in each step of the backoff, and says once what to do."""
     code, remedy = REFUSALS[fault]
@@ -87,20 +87,20 @@ def test_the_broker_refuses_to_be_connected_to(
 
     def refuse(packet: Packet) -> Answer:
         if packet.kind != CONNECT or packet.level == 99:
-            return obliging(packet)
+            return accept_all(packet)
         moments.append(time.monotonic())
         return connack(5, code)
 
-    peer.answer = refuse
+    scripted_broker.answer = refuse
     fake_engine.run("web")
-    running = watch(fake_engine, peer, backoff=BACKOFF, broker={"protocol": "5"})
-    peer.wait_for(CONNECT, 4, timeout=60)
+    running = watch(fake_engine, scripted_broker, backoff=BACKOFF, broker={"protocol": "5"})
+    scripted_broker.wait_for(CONNECT, 4, timeout=60)
     assert moments[3] - moments[0] >= WAITS - 0.1  # the broker may have been slow to look at the first
     told_once(running, remedy)
     if code not in (0x88, 0x89):  # these may pass at any moment, so it is looked out for that
-        assert peer.visits == len(peer.seen(CONNECT))
-    peer.answer = obliging
-    wait_until(lambda: f"{ROOT}/web/usage" in published(peer), MENDED, "no usage comes")
+        assert scripted_broker.connections == len(scripted_broker.received(CONNECT))
+    scripted_broker.answer = accept_all
+    wait_until(lambda: f"{ROOT}/web/usage" in published(scripted_broker), MENDED, "no usage comes")
 
 
 def test_the_broker_has_too_many_clients(
@@ -190,29 +190,29 @@ def test_another_agent_has_the_client_id(
 
 
 def test_the_broker_says_that_the_client_id_was_taken(
-    fake_engine: FakeEngine, peer: ScriptedBroker, watch: Watch
+    fake_engine: FakeEngine, scripted_broker: ScriptedBroker, watch: Watch
 ) -> None:
     """Waits grow although each connection had lasted: it lasted only for as long as the other agent waited."""
     begun: dict[int, float] = {}
 
     def take_over(packet: Packet) -> Answer:
-        since = time.monotonic() - begun.setdefault(packet.visit, time.monotonic())
-        return disconnect(0x8E) if packet.kind == PUBLISH and since > 5.5 else obliging(packet)
+        since = time.monotonic() - begun.setdefault(packet.connection, time.monotonic())
+        return disconnect(0x8E) if packet.kind == PUBLISH and since > 5.5 else accept_all(packet)
 
-    peer.answer = take_over
+    scripted_broker.answer = take_over
     fake_engine.run("web")
     backoff = {"base": 1, "factor": 2, "cap": 4}
-    running = watch(fake_engine, peer, backoff=backoff, broker={"protocol": "5"})
+    running = watch(fake_engine, scripted_broker, backoff=backoff, broker={"protocol": "5"})
     remedy = "another client uses the same client id .*; give each agent its own broker.client_id or agent.host"
     for seconds in (1, 2, 4):
         running.wait_for_line(f"Session taken over; {remedy} .trying again, in {seconds} s", timeout=60)
-    peer.answer = obliging
-    peer.wait_for(CONNECT, 4, timeout=MENDED)
+    scripted_broker.answer = accept_all
+    scripted_broker.wait_for(CONNECT, 4, timeout=MENDED)
 
 
-def published(peer: ScriptedBroker) -> set[str]:
+def published(scripted_broker: ScriptedBroker) -> set[str]:
     """Return the topics on which something came."""
-    return {packet.topic for packet in peer.seen(PUBLISH)}
+    return {packet.topic for packet in scripted_broker.received(PUBLISH)}
 
 
 def log_moments(broker: Mosquitto, pattern: str, count: int) -> list[int]:

@@ -11,7 +11,7 @@ from support.daemons.certificates import Certificates
 from support.daemons.mosquitto import Mosquitto, free_port
 from support.daemons.processes import wait_until
 from support.daemons.subscriber import Subscriber, retained
-from support.fakes.scripted_broker import CONNECT, Packet, ScriptedBroker, connack, obliging
+from support.fakes.scripted_broker import CONNECT, Packet, ScriptedBroker, accept_all, connack
 
 from agent.config import BrokerSettings, Secret
 from agent.mqtt.connector import probe
@@ -191,40 +191,40 @@ def test_full_unix_socket(short_path: Path) -> None:
         assert "accepts no more connections" in str(error(f"unix://{place}"))
 
 
-def test_no_mqtt_there(peer: ScriptedBroker) -> None:
+def test_no_mqtt_there(scripted_broker: ScriptedBroker) -> None:
     """Somebody who hangs up on us is asked about, not taken for an old broker for ever."""
-    peer.answer = lambda _: None
-    assert "is that an MQTT broker?" in str(error(peer.url))
-    assert [packet.level for packet in peer.seen(CONNECT)] == [5, 4]
+    scripted_broker.answer = lambda _: None
+    assert "is that an MQTT broker?" in str(error(scripted_broker.url))
+    assert [packet.level for packet in scripted_broker.received(CONNECT)] == [5, 4]
 
 
-def test_silence_is_not_hanging_up(peer: ScriptedBroker) -> None:
+def test_silence_is_not_hanging_up(scripted_broker: ScriptedBroker) -> None:
     """A frozen broker is called frozen also by an agent with a short keepalive, and not asked for an older version."""
-    peer.answer = lambda _: b""
-    assert "is it frozen?" in str(error(peer.url, keepalive=1))
-    assert [packet.level for packet in peer.seen(CONNECT)] == [5]
+    scripted_broker.answer = lambda _: b""
+    assert "is it frozen?" in str(error(scripted_broker.url, keepalive=1))
+    assert [packet.level for packet in scripted_broker.received(CONNECT)] == [5]
 
 
 @pytest.mark.parametrize("refusal", [connack(5, 0x84), connack(4, 1), None])
-def test_old_broker(peer: ScriptedBroker, publish: Publish, refusal: bytes | None) -> None:
+def test_old_broker(scripted_broker: ScriptedBroker, publish: Publish, refusal: bytes | None) -> None:
     """A broker that does not know MQTT 5 and says so in either way, or hangs up, gets 3.1.1, at once."""
 
     def old(packet: Packet) -> bytes | None:
         if packet.kind == CONNECT:
             return connack(4) if packet.level == 4 else refusal
-        return bytes([0x40, 2]) + packet.mid if packet.kind == 3 else b""
+        return bytes([0x40, 2]) + packet.packet_id if packet.kind == 3 else b""
 
-    peer.answer = old
-    running = publish(peer.url, protocol="auto")
+    scripted_broker.answer = old
+    running = publish(scripted_broker.url, protocol="auto")
     running.deliver(usage())
-    assert [packet.level for packet in peer.seen(CONNECT)] == [5, 4]
+    assert [packet.level for packet in scripted_broker.received(CONNECT)] == [5, 4]
 
 
-def test_protocol_as_told(peer: ScriptedBroker) -> None:
+def test_protocol_as_told(scripted_broker: ScriptedBroker) -> None:
     """Without `auto` there is no falling back, and the remedy names the key."""
-    peer.answer = lambda packet: connack(5, 0x84) if packet.level == 5 else obliging(packet)
-    assert "broker.protocol" in str(error(peer.url, protocol="5"))
-    assert [packet.level for packet in peer.seen(CONNECT)] == [5]
+    scripted_broker.answer = lambda packet: connack(5, 0x84) if packet.level == 5 else accept_all(packet)
+    assert "broker.protocol" in str(error(scripted_broker.url, protocol="5"))
+    assert [packet.level for packet in scripted_broker.received(CONNECT)] == [5]
 
 
 def test_several_addresses(broker: Mosquitto, publish: Publish) -> None:

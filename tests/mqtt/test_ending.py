@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from support.daemons.mosquitto import Mosquitto, free_port
 from support.daemons.subscriber import Subscriber, retained
-from support.fakes.scripted_broker import CONNECT, DISCONNECT, PUBLISH, ScriptedBroker, obliging
+from support.fakes.scripted_broker import CONNECT, DISCONNECT, PUBLISH, ScriptedBroker, accept_all
 
 from mqtt.harness import BASE, STATUS, USAGE, WAIT, RunningPublisher, status, usage
 
@@ -32,26 +32,26 @@ def test_all_leaves(own_broker: OwnBroker, publish: Publish) -> None:
     subscriber.close()
 
 
-def test_deadline(peer: ScriptedBroker, publish: Publish) -> None:
+def test_deadline(scripted_broker: ScriptedBroker, publish: Publish) -> None:
     """A broker that answers for nothing is left at the deadline; what it did not acknowledge still waits."""
-    peer.answer = lambda packet: b"" if packet.kind == PUBLISH else obliging(packet)
-    running = publish(peer.url)
+    scripted_broker.answer = lambda packet: b"" if packet.kind == PUBLISH else accept_all(packet)
+    running = publish(scripted_broker.url)
     running.outbox.add_usage(usage())
-    peer.wait_for(PUBLISH)
+    scripted_broker.wait_for(PUBLISH)
     assert 0.5 <= running.stop(0.5) < MUCH
     assert running.outbox.counters()["waiting"] == 1
-    assert peer.wait_for(DISCONNECT), "all statuses are out, so there is a goodbye"
+    assert scripted_broker.wait_for(DISCONNECT), "all statuses are out, so there is a goodbye"
 
 
-def test_no_goodbye_without_statuses(peer: ScriptedBroker, publish: Publish) -> None:
+def test_no_goodbye_without_statuses(scripted_broker: ScriptedBroker, publish: Publish) -> None:
     """Where not even the statuses got through there is no goodbye: then the will tells subscribers what happened."""
-    peer.answer = lambda packet: b"" if packet.kind == PUBLISH else obliging(packet)
-    running = publish(peer.url)
+    scripted_broker.answer = lambda packet: b"" if packet.kind == PUBLISH else accept_all(packet)
+    running = publish(scripted_broker.url)
     running.announce(status("stopped"))
-    peer.wait_for(PUBLISH)
+    scripted_broker.wait_for(PUBLISH)
     running.stop(0.2)
-    peer.close()
-    assert peer.seen(DISCONNECT) == []
+    scripted_broker.close()
+    assert scripted_broker.received(DISCONNECT) == []
 
 
 def test_will_after_a_freeze(own_broker: OwnBroker, publish: Publish) -> None:
@@ -78,18 +78,18 @@ def test_broker_away(publish: Publish, expected_warnings: ExpectWarnings) -> Non
     assert running.stop(MUCH) < MUCH
 
 
-def test_last_chance(peer: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings) -> None:
+def test_last_chance(scripted_broker: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings) -> None:
     """A broker whose refusal is being waited out is tried once more at the end, and gets everything."""
     expected_warnings("refuses the agent")
-    peer.answer = lambda packet: b"\x20\x03\x00\x87\x00" if packet.kind == CONNECT else obliging(packet)
-    running = publish(peer.url, protocol="5")
+    scripted_broker.answer = lambda packet: b"\x20\x03\x00\x87\x00" if packet.kind == CONNECT else accept_all(packet)
+    running = publish(scripted_broker.url, protocol="5")
     running.announce(status("stopped"))
     running.outbox.add_usage(usage())
     running.wait_trouble("refuses the agent")
-    peer.answer = obliging
+    scripted_broker.answer = accept_all
     assert running.stop(MUCH) < MUCH
     assert running.outbox.idle
-    assert [packet.topic for packet in peer.seen(PUBLISH)] == [STATUS, USAGE]
+    assert [packet.topic for packet in scripted_broker.received(PUBLISH)] == [STATUS, USAGE]
 
 
 @pytest.mark.parametrize("connected", [True, False])

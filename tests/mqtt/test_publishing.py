@@ -14,8 +14,8 @@ from support.fakes.scripted_broker import (
     RETAIN_AVAILABLE,
     Packet,
     ScriptedBroker,
+    accept_all,
     connack,
-    obliging,
 )
 from support.fakes.scripted_broker import puback as puback_of
 from support.fakes.scripted_broker import suback as suback_of
@@ -70,41 +70,45 @@ def test_inheritance(own_broker: OwnBroker, publish: Publish, subscribe: Subscri
     assert running.inherited.get(timeout=WAIT) == {f"{BASE}/old/status": b"stopped"}
 
 
-def test_inheritance_of_rubbish(peer: ScriptedBroker, publish: Publish) -> None:
+def test_inheritance_of_rubbish(scripted_broker: ScriptedBroker, publish: Publish) -> None:
     """A retained topic that is no UTF-8 is passed over; the others are handed over."""
     rubbish, good = b"\x31\x06\x00\x02\xff\xfe\x00x", b"\x31\x09\x00\x05a/b/c\x00x"
-    peer.answer = lambda packet: suback_of(packet) + rubbish + good if packet.kind == 8 else obliging(packet)
-    running = publish(peer.url)
+    scripted_broker.answer = lambda packet: (
+        suback_of(packet) + rubbish + good if packet.kind == 8 else accept_all(packet)
+    )
+    running = publish(scripted_broker.url)
     assert running.inherited.get(timeout=WAIT) == {"a/b/c": b"x"}
 
 
-def test_inheritance_ends(peer: ScriptedBroker, publish: Publish) -> None:
+def test_inheritance_ends(scripted_broker: ScriptedBroker, publish: Publish) -> None:
     """A broker that never ends telling what it retains is listened to for two seconds, and published to meanwhile."""
     flood = b"\x31\x09\x00\x05a/b/c\x00x"
 
     def answer(packet: Packet) -> bytes | None:
-        reply = obliging(packet)
+        reply = accept_all(packet)
         return reply if reply is None else reply + (flood if packet.kind == PUBLISH else b"")
 
-    peer.answer = answer
-    running = publish(peer.url)
+    scripted_broker.answer = answer
+    running = publish(scripted_broker.url)
     running.deliver(*(usage(number) for number in range(100)))
     while running.inherited.empty():
         running.deliver(usage())
     assert running.inherited.get() == {"a/b/c": b"x"}
 
 
-def test_refused_subscription(peer: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings) -> None:
+def test_refused_subscription(
+    scripted_broker: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings
+) -> None:
     """Where the agent may not read, it says so once, and publishes all the same."""
-    peer.answer = lambda packet: suback_of(packet, 0x87) if packet.kind == 8 else obliging(packet)
+    scripted_broker.answer = lambda packet: suback_of(packet, 0x87) if packet.kind == 8 else accept_all(packet)
     expected_warnings("does not let the agent read containers/host/#")
-    running = publish(peer.url)
+    running = publish(scripted_broker.url)
     running.deliver(status(), usage())
     assert running.inherited.empty()
 
 
 @pytest.mark.parametrize(("properties", "window"), [(b"", 20), (bytes([RECEIVE_MAXIMUM, 0, 3]), 3)])
-def test_window(peer: ScriptedBroker, publish: Publish, properties: bytes, window: int) -> None:
+def test_window(scripted_broker: ScriptedBroker, publish: Publish, properties: bytes, window: int) -> None:
     """No more than 20 messages are under way at a time, nor more than the broker says it can take."""
     held: list[Packet] = []
     most = 0
@@ -114,7 +118,7 @@ def test_window(peer: ScriptedBroker, publish: Publish, properties: bytes, windo
         if packet.kind == 1:
             return connack(packet.level, 0, properties)
         if packet.kind != PUBLISH:
-            return obliging(packet)
+            return accept_all(packet)
         held.append(packet)
         most = max(most, len(held))
         if len(held) < window:
@@ -123,8 +127,8 @@ def test_window(peer: ScriptedBroker, publish: Publish, properties: bytes, windo
         held.clear()
         return answer
 
-    peer.answer = hold
-    running = publish(peer.url)
+    scripted_broker.answer = hold
+    running = publish(scripted_broker.url)
     for number in range(window * 10):
         running.outbox.add_usage(usage(number))
     running.deliver()
@@ -132,39 +136,41 @@ def test_window(peer: ScriptedBroker, publish: Publish, properties: bytes, windo
     assert running.outbox.counters()["sent"] == window * 10
 
 
-def test_waiting_counts_the_window(peer: ScriptedBroker, publish: Publish) -> None:
+def test_waiting_counts_the_window(scripted_broker: ScriptedBroker, publish: Publish) -> None:
     """What the broker has not acknowledged still waits: full is full."""
-    peer.answer = lambda packet: b"" if packet.kind == PUBLISH else obliging(packet)
-    running = publish(peer.url, capacity=5)
+    scripted_broker.answer = lambda packet: b"" if packet.kind == PUBLISH else accept_all(packet)
+    running = publish(scripted_broker.url, capacity=5)
     for number in range(5):
         running.outbox.add_usage(usage(number))
-    peer.wait_for(PUBLISH, 5)
+    scripted_broker.wait_for(PUBLISH, 5)
     assert not running.outbox.add_usage(usage())
     assert running.outbox.counters() == {"capacity": 5, "waiting": 5, "added": 6, "sent": 0, "dropped": 1}
 
 
-def test_broker_without_qos_and_retain(peer: ScriptedBroker, publish: Publish) -> None:
+def test_broker_without_qos_and_retain(scripted_broker: ScriptedBroker, publish: Publish) -> None:
     """A broker is given only the QoS and the retaining that it says it can do."""
     properties = bytes([MAXIMUM_QOS, 0, RETAIN_AVAILABLE, 0])
-    peer.answer = lambda packet: connack(packet.level, 0, properties) if packet.kind == 1 else obliging(packet)
-    running = publish(peer.url)
+    scripted_broker.answer = lambda packet: (
+        connack(packet.level, 0, properties) if packet.kind == 1 else accept_all(packet)
+    )
+    running = publish(scripted_broker.url)
     running.deliver(status(), usage())
-    came = peer.wait_for(PUBLISH, 2)
+    came = scripted_broker.wait_for(PUBLISH, 2)
     assert [(packet.topic, packet.qos, packet.retain) for packet in came] == [(STATUS, 0, False), (USAGE, 0, False)]
 
 
 @pytest.mark.parametrize("code", [0x9A, 0x9B])
-def test_will_as_the_broker_wants_it(peer: ScriptedBroker, publish: Publish, code: int) -> None:
+def test_will_as_the_broker_wants_it(scripted_broker: ScriptedBroker, publish: Publish, code: int) -> None:
     """A broker that refuses a retained will, or its QoS, gets another one at once."""
     retain_flag, qos_flags = 0x20, 0x18
 
     def strict(packet: Packet) -> bytes | None:
         unwanted = {0x9A: retain_flag, 0x9B: qos_flags}[code]
-        return connack(5, code) if packet.kind == 1 and packet.body[7] & unwanted else obliging(packet)
+        return connack(5, code) if packet.kind == 1 and packet.body[7] & unwanted else accept_all(packet)
 
-    peer.answer = strict
-    publish(peer.url).deliver(usage())
-    assert [bool(packet.body[7] & 0x04) for packet in peer.seen(1)] == [True, True]
+    scripted_broker.answer = strict
+    publish(scripted_broker.url).deliver(usage())
+    assert [bool(packet.body[7] & 0x04) for packet in scripted_broker.received(1)] == [True, True]
 
 
 def test_access_denied(
@@ -181,17 +187,20 @@ def test_access_denied(
 
 
 def test_refusals_are_told_once(
-    peer: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings, caplog: pytest.LogCaptureFixture
+    scripted_broker: ScriptedBroker,
+    publish: Publish,
+    expected_warnings: ExpectWarnings,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Each topic's refusal is told once, and again when the reason is another one."""
     codes = {b"1": 0x97, b"2": 0x99}
 
     def refuse(packet: Packet) -> bytes | None:
-        return puback_of(packet, codes[packet.body[-1:]]) if packet.kind == PUBLISH else obliging(packet)
+        return puback_of(packet, codes[packet.body[-1:]]) if packet.kind == PUBLISH else accept_all(packet)
 
-    peer.answer = refuse
+    scripted_broker.answer = refuse
     expected_warnings("quota exceeded", "payload format not valid")
-    running = publish(peer.url)
+    running = publish(scripted_broker.url)
     running.deliver(usage(1), usage(1), usage(2), usage(2))
     told = [record.getMessage() for record in caplog.records if "does not take" in record.getMessage()]
     assert len(told) == 2

@@ -15,7 +15,7 @@ from support.daemons.certificates import Certificates
 from support.daemons.mosquitto import Mosquitto, free_port
 from support.daemons.processes import wait_until
 from support.daemons.subscriber import Subscriber, retained
-from support.fakes.scripted_broker import CONNECT, PUBLISH, Packet, ScriptedBroker, disconnect, obliging
+from support.fakes.scripted_broker import CONNECT, PUBLISH, Packet, ScriptedBroker, accept_all, disconnect
 
 from agent.mqtt.connection import STABLE_AFTER_SECONDS
 from mqtt.harness import BASE, STATUS, USAGE, WAIT, RunningPublisher, listening, status, usage
@@ -157,40 +157,40 @@ def test_killed_while_frozen(own_broker: OwnBroker, publish: Publish, expected_w
     running.deliver(usage())
 
 
-def test_behind_a_proxy(peer: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings) -> None:
+def test_behind_a_proxy(scripted_broker: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings) -> None:
     """A proxy that accepts for a broker that is away is not taken for the broker; its coming back is seen behind it."""
     expected_warnings("closed the connection")
-    peer.welcoming = False
-    running = publish(peer.url)
+    scripted_broker.accepting = False
+    running = publish(scripted_broker.url)
     running.wait_trouble("closed the connection")
-    visits = peer.visits
-    wait_until(lambda: peer.visits >= visits + 3, WAIT, "the lookout asks")
+    visits = scripted_broker.connections
+    wait_until(lambda: scripted_broker.connections >= visits + 3, WAIT, "the lookout asks")
     assert running.publisher.counters()["connects"] == 0
-    assert len(peer.seen(CONNECT)) == 0
-    peer.welcoming = True
+    assert len(scripted_broker.received(CONNECT)) == 0
+    scripted_broker.accepting = True
     running.deliver(usage())
 
 
-def test_no_hammering(peer: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings) -> None:
+def test_no_hammering(scripted_broker: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings) -> None:
     """A broker that answers the lookout but throws each real client out sees the agent once in each backoff."""
     expected_warnings("lost the connection", "closed the connection")
-    peer.answer = lambda packet: obliging(packet) if packet.kind == CONNECT else None
-    running = publish(peer.url, protocol="5")
+    scripted_broker.answer = lambda packet: accept_all(packet) if packet.kind == CONNECT else None
+    running = publish(scripted_broker.url, protocol="5")
     running.outbox.add_usage(usage())
     running.wait_trouble("the connection")
-    visits = peer.visits
-    wait_until(lambda: peer.visits >= visits + 3, WAIT, "the lookout asks")
-    assert len(peer.seen(CONNECT)) == 1
+    visits = scripted_broker.connections
+    wait_until(lambda: scripted_broker.connections >= visits + 3, WAIT, "the lookout asks")
+    assert len(scripted_broker.received(CONNECT)) == 1
 
 
 @pytest.mark.parametrize("code", [0x8E, 0x98])
 def test_goodbye_of_the_broker(
-    peer: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings, code: int
+    scripted_broker: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings, code: int
 ) -> None:
     """When a broker says why it ends a connection, that is told with the remedy, and the wait is kept."""
     expected_warnings("has ended the connection")
-    peer.answer = lambda packet: disconnect(code) if packet.kind == PUBLISH else obliging(packet)
-    running = publish(peer.url)
+    scripted_broker.answer = lambda packet: disconnect(code) if packet.kind == PUBLISH else accept_all(packet)
+    running = publish(scripted_broker.url)
     running.outbox.add_usage(usage())
     trouble = running.wait_trouble("has ended the connection")
     assert ("client id" in trouble) is (code == 0x8E)
@@ -220,12 +220,16 @@ def past(moment: float) -> bool:
     return time.monotonic() > moment
 
 
-def test_taken_over_in_turn(peer: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings) -> None:
+def test_taken_over_in_turn(
+    scripted_broker: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings
+) -> None:
     """Where the broker says that another has taken over the client id, the waits grow, however long each one lasts."""
     expected_warnings(r"another client uses the same client id \(same\); give each agent its own")
     over = threading.Event()
-    peer.answer = lambda packet: disconnect(0x8E) if packet.kind == PUBLISH and over.is_set() else obliging(packet)
-    running = publish(peer.url, client_id="same", backoff=0.3, factor=10, protocol="5")
+    scripted_broker.answer = lambda packet: (
+        disconnect(0x8E) if packet.kind == PUBLISH and over.is_set() else accept_all(packet)
+    )
+    running = publish(scripted_broker.url, client_id="same", backoff=0.3, factor=10, protocol="5")
     for number in (1, 2):
         running.wait_connected(number)
         wait_until(partial(past, time.monotonic() + STABLE_AFTER_SECONDS + 2), WAIT, "the connection lasts")
@@ -254,30 +258,35 @@ def test_refusal_is_waited_out(
 
 
 def test_outage_is_logged_once(
-    peer: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings, caplog: pytest.LogCaptureFixture
+    scripted_broker: ScriptedBroker,
+    publish: Publish,
+    expected_warnings: ExpectWarnings,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """However long the broker is away, and however often it is tried, that is said once, with the reason."""
     expected_warnings("closed the connection")
-    peer.answer = lambda _: None
-    publish(peer.url, backoff=0.01)
-    peer.wait_for(CONNECT, 20)
+    scripted_broker.answer = lambda _: None
+    publish(scripted_broker.url, backoff=0.01)
+    scripted_broker.wait_for(CONNECT, 20)
     assert len([r for r in caplog.records if "closed the connection" in r.getMessage()]) == 1
 
 
-def test_no_message_twice_in_flight(peer: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings) -> None:
+def test_no_message_twice_in_flight(
+    scripted_broker: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings
+) -> None:
     """What was in flight when the connection was lost is sent again first, in its order, before what came later."""
     expected_warnings("lost the connection", "closed the connection")
     came: list[list[bytes]] = [[], []]
 
     def once_deaf(packet: Packet) -> bytes | None:
         if packet.kind != PUBLISH:
-            return obliging(packet)
-        first = packet.visit == min(p.visit for p in peer.packets)
+            return accept_all(packet)
+        first = packet.connection == min(p.connection for p in scripted_broker.packets)
         came[not first].append(packet.body.rpartition(b"\0")[2])
-        return (None if len(came[0]) == 10 else b"") if first else obliging(packet)
+        return (None if len(came[0]) == 10 else b"") if first else accept_all(packet)
 
-    peer.answer = once_deaf
-    running = publish(peer.url, backoff=0.05, protocol="5")
+    scripted_broker.answer = once_deaf
+    running = publish(scripted_broker.url, backoff=0.05, protocol="5")
     running.deliver(*(usage(number) for number in range(10, 40)))
     assert came[1] == [b"%d" % number for number in range(10, 40)]
     assert running.outbox.counters()["sent"] == 30

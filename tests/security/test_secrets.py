@@ -99,13 +99,17 @@ def test_the_broker_must_prove_who_it_is() -> None:
     assert made.minimum_version >= ssl.TLSVersion.TLSv1_2
 
 
-def test_a_crash(agent: Start, peer: ScriptedBroker) -> None:
+def test_a_crash(agent: Start, scripted_broker: ScriptedBroker) -> None:
     """Python's own dump of a crash shows places and no values, and the kernel writes no core."""
     environment = {"USAGE_AGENT_BROKER__USERNAME": "user", "USAGE_AGENT_BROKER__PASSWORD": WORD}
     environment["PYTHONFAULTHANDLER"] = "1"
-    config = {"agent": {"log_level": "debug"}, "broker": {"url": peer.url}, "engine": {"url": "unix:///nowhere"}}
+    config = {
+        "agent": {"log_level": "debug"},
+        "broker": {"url": scripted_broker.url},
+        "engine": {"url": "unix:///nowhere"},
+    }
     running = agent(config, environment=environment)
-    assert WORD.encode() in peer.wait_for(CONNECT)[0].body
+    assert WORD.encode() in scripted_broker.wait_for(CONNECT)[0].body
     limits = Path(f"/proc/{running.pid}/limits").read_text().splitlines()
     assert [line.split()[4:6] for line in limits if line.startswith("Max core file size")] == [["0", "0"]]
     running.signal(signal.SIGABRT)

@@ -187,8 +187,8 @@ def watch(agent: Callable[..., RunningAgent]) -> Callable[..., RunningAgent]:
 
 
 @pytest.fixture
-def peer() -> Iterator[ScriptedBroker]:
-    """Give somebody who listens like a broker, and does as he is told."""
+def scripted_broker() -> Iterator[ScriptedBroker]:
+    """Give a broker whose answers a test chooses."""
     made = ScriptedBroker()
     yield made
     made.close()

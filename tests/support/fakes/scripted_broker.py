@@ -1,4 +1,7 @@
-"""A peer that speaks enough MQTT to misbehave: a real socket, and answers that a test chooses."""
+"""A broker that answers each packet as a test says: a real socket, and enough MQTT to misbehave.
+
+Section numbers are those of the MQTT 5.0 specification.
+"""
 
 import contextlib
 import selectors
@@ -10,17 +13,22 @@ from dataclasses import dataclass, field
 
 from support.daemons.processes import wait_until
 
+# Control packet types (2.1.2).
 CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE, PINGREQ, DISCONNECT = 1, 3, 8, 10, 12, 14
 NAMES = {CONNECT: "CONNECT", PUBLISH: "PUBLISH", SUBSCRIBE: "SUBSCRIBE", DISCONNECT: "DISCONNECT"}
 
+# Properties of a CONNACK (3.2.2.3).
 RECEIVE_MAXIMUM, MAXIMUM_QOS, RETAIN_AVAILABLE = 0x21, 0x24, 0x25
+
+# The protocol level of the agent's probes, which no version of MQTT has.
+PROBE_LEVEL = 99
 
 
 @dataclass(frozen=True)
 class Packet:
-    """One packet from the agent; `visit` counts the connections."""
+    """A packet from the agent; `connection` is the number of the connection that it came over, from 1."""
 
-    visit: int
+    connection: int
     kind: int
     flags: int
     body: bytes
@@ -37,7 +45,7 @@ class Packet:
 
     @property
     def qos(self) -> int:
-        """The quality of service of a PUBLISH."""
+        """The QoS of a PUBLISH."""
         return self.flags >> 1 & 3
 
     @property
@@ -46,42 +54,42 @@ class Packet:
         return bool(self.flags & 1)
 
     @property
-    def mid(self) -> bytes:
+    def packet_id(self) -> bytes:
         """The packet identifier of a PUBLISH or SUBSCRIBE."""
         at = 2 + len(self.topic.encode()) if self.kind == PUBLISH else 0
         return self.body[at : at + 2]
 
 
 def connack(level: int, code: int = 0, properties: bytes = b"") -> bytes:
-    """Return a CONNACK as the protocol level has it."""
+    """Return a CONNACK of a protocol level (3.2)."""
     body = bytes([0, code]) + (bytes([len(properties)]) + properties if level == 5 else b"")
     return bytes([0x20, len(body)]) + body
 
 
 def puback(packet: Packet, code: int = 0) -> bytes:
-    """Return the answer of MQTT 5 to a PUBLISH."""
-    return bytes([0x40, 3]) + packet.mid + bytes([code])
+    """Return the PUBACK of MQTT 5 for a PUBLISH (3.4)."""
+    return bytes([0x40, 3]) + packet.packet_id + bytes([code])
 
 
 def suback(packet: Packet, code: int = 0) -> bytes:
-    """Return the answer of MQTT 5 to a SUBSCRIBE."""
-    return bytes([0x90, 4]) + packet.mid + b"\0" + bytes([code])
+    """Return the SUBACK of MQTT 5 for a SUBSCRIBE (3.9)."""
+    return bytes([0x90, 4]) + packet.packet_id + b"\0" + bytes([code])
 
 
 def disconnect(code: int) -> bytes:
-    """Return the goodbye of a broker of MQTT 5."""
+    """Return a DISCONNECT of MQTT 5 (3.14)."""
     return bytes([0xE0, 1, code])
 
 
 Answer = bytes | None
-"""What to send; None ends the connection."""
+"""What to send; None closes the connection."""
 
 
-def obliging(packet: Packet) -> Answer:
-    """Answer as a broker of MQTT 5 does that takes everything."""
+def accept_all(packet: Packet) -> Answer:
+    """Answer as a broker of MQTT 5 that accepts everything."""
     match packet.kind:
         case 1:
-            return connack(packet.level, 1) if packet.level == 99 else connack(packet.level)
+            return connack(packet.level, 1) if packet.level == PROBE_LEVEL else connack(packet.level)
         case 3:
             return puback(packet) if packet.qos else b""
         case 8:
@@ -92,20 +100,27 @@ def obliging(packet: Packet) -> Answer:
 
 
 @dataclass
-class _Visitor:
+class _Connection:
     sock: socket.socket
-    visit: int
+    number: int
     buffer: bytearray = field(default_factory=bytearray)
 
 
 class ScriptedBroker:
-    """Listens on a port of its own; `answer` says what is sent for each packet, and may be changed at any time."""
+    """Listens on a port of its own, in a thread of its own.
 
-    def __init__(self, answer: Callable[[Packet], Answer] = obliging) -> None:
+    Attributes:
+        answer: Returns what to send for each packet. A test may replace it at any time.
+        accepting: False to close each connection at once, like a proxy in front of a broker that is away.
+        packets: All packets so far.
+        connections: Number of connections so far.
+    """
+
+    def __init__(self, answer: Callable[[Packet], Answer] = accept_all) -> None:
         self.answer = answer
+        self.accepting = True
         self.packets: list[Packet] = []
-        self.visits = 0
-        self.welcoming = True  # False: whoever comes is shown out at once, as by a proxy without a broker
+        self.connections = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._selector = selectors.DefaultSelector()
@@ -119,19 +134,21 @@ class ScriptedBroker:
         """The address, as in `broker.url`."""
         return f"mqtt://127.0.0.1:{self.port}"
 
-    def seen(self, kind: int) -> list[Packet]:
-        """Return the packets of a kind that came so far, but not those of the lookout, which asks with level 99."""
-        return [p for p in self.packets if p.kind == kind and not (kind == CONNECT and p.level == 99)]
+    def received(self, kind: int) -> list[Packet]:
+        """Return the packets of a type that came so far, without the probes of the agent's reachability monitor."""
+        return [p for p in self.packets if p.kind == kind and not (kind == CONNECT and p.level == PROBE_LEVEL)]
 
     def wait_for(self, kind: int, count: int = 1, timeout: float = 30) -> list[Packet]:
-        """Wait for so many packets of a kind, and return all that came by then."""
-        wait_until(lambda: len(self.seen(kind)) >= count, timeout, f"{len(self.seen(kind))} {NAMES[kind]} of {count}")
-        return self.seen(kind)
+        """Wait for so many packets of a type, and return all that came by then."""
+        wait_until(
+            lambda: len(self.received(kind)) >= count, timeout, f"{len(self.received(kind))} {NAMES[kind]} of {count}"
+        )
+        return self.received(kind)
 
     def close(self) -> None:
-        """Stop listening and hang up on everybody."""
+        """Stop listening and close all connections."""
         self._ending = True
-        with contextlib.suppress(OSError):  # it may have ended by itself
+        with contextlib.suppress(OSError):  # the thread may have ended already
             socket.create_connection(("127.0.0.1", self.port)).close()
         self._thread.join(30)
 
@@ -139,42 +156,42 @@ class ScriptedBroker:
         while not self._ending:
             for key, _ in self._selector.select():
                 if key.fileobj is self._listener:
-                    self._welcome()
+                    self._accept()
                 else:
                     self._serve(key.data)
         for key in list(self._selector.get_map().values()):
             key.fileobj.close()  # type: ignore[union-attr]
         self._selector.close()
 
-    def _welcome(self) -> None:
+    def _accept(self) -> None:
         sock, _ = self._listener.accept()
-        self.visits += 1
-        if self.welcoming:
-            self._selector.register(sock, selectors.EVENT_READ, _Visitor(sock, self.visits))
+        self.connections += 1
+        if self.accepting:
+            self._selector.register(sock, selectors.EVENT_READ, _Connection(sock, self.connections))
         else:
             sock.close()
 
-    def _serve(self, visitor: _Visitor) -> None:
+    def _serve(self, connection: _Connection) -> None:
         try:
-            data = visitor.sock.recv(65536)
-            visitor.buffer += data
-            while data and (packet := _next_packet(visitor)) is not None:
+            data = connection.sock.recv(65536)
+            connection.buffer += data
+            while data and (packet := _take_packet(connection)) is not None:
                 self.packets.append(packet)
                 answer = self.answer(packet)
                 if answer is None:
                     data = b""
                 else:
-                    visitor.sock.sendall(answer)
+                    connection.sock.sendall(answer)
         except OSError:
             data = b""
         if not data:
-            self._selector.unregister(visitor.sock)
-            visitor.sock.close()
+            self._selector.unregister(connection.sock)
+            connection.sock.close()
 
 
-def _next_packet(visitor: _Visitor) -> Packet | None:
-    """Take a whole packet out of the buffer, if there is one."""
-    buffer, length, at = visitor.buffer, 0, 1
+def _take_packet(connection: _Connection) -> Packet | None:
+    """Take a complete packet out of the buffer, if there is one (2.1.1)."""
+    buffer, length, at = connection.buffer, 0, 1
     while True:
         if len(buffer) <= at:
             return None
@@ -184,6 +201,6 @@ def _next_packet(visitor: _Visitor) -> Packet | None:
             break
     if len(buffer) < at + length:
         return None
-    packet = Packet(visitor.visit, buffer[0] >> 4, buffer[0] & 15, bytes(buffer[at : at + length]))
+    packet = Packet(connection.number, buffer[0] >> 4, buffer[0] & 15, bytes(buffer[at : at + length]))
     del buffer[: at + length]
     return packet
