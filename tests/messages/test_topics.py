@@ -1,4 +1,4 @@
-"""Where a message goes, and how it is kept."""
+"""Topics, QoS and retain flags of the agent's messages."""
 
 import orjson
 import pytest
@@ -18,22 +18,22 @@ USAGE: Usage = {
 STATUS: ContainerStatus = {"status": "running", "time": USAGE["time"], "container": USAGE["container"]}
 
 
-def test_a_usage_has_the_configured_qos_and_is_not_retained() -> None:
-    """What was true for an interval is not kept for those who come later."""
+def test_usage_has_configured_qos_and_is_not_retained() -> None:
+    """A usage is true for one interval, so the broker must not keep it for later subscribers."""
     message = MESSAGES.usage("web", USAGE)
     assert message == Message("home/containers/pi_4_/web/usage", message.payload, retain=False, qos=0)
     assert orjson.loads(message.payload) == USAGE
 
 
-def test_a_status_is_retained_and_acknowledged() -> None:
-    """Statuses go with QoS 1 whatever usages have, and are kept."""
+def test_status_is_retained_with_qos_1() -> None:
+    """Statuses have QoS 1, whatever the QoS of usages is, and are retained."""
     message = MESSAGES.container_status("shop/web", STATUS)
     assert message == Message("home/containers/pi_4_/shop/web/status", message.payload, retain=True, qos=1)
     assert orjson.loads(message.payload) == STATUS
 
 
 def test_clearing_is_an_empty_retained_message() -> None:
-    """MQTT forgets a retained message when an empty one takes its place."""
+    """An empty retained message removes the retained message of its topic (MQTT 5, section 3.3.1.3)."""
     assert MESSAGES.container_cleared("web") == Message("home/containers/pi_4_/web/status", b"", retain=True, qos=1)
 
 
@@ -49,6 +49,6 @@ def test_clearing_is_an_empty_retained_message() -> None:
         ("home/containers/other/web/status", None),
     ],
 )
-def test_level_of_a_topic(topic: str, level: str | None) -> None:
-    """Only a container's status below the agent's own host has a level."""
+def test_level_of_accepts_only_own_container_statuses(topic: str, level: str | None) -> None:
+    """Only a container's status topic of the agent's own host has a container level."""
     assert MESSAGES.level_of(topic) == level
