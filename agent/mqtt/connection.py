@@ -132,7 +132,7 @@ class Connection:
         """Wait for input, output or a wake-up, at most `timeout` seconds and MAX_POLL_SECONDS, and process it.
 
         Raises:
-            BrokerError: The connection has ended; its class and message tell why.
+            BrokerError: The connection has ended; its class and message give the reason.
         """
         sock = self._client.socket()
         if sock is None:

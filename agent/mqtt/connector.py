@@ -35,7 +35,7 @@ class Connector:
         will: Returns the will, for each connection; None for no will.
         deadline: When to give up, also in the middle of an attempt.
         wake: Wakes an attempt up, so that it looks at the deadline.
-        watchdog: Is told how long each attempt may take.
+        watchdog: Expects each attempt to end in time.
     """
 
     def __init__(

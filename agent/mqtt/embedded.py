@@ -77,7 +77,7 @@ class EmbeddedBroker:
         configuration = Path(self._directory.name, "nats.conf")
         configuration.write_bytes(orjson.dumps(self._configuration(self._directory.name)))
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - a program of our own extra
+            self._process = subprocess.Popen(  # noqa: S603 - a program of the extra `embedded`
                 [program, "-c", str(configuration)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

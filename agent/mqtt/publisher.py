@@ -80,7 +80,7 @@ class Publisher:
             retained_filter: Topic filter of the retained messages to read after each connect.
             on_retained: Called with what was read, on the publisher's thread: they must not block.
             backoff: Waits between attempts to connect. The cap is also the wait between attempts at rejected statuses.
-            watchdog: Is told how long each step may take.
+            watchdog: Expects each step to end in time.
         """
         self.connected = False
         self.trouble: str | None = None
@@ -100,7 +100,7 @@ class Publisher:
         self._worked = False  # whether the present or last connection has lasted, or a message was accepted over it
         self._may_reconnect_at_once = True
         self._observations: tuple[Observation, ...] | None = None  # to wait for; None to reconnect at once
-        self._connects = self._disconnects = 0
+        self._connects = self._disconnects = 0  # read by any thread
         self._logged_rejections: dict[str, str] = {}  # the last reason, by topic
 
     def counters(self) -> BrokerCounters:
@@ -168,7 +168,7 @@ class Publisher:
             if accepted or connection.stable:
                 self._worked = True
                 self.trouble = None
-        if self._outbox.statuses_delivered:  # otherwise the will tells subscribers more than silence
+        if self._outbox.statuses_delivered:  # otherwise no DISCONNECT: the will is better than an outdated status
             connection.disconnect(DISCONNECT_SECONDS)
 
     def _finished(self) -> bool:

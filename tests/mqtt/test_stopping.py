@@ -47,7 +47,7 @@ def test_unacknowledged_usage_waits_at_deadline(scripted_broker: ScriptedBroker,
 
 
 def test_unacknowledged_status_leaves_the_will(scripted_broker: ScriptedBroker, publish: Publish) -> None:
-    """If not even the statuses were acknowledged, no DISCONNECT is sent: the will tells subscribers."""
+    """If not even the statuses were acknowledged, no DISCONNECT is sent: the broker publishes the will."""
     scripted_broker.answer = lambda packet: b"" if packet.kind == PUBLISH else accept_all(packet)
     running = publish(scripted_broker.url)
     running.add(status("stopped"))
