@@ -1,26 +1,22 @@
 """A real engine, over every transport: what is asked, what is ended, what is left behind."""
 
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import islice
-from pathlib import Path
 
 import pytest
 from support.asking import PATIENT, Reader, connected, descriptors, readings, unconnected
+from support.daemons.certificates import Certificates
 from support.daemons.dockerd import PrivateEngine
+from support.daemons.processes import slack
 from support.fakes.engine import FakeEngine
 
 from agent.collection.engine_source import PollSource
 from agent.engine.client import MAX_IDLE_CONNECTIONS, EngineClient
 from agent.engine.errors import EngineUnreachableError, NoSuchContainerError
 from agent.runtime.cancel import CancelledError, CancelToken
-
-AT_ONCE = 1.0  # seconds
-KEY = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"  # openssl's options for a new key
-Tls = tuple[str, str, str]
 
 
 def test_introduces_itself(engine: PrivateEngine) -> None:
@@ -58,7 +54,7 @@ def ends_at_once(engine: EngineClient, container: str) -> None:
         begun = time.monotonic()
         cancel.set()
         assert reader.end() is None
-        assert time.monotonic() - begun < AT_ONCE
+        assert time.monotonic() - begun < slack()
     before = engine.counters()["errors"]
     cancel = CancelToken()
     cancel.set()
@@ -72,31 +68,6 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a CA, a server's certificate and a client's, and a CA that signed none of them."""
-    at = tmp_path_factory.mktemp("tls")
-    for ca in ("ca", "other"):
-        signs = "-addext basicConstraints=critical,CA:TRUE -addext keyUsage=keyCertSign"
-        openssl(at, f"req -x509 -new {KEY} -keyout {ca}.key -out {ca}.pem -days 2 -subj /CN={ca} {signs}")
-    for who, use in (("server", "serverAuth"), ("client", "clientAuth")):
-        (at / f"{who}.ext").write_text(f"subjectAltName=IP:127.0.0.1\nextendedKeyUsage={use}\n")
-        openssl(at, f"req -new {KEY} -keyout {who}.key -out {who}.csr -subj /CN={who}")
-        signed = "-CA ca.pem -CAkey ca.key -CAcreateserial -days 2"
-        openssl(at, f"x509 -req -in {who}.csr {signed} -extfile {who}.ext -out {who}.pem")
-    return at
-
-
-def openssl(at: Path, arguments: str) -> None:
-    """Run openssl in a directory."""
-    subprocess.run(["openssl", *arguments.split()], cwd=at, check=True, capture_output=True)
-
-
-def tls_of(certificates: Path, ca: str = "ca.pem") -> Tls:
-    """Return the client's files."""
-    return str(certificates / ca), str(certificates / "client.pem"), str(certificates / "client.key")
 
 
 def test_ends_over_unix(engine: PrivateEngine) -> None:
@@ -115,17 +86,18 @@ def test_ends_over_tcp(own_engine: Callable[..., PrivateEngine], monkeypatch: py
     ends_at_once(asked, real.run("sleep", "600"))
 
 
-def test_ends_over_tls(own_engine: Callable[..., PrivateEngine], certificates: Path) -> None:
+def test_ends_over_tls(own_engine: Callable[..., PrivateEngine], certificates: Certificates) -> None:
     """So is one over TLS, where both sides show a certificate; one that is not trusted is named with the remedy."""
-    at, port = certificates, free_port()
-    url = f"tcp://127.0.0.1:{port}"
-    files = [f"--tlscacert={at}/ca.pem", f"--tlscert={at}/server.pem", f"--tlskey={at}/server.key"]
+    url = f"tcp://127.0.0.1:{free_port()}"
+    known = certificates
+    files = [f"--tlscacert={known.ca}", f"--tlscert={known.server}", f"--tlskey={known.server_key}"]
     real = own_engine("--tlsverify", *files, f"--host={url}")
-    ends_at_once(connected(url, tls=tls_of(at)), real.run("sleep", "600"))
+    own = (str(known.client), str(known.client_key))
+    ends_at_once(connected(url, tls=(str(known.ca), *own)), real.run("sleep", "600"))
     with pytest.raises(EngineUnreachableError, match=r"certificate verify failed.*engine\.tls_ca"):
-        connected(url, tls=tls_of(at, "other.pem"))
+        connected(url, tls=(str(known.stranger), *own))
     with pytest.raises(EngineUnreachableError, match=r"engine\.tls_ca, tls_cert and tls_key"):
-        connected(url, tls=(str(at / "ca.pem"), "", ""))
+        connected(url, tls=(str(known.ca), "", ""))
 
 
 # An engine that does not answer

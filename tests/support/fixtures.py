@@ -196,7 +196,7 @@ def scripted_broker() -> Iterator[ScriptedBroker]:
 
 @pytest.fixture(scope="session")
 def certificates(session_path: Path) -> Certificates:
-    """Give certificates, made with the `openssl` command."""
+    """Give certificates, good and bad, and the authorities that signed them."""
     directory = session_path / "certificates"
     directory.mkdir(exist_ok=True)
     return Certificates(directory)

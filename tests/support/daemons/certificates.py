@@ -1,47 +1,43 @@
-"""Certificates for TLS, made with the `openssl` command."""
+"""Certificates for TLS, in files."""
 
-import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import trustme
+
+HERE = ("127.0.0.1", "localhost")
 
 
 class Certificates:
-    """Two authorities; of the first one, certificates of a server, good and bad, and of clients. All in files."""
+    """Two authorities, `ca` and `stranger`; of the first one, certificates of brokers and of agents.
+
+    `server` is good where a broker of these tests listens, `misnamed` is another host's, `expired` is too old.
+    `client` and `renewed` are two that an agent may show.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self.ca, self.ca_key = self._authority("ca")
-        self.stranger, _ = self._authority("stranger")
-        self.server, self.server_key = self._signed("server", "subjectAltName=IP:127.0.0.1,DNS:localhost")
-        self.misnamed, self.misnamed_key = self._signed("misnamed", "subjectAltName=DNS:elsewhere.example")
-        self.expired, self.expired_key = self._signed("expired", "subjectAltName=IP:127.0.0.1", days=-1)
-        self.client, self.client_key = self._signed("client", "extendedKeyUsage=clientAuth")
-        self.renewed, self.renewed_key = self._signed("renewed", "extendedKeyUsage=clientAuth")
-
-    def _authority(self, name: str) -> tuple[Path, Path]:
-        certificate, key = self._paths(name)
-        self._openssl("req", "-x509", *_new(key), "-days", "2", "-subj", f"/CN={name}", "-out", certificate)
-        return certificate, key
-
-    def _signed(self, name: str, extension: str, days: int = 2) -> tuple[Path, Path]:
-        certificate, key = self._paths(name)
-        request, extensions = certificate.with_suffix(".csr"), certificate.with_suffix(".ext")
-        extensions.write_text(extension)
-        self._openssl("req", *_new(key), "-subj", f"/CN={name}", "-out", request)
-        signing = ("-CA", self.ca, "-CAkey", self.ca_key, "-CAcreateserial", "-days", str(days), "-extfile", extensions)
-        self._openssl("x509", "-req", "-in", request, *signing, "-out", certificate)
-        return certificate, key
-
-    def _paths(self, name: str) -> tuple[Path, Path]:
-        return self._directory / f"{name}.pem", self._directory / f"{name}.key"
-
-    @staticmethod
-    def _openssl(*arguments: str | Path) -> None:
-        subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+        authority = trustme.CA()
+        self.ca = self._write("ca", authority.cert_pem)
+        self.stranger = self._write("stranger", trustme.CA().cert_pem)
+        yesterday = datetime.now(UTC) - timedelta(days=1)
+        expired = authority.issue_cert(*HERE, not_before=yesterday - timedelta(days=1), not_after=yesterday)
+        self.server, self.server_key = self._write_both("server", authority.issue_cert(*HERE))
+        self.misnamed, self.misnamed_key = self._write_both("misnamed", authority.issue_cert("elsewhere.example"))
+        self.expired, self.expired_key = self._write_both("expired", expired)
+        self.client, self.client_key = self._write_both("client", authority.issue_cert(*HERE, common_name="client"))
+        self.renewed, self.renewed_key = self._write_both("renewed", authority.issue_cert(*HERE, common_name="renewed"))
 
     def lines(self, server: Path | None = None, key: Path | None = None) -> list[str]:
         """Return what makes mosquitto's listener one of TLS."""
         return [f"cafile {self.ca}", f"certfile {server or self.server}", f"keyfile {key or self.server_key}"]
 
+    def _write_both(self, name: str, issued: trustme.LeafCert) -> tuple[Path, Path]:
+        """Write a certificate and its key."""
+        (certificate,) = issued.cert_chain_pems
+        return self._write(name, certificate), self._write(f"{name}-key", issued.private_key_pem)
 
-def _new(key: Path) -> tuple[str | Path, ...]:
-    return ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key)
+    def _write(self, name: str, content: trustme.Blob) -> Path:
+        path = self._directory / f"{name}.pem"
+        content.write_to_path(str(path))
+        return path
