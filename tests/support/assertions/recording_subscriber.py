@@ -5,6 +5,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]  # has no types of its own
 
 from agent.messages.payloads import schema
+from support.daemons.processes import PATIENCE
 from support.daemons.subscriber import Received, Subscriber
 
 HOST = "h"
@@ -62,39 +63,43 @@ class RecordingSubscriber(Subscriber):
     def __init__(self, url: str, qos: int = 1) -> None:
         super().__init__(url, f"{ROOT}/#", qos=qos)
 
-    def usages(self, container: str, count: int = 1, timeout: float = 20, after: float = 0) -> list[Any]:
+    def usages(self, container: str, count: int = 1, timeout: float = PATIENCE, after: float = 0) -> list[Any]:
         """Wait for usages of a container."""
         return [message.json for message in self.on(f"{ROOT}/{container}/usage", timeout, count, after)]
 
     def statuses(self, container: str) -> list[str]:
         """The statuses of a container so far: `running`, or why it stopped; `cleared`."""
-        return [word(message) for message in list(self.messages) if message.topic == f"{ROOT}/{container}/status"]
+        return [word(message) for message in self._on_topic(f"{ROOT}/{container}/status")]
 
     def told(self, container: str) -> list[tuple[str, str]]:
         """The same, each with the id of the container that it was said of; without what was cleared."""
-        topic = f"{ROOT}/{container}/status"
-        said = [message for message in list(self.messages) if message.topic == topic and message.payload]
+        said = [message for message in self._on_topic(f"{ROOT}/{container}/status") if message.payload]
         return [(message.json["container"]["id"], word(message)) for message in said]
 
-    def status(self, container: str, *words: str, timeout: float = 20, after: float = 0) -> Any:
+    def status(self, container: str, *words: str, timeout: float = PATIENCE, after: float = 0) -> Any:
         """Wait for one of these statuses of a container; return its payload."""
-        topic = f"{ROOT}/{container}/status"
-        found = self.wait_for(lambda message: message.topic == topic and word(message) in words, timeout, 1, after)
-        return found[-1].json
+        return self._said(f"{ROOT}/{container}/status", words, timeout, after)
 
-    def agent(self, *words: str, timeout: float = 20, after: float = 0) -> Any:
+    def agent(self, *words: str, timeout: float = PATIENCE, after: float = 0) -> Any:
         """Wait for a status of the agent."""
-        found = self.wait_for(lambda m: m.topic == f"{ROOT}/status" and word(m) in words, timeout, 1, after)
-        return found[-1].json
+        return self._said(f"{ROOT}/status", words, timeout, after)
 
-    def counters(self, after: float = 0, timeout: float = 20) -> Any:
+    def counters(self, after: float = 0, timeout: float = PATIENCE) -> Any:
         """Wait for the agent's counters."""
         return self.on(f"{ROOT}/agent", timeout, 1, after)[-1].json
 
     def missing(self, container: str) -> int:
         """How many usages of a container never came: the gaps in `seq`, wherever they are."""
-        came = {message.json["seq"] for message in self.messages if message.topic == f"{ROOT}/{container}/usage"}
+        came = {message.json["seq"] for message in self._on_topic(f"{ROOT}/{container}/usage")}
         return max(came, default=0) - len(came)
+
+    def _on_topic(self, topic: str) -> list[Received]:
+        """What has come on a topic so far."""
+        return list(self.by_topic.get(topic, ()))
+
+    def _said(self, topic: str, words: tuple[str, ...], timeout: float, after: float) -> Any:
+        found = self.wait_for_on(topic, lambda message: word(message) in words, timeout, 1, after)
+        return found[-1].json
 
     def check(self) -> None:
         """Hold everything that came to the law."""

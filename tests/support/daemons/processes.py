@@ -9,6 +9,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+PATIENCE = 120.0
+"""Seconds to wait for what must happen: far more than a busy machine needs."""
+
 STARTING = 30.0
 """Seconds for a program to come up: an engine takes 3 s alone, and ten times that beside a busy neighbour."""
 

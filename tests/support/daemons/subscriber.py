@@ -4,8 +4,10 @@ import json
 import threading
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -13,8 +15,10 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from support.daemons.processes import PATIENCE
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Received:
     """One message as it came in; `arrived` is monotonic."""
 
@@ -24,9 +28,9 @@ class Received:
     qos: int
     arrived: float
 
-    @property
+    @cached_property
     def json(self) -> Any:
-        """The payload, decoded; None for an empty one."""
+        """The payload, decoded once; None for an empty one."""
         return json.loads(self.payload) if self.payload else None
 
     def __str__(self) -> str:
@@ -45,6 +49,7 @@ class Subscriber:
         self, url: str, *filters: str, username: str | None = None, password: str | None = None, qos: int = 1
     ) -> None:
         self.messages: list[Received] = []
+        self.by_topic: defaultdict[str, list[Received]] = defaultdict(list)
         self._filters = filters or ("#",)
         self._qos = qos
         self._news = threading.Condition()
@@ -61,41 +66,79 @@ class Subscriber:
         self._client.connect(place.path if transport == "unix" else place.hostname or "127.0.0.1", place.port or 1883)
         self._client.loop_start()
         with self._news:
-            granted = self._news.wait_for(lambda: self._ready, 20)
+            granted = self._news.wait_for(lambda: self._ready, PATIENCE)
         if not granted:
             self.close()
             raise AssertionError(f"{url} did not grant {', '.join(self._filters)}")
 
     def wait_for(
-        self, predicate: Callable[[Received], bool], timeout: float = 20, count: int = 1, after: float = 0
+        self, predicate: Callable[[Received], bool], timeout: float = PATIENCE, count: int = 1, after: float = 0
     ) -> list[Received]:
-        """Wait for `count` messages that match and came after the moment `after`; return all that match by then."""
-        deadline = time.monotonic() + timeout
-        with self._news:
-            while len(matching := [m for m in self.messages if m.arrived >= after and predicate(m)]) < count:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    came = "\n".join(f"  {message}" for message in self.messages[-40:])
-                    raise AssertionError(f"{len(matching)} of {count} came in {timeout:g} s; all that came:\n{came}")
-                self._news.wait(left)
-            return matching
+        """Wait for messages that a predicate accepts.
 
-    def on(self, topic: str, timeout: float = 20, count: int = 1, after: float = 0) -> list[Received]:
+        Args:
+            predicate: is asked once about each message, in the order in which they came.
+            timeout: seconds until the test fails.
+            count: how many messages to wait for.
+            after: ignore what came before this moment (`time.monotonic()`).
+
+        Returns:
+            all messages accepted by then, at least `count`.
+        """
+        return self._collect(self.messages, predicate, timeout, count, after)
+
+    def on(self, topic: str, timeout: float = PATIENCE, count: int = 1, after: float = 0) -> list[Received]:
         """Wait for `count` messages on one topic."""
-        return self.wait_for(lambda message: message.topic == topic, timeout, count, after)
+        return self.wait_for_on(topic, lambda _: True, timeout, count, after)
+
+    def wait_for_on(
+        self, topic: str, predicate: Callable[[Received], bool], timeout: float, count: int, after: float
+    ) -> list[Received]:
+        """Wait for messages on one topic that a predicate accepts; see `wait_for`."""
+        with self._news:
+            messages = self.by_topic[topic]
+        return self._collect(messages, predicate, timeout, count, after)
 
     def keep(self, message: Received) -> None:
-        """Take in a message, in the client's thread and under a lock; who cannot keep them all does something else."""
+        """Keep a message; called in the client's thread, under a lock. A subclass may keep less."""
         self.messages.append(message)
+        self.by_topic[message.topic].append(message)
 
     def publish(self, topic: str, payload: bytes | str, retain: bool = False) -> None:
         """Publish something, and return when the broker has it."""
-        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(20)
+        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(PATIENCE)
 
     def close(self) -> None:
         """Disconnect. Closing twice is fine."""
         self._client.disconnect()
         self._client.loop_stop()
+
+    def _collect(
+        self,
+        messages: list[Received],
+        predicate: Callable[[Received], bool],
+        timeout: float,
+        count: int,
+        after: float,
+    ) -> list[Received]:
+        """Wait until `count` of these messages match; see `wait_for`."""
+        deadline = time.monotonic() + timeout
+        matching: list[Received] = []
+        looked_at = 0
+        while True:
+            # Not under the lock: a slow predicate must not keep the client from taking in more messages.
+            coming = messages[looked_at:]
+            looked_at += len(coming)
+            matching += [message for message in coming if message.arrived >= after and predicate(message)]
+            if len(matching) >= count:
+                return matching
+            with self._news:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    came = "\n".join(f"  {message}" for message in self.messages[-40:])
+                    raise AssertionError(f"{len(matching)} of {count} came in {timeout:g} s; the last of all:\n{came}")
+                if len(messages) == looked_at:
+                    self._news.wait(left)
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if not reason.is_failure:
