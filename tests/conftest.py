@@ -5,12 +5,16 @@ import logging
 import os
 import re
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
+from support import progress
 from support.daemons import dockerd, faketime, mosquitto, network, qemu, sshd, systemd
 
 pytest_plugins = ["support.fixtures"]
@@ -44,20 +48,59 @@ MARKED_BY_FIXTURE = {
 }
 
 
-def pytest_configure() -> None:
+HEAVY = ("machine", "image", "systemd", "fuzz")
+"""Markers of tests that load the whole machine for minutes: nothing that is timed may run beside them."""
+
+WAITING = ("soak", "faults", "end_to_end", "mqtt", "containers", "collection", "engine")
+"""Directories whose tests wait longest, the longest first: they begin first, so that short tests fill the end."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `scripts/test` run the heavy tests apart from all others."""
+    parser.addoption("--part", choices=["heavy", "light"], help="only the tests that load the whole machine, or others")
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """End as after Ctrl-C when we are asked to end, so that everything started is ended; find daemons as root does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+    progress.show = partial(_show, config.pluginmanager.getplugin("capturemanager"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by the parts it uses: `-m "not engine and not broker"` selects those that need nothing."""
+def _show(capture: Any, line: str) -> None:
+    """Print a line where the user sees it, whatever pytest captures; also from a worker of pytest-xdist."""
+    with capture.global_and_fixture_disabled() if capture else nullcontext():
+        print(f"==> {line}", file=sys.stderr, flush=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark each test by the parts it uses: `-m "not engine and not broker"` selects those that need nothing.
+
+    Then keep the part that was asked for, and begin with what takes longest.
+    """
     for item in items:
         if item.path.parent.name == "faults":
             item.add_marker("fault")
         for fixture in getattr(item, "fixturenames", ()):
             if fixture in MARKED_BY_FIXTURE:
                 item.add_marker(MARKED_BY_FIXTURE[fixture])
+    if part := config.getoption("part"):
+        others = [item for item in items if _heavy(item) != (part == "heavy")]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if _heavy(item) == (part == "heavy")]
+    if hasattr(config, "workerinput"):  # one of several workers
+        items.sort(key=_place)
+
+
+def _heavy(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(marker) for marker in HEAVY)
+
+
+def _place(item: pytest.Item) -> tuple[bool, int]:
+    """Where a test belongs in the order: groups, which one worker takes whole, come first."""
+    directory = item.path.parent.name
+    waits = WAITING.index(directory) if directory in WAITING else len(WAITING)
+    return item.get_closest_marker("xdist_group") is None, waits
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

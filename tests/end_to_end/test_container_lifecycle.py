@@ -16,7 +16,6 @@ View = Callable[[Mosquitto], RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
 BUSY = ("sh", "-c", "while :; do :; done")
-SOON = 15.0  # seconds for what the contract promises within 3, on a machine that may be busy
 
 
 def test_start_life_and_end(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
@@ -24,14 +23,13 @@ def test_start_life_and_end(engine: PrivateEngine, own_broker: OwnBroker, watch:
     broker = own_broker()
     engine.run(name="early")
     viewer = view(broker)
-    began = time.monotonic()
     running = watch(engine, broker)
-    viewer.usages("early", timeout=SOON)
+    viewer.usages("early")
     viewer.agent("running")
     started = time.monotonic()
     engine.run("sh", "-c", "sleep 4; exit 3", name="late")
-    viewer.usages("late", timeout=SOON, after=started)
-    ended = viewer.status("late", "exited", timeout=SOON)
+    viewer.usages("late", after=started)
+    ended = viewer.status("late", "exited")
     assert (ended["exit_code"], ended["state"], ended["last_usage"]["container"]["name"]) == (3, "exited", "late")
     engine.remove("late")
     viewer.status("late", "removed")
@@ -46,7 +44,6 @@ def test_start_life_and_end(engine: PrivateEngine, own_broker: OwnBroker, watch:
     assert viewer.statuses("late") == ["running", "exited", "removed"]
     assert viewer.messages[-1].topic == f"{ROOT}/status"
     assert viewer.usages("early")[0]["timestamp"] > 0
-    assert time.monotonic() - began < 60
 
 
 def test_pause_rename_restart_recreate(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
@@ -107,7 +104,7 @@ def test_the_second_signal_is_final(engine: PrivateEngine, own_broker: OwnBroker
     running.signal(signal.SIGTERM)
     running.wait_for_line("ending within")
     running.signal(signal.SIGTERM)
-    assert running.wait(10) == -signal.SIGTERM
+    assert running.wait(30) == -signal.SIGTERM
 
 
 def test_sighup_harms_nobody(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
@@ -130,7 +127,7 @@ def test_usages_are_evenly_apart(
     viewer = view(broker)
     engine.run(*BUSY, name="busy")
     watch(engine, broker, agent={"interval": 2}, engine={"source": source})
-    usages = viewer.usages("busy", count=8, timeout=60)
+    usages = viewer.usages("busy", count=8)
     span = (usages[7]["timestamp"] - usages[1]["timestamp"]) / 1e9
     assert span == pytest.approx(12, abs=1.5)
     assert all(usage["cpu"]["percent"] > 1 for usage in usages)

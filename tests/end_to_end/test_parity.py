@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,14 @@ from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
-from support.daemons.processes import wait_until
+from support.daemons.processes import PATIENCE, wait_until
 from support.daemons.subscriber import Received
 
 Watch = Callable[..., RunningAgent]
 View = Callable[[Mosquitto], RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("parity")]
 
 EQUAL = 0.05  # as a share; `docker stats` rounds to three digits
 SAMPLES = 5  # of `docker stats`, which takes two seconds for each
@@ -64,7 +65,7 @@ def start_all(engine: PrivateEngine) -> None:
     server = engine.run("sh", "-c", served, name="server", network="bridge")
     address = engine.docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", server)
     reached = "{ wget -q -O /dev/null http://localhost/file; }"
-    wait_until(lambda: not engine.docker("exec", server, "sh", "-c", f"{reached} || echo no"), 30, "no server")
+    wait_until(lambda: not engine.docker("exec", server, "sh", "-c", f"{reached} || echo no"), PATIENCE, "no server")
     disk = engine.directory / "disk"
     disk.mkdir()
     options: dict[str, dict[str, Any]] = {
@@ -78,7 +79,12 @@ def start_all(engine: PrivateEngine) -> None:
     for name, command in CHANGING.items():
         engine.run("sh", "-c", command, name=name, **options[name])
     for name in set(CHANGING) - {"busy"}:
-        wait_until(lambda name=name: "at rest" in engine.docker("logs", name), 60, f"{name} does not come to rest")  # type: ignore[misc]
+        wait_until(partial(at_rest, engine, name), PATIENCE, f"{name} does not come to rest")
+
+
+def at_rest(engine: PrivateEngine, name: str) -> bool:
+    """Say whether a container has done all that it has to do."""
+    return "at rest" in engine.docker("logs", name)
 
 
 def rate_limit(directory: Path) -> dict[str, str]:

@@ -48,11 +48,11 @@ def test_half_a_second(engine: PrivateEngine, own_broker: OwnBroker, watch: Watc
     viewer = view(broker)
     engine.run(*BUSY, name="busy", cpus=0.2)
     watch(engine, broker, agent={"interval": 0.5})
-    usages = viewer.usages("busy", count=14, timeout=60)
+    usages = viewer.usages("busy", count=14)
     span = (usages[13]["timestamp"] - usages[1]["timestamp"]) / 1e9
     assert span == pytest.approx(6, abs=0.75)
     asked = viewer.counters()["engine"]["requests"]
-    viewer.usages("busy", count=24, timeout=60)
+    viewer.usages("busy", count=24)
     assert viewer.counters()["engine"]["requests"] < asked + 5
 
 
@@ -93,7 +93,7 @@ def test_asked_for_where_it_cannot_work(
     viewer.wait_for(lambda _: fake_engine.requests["/containers/{id}/json"] >= 4)
     assert len(running.wait_for_line("no readings of web")) == 1
     checked = watch(fake_engine, broker, "check", **settings)
-    assert checked.wait(30) == 0
+    assert checked.wait() == 0
     assert re.search(r"warn +web +no reading: .*/proc/4242/cgroup", "\n".join(checked.output))
 
 
@@ -102,11 +102,11 @@ def test_check(engine: PrivateEngine, fake_engine: FakeEngine, own_broker: OwnBr
     engine.run(name="web")
     broker = own_broker()
     checked = watch(engine, broker, "check")
-    assert checked.wait(30) == 0
+    assert checked.wait() == 0
     assert re.search(r"ok +containers +1 running.*; source kernel$", "\n".join(checked.output), re.MULTILINE)
     fake_engine.run("web")
     checked = watch(fake_engine, broker, "check", agent={"interval": 0.5})
-    assert checked.wait(30) == 0
+    assert checked.wait() == 0
     printed = "\n".join(checked.output)
     assert re.search(r"; source stream$", printed, re.MULTILINE)
     assert re.search(r"note +source +not kernel.*: /proc/4242/cgroup", printed)

@@ -1,6 +1,6 @@
 """How long things take, on a real engine and a real broker. `REPEAT=10 pytest -rP …/test_times.py` measures properly.
 
-A test allows five seconds more than is promised: the machine may be busy. What it measured it prints.
+A test allows some seconds more than is promised, the more the busier the machine is. What it measured it prints.
 """
 
 import os
@@ -13,6 +13,7 @@ from support.assertions.recording_subscriber import ROOT, RecordingSubscriber, w
 from support.daemons.agent import RunningAgent
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
+from support.daemons.processes import slack
 from support.daemons.subscriber import Received
 
 from agent.runtime.timestamps import parse_time
@@ -23,7 +24,6 @@ OwnEngine = Callable[..., PrivateEngine]
 OwnBroker = Callable[..., Mosquitto]
 
 REPEAT = int(os.environ.get("REPEAT", "1"))
-BUSY_MACHINE = 5.0
 
 INTERVAL, SHUTDOWN = 1.0, 2.0  # the agent's, in these tests
 AGENT_STARTS = 3.0
@@ -31,13 +31,13 @@ CONTAINER_RUNS, CONTAINER_USED, CONTAINER_ENDED = 1.0, 3.0, 1.0
 BACK = INTERVAL + 2
 ENDED = SHUTDOWN + 2
 
-pytestmark = pytest.mark.timeout(120 + 60 * REPEAT)
+pytestmark = pytest.mark.timeout(600 + 60 * REPEAT)
 
 
 def tell(what: str, took: list[float], promised: float) -> None:
     """Print what was measured, and fail where it took far too long."""
     print(f"{what}: median {median(took):.2f} s, longest {max(took):.2f} s of {len(took)}, promised {promised:g} s")
-    assert max(took) < promised + BUSY_MACHINE
+    assert max(took) < promised + slack()
 
 
 def first(viewer: RecordingSubscriber, level: str, after: float, *words: str) -> Received:
@@ -112,7 +112,7 @@ def test_the_engine_is_back(own_engine: OwnEngine, own_broker: OwnBroker, watch:
     for number in range(REPEAT):
         engine.kill() if was == "killed" else engine.freeze()
         missed = "cannot be reached" if was == "killed" else "did not answer within"
-        running.wait_for_line(missed, timeout=30, count=number + 1)
+        running.wait_for_line(missed, count=number + 1)
         viewer.counters(after=time.monotonic())  # so that collectors have begun to wait
         back = time.monotonic()
         if was == "killed":
@@ -138,7 +138,7 @@ def test_the_broker_is_back(engine: PrivateEngine, own_broker: OwnBroker, watch:
     for number in range(REPEAT):
         broker.kill() if was == "killed" else broker.freeze()
         missed = "nobody listens there" if was == "killed" else "does not answer; is it frozen"
-        running.wait_for_line(missed, timeout=30, count=number + 1)
+        running.wait_for_line(missed, count=number + 1)
         broker.start() if was == "killed" else broker.thaw()
         back = time.monotonic()
         viewer = view(broker) if was == "killed" else viewer
@@ -177,7 +177,7 @@ def test_the_schedule(
     engine.run(name="web")
     watch(engine, broker, agent={"interval": interval}, engine={"source": source})
     count = 6 * REPEAT
-    usages = viewer.usages("web", count=count + 3, timeout=2 * interval * count + 20)
+    usages = viewer.usages("web", count=count + 3)
     taken = [usage["timestamp"] / 1e9 for usage in usages[2:]]  # the first comes at once, wherever the grid is
     period = linear_regression(range(len(taken)), taken).slope
     print(f"{source} at {interval} s: {period:.4f} s apart, {100 * (period / interval - 1):+.2f} % over {count}")

@@ -5,12 +5,16 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
 from support.daemons.agent import RunningAgent
-from support.daemons.processes import wait_until
+from support.daemons.processes import PATIENCE, wait_until
 from support.daemons.subscriber import Received
 from support.fakes.container import Document
 from support.fakes.engine import FakeEngine
+
+ALONE = pytest.mark.xdist_group("many containers")
+"""Marks tests with so many containers that two of them at once would slow each other down."""
 
 GROWTH = 3_000_000  # bytes; a thousand messages kept by mistake are half of that, and these tests make thousands
 SOCKETS = 10  # to the engine and the broker, that come and go
@@ -27,17 +31,17 @@ class Load:
         for name in self.names:
             engine.run(name, change=self._tell)
 
-    def wait_for(self, documents: int, timeout: float = 90) -> None:
+    def wait_for(self, documents: int) -> None:
         """Wait until so many more documents are told."""
         goal = self._told + documents
-        wait_until(lambda: self._told >= goal, timeout, f"{goal - self._told} documents of {documents} are missing")
+        wait_until(lambda: self._told >= goal, PATIENCE, f"{goal - self._told} documents of {documents} are missing")
 
-    def settled(self, viewer: RecordingSubscriber, after: float, timeout: float = 60) -> Any:
+    def settled(self, viewer: RecordingSubscriber, after: float) -> Any:
         """Wait until nothing is held up any more and every container was heard again; return the counters then."""
-        viewer.wait_for(self._drained, timeout, after=after)
+        viewer.wait_for(self._drained, after=after)
         drained = time.monotonic()
         for name in self.names:
-            viewer.usages(name, after=drained, timeout=timeout)
+            viewer.usages(name, after=drained)
         return viewer.counters(after=time.monotonic())
 
     def missing(self, viewer: RecordingSubscriber) -> int:

@@ -11,7 +11,7 @@ from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
-from support.daemons.processes import wait_until
+from support.daemons.processes import PATIENCE, wait_until
 from support.daemons.subscriber import retained
 from support.fakes.engine import FakeEngine
 
@@ -19,7 +19,6 @@ Watch = Callable[..., RunningAgent]
 View = Callable[[Mosquitto], RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
-LONG = 60.0  # seconds for what takes some alone, on a machine that may be busy
 ANOTHER_CLIENT = r"another client uses the same client id \(usage-agent-h\).*give each agent its own broker.client_id"
 ANOTHER_AGENT = "another agent, started at .*, speaks for host h on this broker, too: .*its own agent.host"
 
@@ -56,14 +55,14 @@ def test_the_agent_is_frozen(engine: PrivateEngine, own_broker: OwnBroker, watch
     for name in ("stays", "ends", "goes"):
         viewer.usages(name)
     running.freeze()
-    viewer.agent("connection lost", timeout=LONG)
+    viewer.agent("connection lost")
     engine.docker("stop", "--time", "0", "ends")
     engine.remove("goes")
     engine.run(name="comes")
     again = time.monotonic()
     running.thaw()
-    viewer.usages("stays", 2, LONG, after=again)
-    viewer.usages("comes", 2, LONG, after=again)
+    viewer.usages("stays", 2, after=again)
+    viewer.usages("comes", 2, after=again)
     assert viewer.status("ends", "exited", after=again)["exit_code"] == 137
     viewer.status("goes", "removed", after=again)
     viewer.agent("running", after=again)
@@ -82,16 +81,16 @@ def test_the_agent_is_killed_again_and_again(
         again = time.monotonic()
         running = watch(fake_engine, broker, topics={"forget_removed": 1})
         gone = [fake_engine.run(f"gone-{number}-{one}") for one in range(5)]
-        viewer.usages(kept[0].name, timeout=LONG, after=again)
+        viewer.usages(kept[0].name, after=again)
         running.kill()
         for container in gone:
             fake_engine.destroy(container)
     again = time.monotonic()
     watch(fake_engine, broker, topics={"forget_removed": 1})
     for container in kept:
-        viewer.usages(container.name, timeout=LONG, after=again)
+        viewer.usages(container.name, after=again)
         assert set(viewer.statuses(container.name)) == {"running"}
-    wait_until(lambda: not named(broker, "gone"), LONG, "what is gone is not forgotten")
+    wait_until(lambda: not named(broker, "gone"), PATIENCE, "what is gone is not forgotten")
 
 
 @pytest.fixture
@@ -119,17 +118,17 @@ def test_the_agent_is_started_twice(
     viewer.usages("web", 7)
     both.append(watch(fake_engine, broker, broker=same, backoff=backoff))
     for running in both:
-        running.wait_for_line(ANOTHER_CLIENT, LONG)
-        running.wait_for_line(ANOTHER_AGENT, LONG)
+        running.wait_for_line(ANOTHER_CLIENT)
+        running.wait_for_line(ANOTHER_AGENT)
     calm = time.monotonic() + 30
-    wait_until(lambda: time.monotonic() > calm, LONG, "time stands still")
+    wait_until(lambda: time.monotonic() > calm, PATIENCE, "time stands still")
     assert broker.log.count("usage-agent-h already connected") <= 12, "they fight"  # after 1, 4 and 16 s, each
     for running in both:
         assert len([line for line in running.lines if " warning " in line]) <= 12
     assert both[0].stop() == 0
     left = time.monotonic()
-    viewer.usages("web", 3, LONG, after=left)
-    wait_until(lambda: said(broker, "web") == said(broker) == "running", LONG, "what the one left behind stays")
+    viewer.usages("web", 3, after=left)
+    wait_until(lambda: said(broker, "web") == said(broker) == "running", PATIENCE, "what the one left behind stays")
 
 
 def test_two_hosts_have_one_name(

@@ -9,18 +9,17 @@ from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
-from support.daemons.processes import wait_until
+from support.daemons.processes import PATIENCE, wait_until
 from support.daemons.subscriber import Received, retained
 from support.fakes.engine import FakeEngine
 
 from agent.mqtt.capabilities import MAX_IN_FLIGHT
-from faults.load import Footprint, Load
+from faults.assertions import SOON
+from faults.load import ALONE, Footprint, Load
 
 Watch = Callable[..., RunningAgent]
 View = Callable[..., RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
-
-BACK = 20.0  # seconds for usages to flow again: interval + 2 s by the contract, and a busy machine
 
 
 def come_back(broker: Mosquitto, running: RunningAgent) -> float:
@@ -31,7 +30,7 @@ def come_back(broker: Mosquitto, running: RunningAgent) -> float:
     running.freeze()
     subscriptions = broker.log.count("Sending SUBACK")
     broker.start()
-    wait_until(lambda: broker.log.count("Sending SUBACK") > subscriptions, 20, "the viewer does not come back")
+    wait_until(lambda: broker.log.count("Sending SUBACK") > subscriptions, PATIENCE, "the viewer does not come back")
     running.thaw()
     return time.monotonic()
 
@@ -55,7 +54,7 @@ def test_the_broker_is_restarted_and_has_forgotten_everything(
         waiting.counters(timeout=6)
     back = come_back(broker, running)
     for name in ("one", "two"):
-        viewer.usages(name, after=back, timeout=BACK)
+        viewer.usages(name, after=back, timeout=SOON)
     assert set(retained(broker.url, f"{ROOT}/#")) == known
     counters = viewer.counters(after=time.monotonic())
     dropped = counters["outbox"]["dropped"]
@@ -64,6 +63,7 @@ def test_the_broker_is_restarted_and_has_forgotten_everything(
     assert viewer.statuses("one").count("exited") == 0
 
 
+@ALONE
 def test_the_broker_is_killed_in_the_middle_of_a_burst(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View
 ) -> None:
@@ -83,9 +83,12 @@ def test_the_broker_is_killed_in_the_middle_of_a_burst(
         counters = crowd.settled(viewer, back)
         assert crowd.missing(viewer) == counters["outbox"]["dropped"] > 0
     assert counters["broker"] == {"connects": 4, "disconnects": 3}
-    wait_until(lambda: len(retained(broker.url, f"{ROOT}/+/status")) == 100, 20, "not every status is there again")
+    wait_until(
+        lambda: len(retained(broker.url, f"{ROOT}/+/status")) == 100, PATIENCE, "not every status is there again"
+    )
 
 
+@ALONE
 @pytest.mark.parametrize("on_full", ["drop_newest", "drop_oldest"])
 def test_the_broker_is_away_for_long(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, on_full: str

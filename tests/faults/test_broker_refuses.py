@@ -11,7 +11,7 @@ import pytest
 from support.assertions.recording_subscriber import HOST, ROOT, RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.mosquitto import Mosquitto
-from support.daemons.processes import wait_until
+from support.daemons.processes import PATIENCE, wait_until
 from support.daemons.subscriber import Subscriber
 from support.fakes.engine import FakeEngine
 from support.fakes.scripted_broker import (
@@ -32,7 +32,6 @@ Subscribe = Callable[..., Subscriber]
 
 BACKOFF = {"base": 0.5, "factor": 2, "cap": 2}
 WAITS = 0.5 + 1 + 2  # seconds between the first attempt and the fourth, at least
-MENDED = 30.0  # seconds for the next attempt, and a busy machine
 
 
 def told_once(running: RunningAgent, pattern: str) -> None:
@@ -60,7 +59,7 @@ def test_the_password_is_wrong(
     told_once(running, "refuses the agent: .*check broker.username")
     assert "mistaken" not in running.log
     ours.write_text("right")
-    viewer.usages("web", timeout=MENDED)
+    viewer.usages("web")
     assert viewer.missing("web") == 0
 
 
@@ -94,13 +93,13 @@ def test_the_broker_refuses_to_be_connected_to(
     scripted_broker.answer = refuse
     fake_engine.run("web")
     running = watch(fake_engine, scripted_broker, backoff=BACKOFF, broker={"protocol": "5"})
-    scripted_broker.wait_for(CONNECT, 4, timeout=60)
+    scripted_broker.wait_for(CONNECT, 4)
     assert moments[3] - moments[0] >= WAITS - 0.1  # the broker may have been slow to look at the first
     told_once(running, remedy)
     if code not in (0x88, 0x89):  # these may pass at any moment, so it is looked out for that
         assert scripted_broker.connections == len(scripted_broker.received(CONNECT))
     scripted_broker.answer = accept_all
-    wait_until(lambda: f"{ROOT}/web/usage" in published(scripted_broker), MENDED, "no usage comes")
+    wait_until(lambda: f"{ROOT}/web/usage" in published(scripted_broker), PATIENCE, "no usage comes")
 
 
 def test_the_broker_has_too_many_clients(
@@ -116,7 +115,7 @@ def test_the_broker_has_too_many_clients(
     assert moments[11] - moments[0] >= 3
     told_once(running, "Or has it all the clients that it takes")
     other.close()
-    viewer.usages("web", timeout=MENDED)
+    viewer.usages("web")
     assert viewer.missing("web") == 0
 
 
@@ -131,7 +130,7 @@ def test_a_topic_may_not_be_written_to(
     for name in ("web", "secret"):
         fake_engine.run(name)
     running = watch(fake_engine, broker, backoff=BACKOFF, broker={"protocol": "5"})
-    viewer.usages("web", count=4, timeout=60)
+    viewer.usages("web", count=4)
     remedy = "not authorized; let the agent's user write to this topic, in the broker's access rules"
     for kind in ("status", "usage"):
         assert len(running.wait_for_line(f"on {ROOT}/secret/{kind}: {remedy}")) == 1
@@ -140,8 +139,8 @@ def test_a_topic_may_not_be_written_to(
     assert viewer.missing("web") == 0
     acl.write_text("topic readwrite #\n")
     broker.signal(signal.SIGHUP)
-    viewer.usages("secret", timeout=MENDED)
-    assert viewer.status("secret", "running", timeout=MENDED)
+    viewer.usages("secret")
+    assert viewer.status("secret", "running")
     counters = viewer.counters(after=time.monotonic())
     assert counters["outbox"]["dropped"] == viewer.missing("secret")
     assert counters["broker"] == {"connects": 1, "disconnects": 0}
@@ -161,9 +160,9 @@ def test_messages_are_too_large(
     fake_engine.run("large", image="x" * 2000)
     running = watch(fake_engine, broker, backoff=BACKOFF, broker={"protocol": protocol})
     for kind in ("status", "usage"):
-        running.wait_for_line(f"on (the broker does not take messages on )?{ROOT}/large/{kind}", timeout=90)
+        running.wait_for_line(f"on (the broker does not take messages on )?{ROOT}/large/{kind}")
     found = time.monotonic()
-    viewer.usages("web", count=5, after=found, timeout=60)
+    viewer.usages("web", count=5, after=found)
     outbox = viewer.counters(after=time.monotonic())["outbox"]
     assert outbox["dropped"] >= 1
     assert viewer.missing("web") == 0
@@ -186,7 +185,7 @@ def test_another_agent_has_the_client_id(
         running.wait_for_line(r"if another client uses the same client id .same., give each agent its own")
     both[1].kill()
     alone = time.monotonic()
-    viewer.usages("web", count=3, after=alone, timeout=MENDED)
+    viewer.usages("web", count=3, after=alone)
 
 
 def test_the_broker_says_that_the_client_id_was_taken(
@@ -205,9 +204,9 @@ def test_the_broker_says_that_the_client_id_was_taken(
     running = watch(fake_engine, scripted_broker, backoff=backoff, broker={"protocol": "5"})
     remedy = "another client uses the same client id .*; give each agent its own broker.client_id or agent.host"
     for seconds in (1, 2, 4):
-        running.wait_for_line(f"Session taken over; {remedy} .trying again, in {seconds} s", timeout=60)
+        running.wait_for_line(f"Session taken over; {remedy} .trying again, in {seconds} s")
     scripted_broker.answer = accept_all
-    scripted_broker.wait_for(CONNECT, 4, timeout=MENDED)
+    scripted_broker.wait_for(CONNECT, 4)
 
 
 def published(scripted_broker: ScriptedBroker) -> set[str]:
@@ -221,7 +220,7 @@ def log_moments(broker: Mosquitto, pattern: str, count: int) -> list[int]:
     def moments() -> list[int]:
         return [int(line.partition(":")[0]) for line in broker.log.splitlines() if re.search(pattern, line)]
 
-    wait_until(lambda: len(moments()) >= count, 90, f"{len(moments())} of {count} lines match {pattern!r}")
+    wait_until(lambda: len(moments()) >= count, PATIENCE, f"{len(moments())} of {count} lines match {pattern!r}")
     return moments()
 
 

@@ -11,7 +11,7 @@ from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
 from support.daemons import faketime
 from support.daemons.agent import RunningAgent
 from support.daemons.mosquitto import Mosquitto
-from support.daemons.processes import wait_until
+from support.daemons.processes import PATIENCE, wait_until
 from support.fakes.engine import FakeEngine
 
 Watch = Callable[..., RunningAgent]
@@ -19,7 +19,6 @@ View = Callable[[Mosquitto], RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
 HOUR = 3600
-LONG = 60.0
 
 pytestmark = [
     pytest.mark.faketime,
@@ -67,8 +66,8 @@ def test_usages_go_on(
     clocks.set(whose, by)
     after = time.monotonic()
     hour = time.strftime("%Y-%m-%dT%H", time.gmtime(time.time() + (0 if whose == "the engine's" else by)))
-    viewer.wait_for(lambda m: m.topic == f"{ROOT}/agent" and m.json["time"].startswith(hour), LONG, after=after)
-    usages = viewer.usages("web", 6, LONG, after=after)
+    viewer.wait_for(lambda m: m.topic == f"{ROOT}/agent" and m.json["time"].startswith(hour), after=after)
+    usages = viewer.usages("web", 6, after=after)
     arrived = [m.arrived for m in viewer.messages if m.topic == f"{ROOT}/web/usage"]
     assert max(later - earlier for earlier, later in pairwise(arrived)) < 5
     assert viewer.missing("web") == 0
@@ -144,7 +143,7 @@ def test_what_was_removed_is_forgotten_in_time(
 def attempts_of(broker: Mosquitto) -> Iterator[float]:
     """When the broker refuses the agent, monotonic, each time that it does."""
     for refused in count(1):
-        wait_until(partial(refuses, broker, refused), LONG, "the agent does not try again")
+        wait_until(partial(refuses, broker, refused), PATIENCE, "the agent does not try again")
         yield time.monotonic()
 
 

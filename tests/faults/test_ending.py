@@ -12,7 +12,7 @@ import pytest
 from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.mosquitto import Mosquitto
-from support.daemons.processes import slack, wait_until
+from support.daemons.processes import PATIENCE, slack, wait_until
 from support.daemons.subscriber import retained
 from support.fakes.engine import Answer, FakeEngine
 
@@ -22,7 +22,6 @@ Break = Callable[[], None]
 
 STATES = ("up", "down", "frozen")
 IN_TIME = 2 + 2  # shutdown.timeout, and two seconds for everything else
-LONG = 60.0
 
 
 class Moment:
@@ -73,7 +72,7 @@ class Moment:
         running = self._start()
         viewer = RecordingSubscriber(self._broker.url)
         for container in list(self._fake.containers.values()):
-            viewer.usages(container.name, timeout=LONG)
+            viewer.usages(container.name)
         viewer.close()
         return running
 
@@ -114,7 +113,7 @@ def test_the_end(
     assert "defect" not in running.log
     if broker_is == "frozen":
         broker.thaw()
-        wait_until(lambda: f"{ROOT}/status" not in still_running(broker), LONG, "the will is not published")
+        wait_until(lambda: f"{ROOT}/status" not in still_running(broker), PATIENCE, "the will is not published")
     if broker_is == "up":
         assert still_running(broker) == [], f"\n{running.log}"
 
@@ -126,7 +125,7 @@ def test_the_engine_answers_after_the_end(fake_engine: FakeEngine, own_broker: O
     held = Answer(delay=0.5, chunks=fake_engine.events.stream(None))
     fake_engine.script("/events", held, times=1)
     running = watch(fake_engine, broker, shutdown={"timeout": 4})
-    wait_until(lambda: fake_engine.requests["/events"], LONG, "nobody asks for events")
+    wait_until(lambda: fake_engine.requests["/events"], PATIENCE, "nobody asks for events")
     fake_engine.freeze()
     running.signal(signal.SIGTERM)
     running.wait_for_line("ending within")

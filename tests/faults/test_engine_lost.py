@@ -134,7 +134,7 @@ def test_the_engine_is_not_ready_when_it_is_back(
     fake_engine.script("/version", Answer(503), times=2)
     fake_engine.start()
     back = time.monotonic()
-    viewer.usages("web", count=2, after=back, timeout=60)
+    viewer.usages("web", count=2, after=back)
     assert viewer.statuses("web") == ["running"]
     assert_sound(running, viewer)
 
@@ -153,7 +153,7 @@ def test_a_real_engine_is_killed_twice(
         engine.kill()
         running.wait_for_line("looking for it every")
         engine.start()
-        viewer.usages("web", count=2, after=time.monotonic(), timeout=30)
+        viewer.usages("web", count=2, after=time.monotonic())
     words = viewer.statuses("web")
     if options:
         assert words == ["running"]

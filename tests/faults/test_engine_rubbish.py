@@ -10,7 +10,7 @@ import pytest
 from support.assertions.recording_subscriber import RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.mosquitto import Mosquitto
-from support.daemons.processes import wait_until
+from support.daemons.processes import PATIENCE, wait_until
 from support.fakes.engine import Answer, FakeContainer, FakeEngine, Script
 from support.fakes.http import json_answer
 
@@ -94,7 +94,7 @@ def test_the_engine_answers_rubbish_now_and_then(
     for kind in kinds:
         errors = viewer.counters(after=time.monotonic())["engine"]["errors"]
         script = fake_engine.script(route, rubbish()[kind], times=1)
-        wait_until(partial(asked_for, fake_engine, web, script), 40, f"{kind} is not asked for")
+        wait_until(partial(asked_for, fake_engine, web, script), PATIENCE, f"{kind} is not asked for")
         viewer.wait_for(lambda m, least=errors: m.topic.endswith("/agent") and m.json["engine"]["errors"] > least)  # type: ignore[misc]
         back = time.monotonic()
         for name in ("web", "other"):
@@ -117,7 +117,7 @@ def test_the_engine_has_no_figures_for_one_container(
     viewer.usages("web", count=2)
     web.raw = b'{"read":"2026-11-24T18:41:47Z","cpu_stats":{"cpu_usage":{"total_usage":"many"}}}\n'
     running.wait_for_line("no readings of web: .*total_usage")
-    viewer.usages("other", count=8, after=time.monotonic(), timeout=30)
+    viewer.usages("other", count=8, after=time.monotonic())
     assert len(running.wait_for_line("no readings of web")) == 1
     web.raw = None
     viewer.usages("web", count=2, after=time.monotonic())
@@ -174,7 +174,7 @@ def test_one_document_is_wrong(
     wrong = [no_cpu_time, texts, beyond_all_counters, below_zero, no_time]
     for number, spoil in enumerate(wrong, 1):
         web.change = once = Once(spoil)
-        wait_until(lambda once=once: once.done, 20, "no document is sent")  # type: ignore[misc]
+        wait_until(lambda once=once: once.done, PATIENCE, "no document is sent")  # type: ignore[misc]
         viewer.usages("web", count=2, after=time.monotonic())
         assert viewer.counters(after=time.monotonic())["engine"]["errors"] == number
     assert_sound(running, viewer)
@@ -209,12 +209,12 @@ def test_the_engine_has_no_events(
     looks = fake_engine.requests[INSPECT]
     fake_engine.script(EVENTS, answer())
     fake_engine.events.end()
-    viewer.usages("web", count=15, after=time.monotonic(), timeout=60)
+    viewer.usages("web", count=15, after=time.monotonic())
     assert len(running.lines) - lines <= 24, running.log
     assert fake_engine.requests[INSPECT] - looks <= 12
     fake_engine.behave()
     fake_engine.die(web, 4, event=False)
-    assert viewer.status("web", "exited", timeout=60)["exit_code"] == 4
+    assert viewer.status("web", "exited")["exit_code"] == 4
     assert_sound(running, viewer)
 
 
@@ -291,7 +291,7 @@ def test_the_list_forgets_containers_that_run(
         fake_engine.events.end()
         return fake_engine.requests[INSPECT] > looks
 
-    wait_until(listed_anew, 20, "nobody asks")
+    wait_until(listed_anew, PATIENCE, "nobody asks")
     viewer.usages("web", count=3, after=time.monotonic())
     assert viewer.statuses("web") == ["running"]
     assert_sound(running, viewer)

@@ -15,7 +15,6 @@ View = Callable[[Mosquitto], RecordingSubscriber]
 Subscribe = Callable[..., Subscriber]
 OwnBroker = Callable[..., Mosquitto]
 
-LONG = 60.0
 HOSTILE = [
     "a/b",
     "+",
@@ -51,7 +50,7 @@ def broker(own_broker: OwnBroker) -> Mosquitto:
 
 def harmless(running: RunningAgent, everything: Subscriber, levels: int) -> None:
     """Hold the agent to its own topics, to one connection, and to lines of its own."""
-    everything.on(f"{ROOT}/agent", LONG)
+    everything.on(f"{ROOT}/agent")
     topics = {message.topic for message in everything.messages} - {f"{ROOT}/status", f"{ROOT}/agent"}
     assert all(topic.startswith(f"{ROOT}/") for topic in topics)
     assert all(topic.count("/") == ROOT.count("/") + levels + 1 for topic in topics)
@@ -68,7 +67,7 @@ def test_names(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: V
     for name in HOSTILE:
         fake_engine.run(name, image=name)
     running = watch(fake_engine, broker)
-    viewer.wait_for(lambda m: m.topic.endswith("/usage") and m.json["seq"] == 2, LONG, len(HOSTILE))
+    viewer.wait_for(lambda m: m.topic.endswith("/usage") and m.json["seq"] == 2, count=len(HOSTILE))
     told = {m.json["container"]["name"]: m.topic for m in viewer.messages if m.topic.endswith("/usage")}
     assert set(told) == set(HOSTILE)
     assert len(set(told.values())) == len(HOSTILE)
@@ -82,7 +81,7 @@ def test_labels(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: 
         labels = {"com.docker.compose.project": label, "com.docker.compose.service": label, label: label}
         fake_engine.run(f"web-{number}", labels=labels | {"usage-agent.enable": label})
     running = watch(fake_engine, broker, topics={"container": "{project}/{service}"})
-    viewer.wait_for(lambda m: m.topic.endswith("/usage") and m.json["seq"] == 2, LONG, len(HOSTILE))
+    viewer.wait_for(lambda m: m.topic.endswith("/usage") and m.json["seq"] == 2, count=len(HOSTILE))
     told = {m.json["container"]["service"]: m.topic for m in viewer.messages if m.topic.endswith("/usage")}
     assert set(told) == set(HOSTILE)
     assert len(set(told.values())) == len(HOSTILE)
@@ -96,13 +95,13 @@ def test_another_containers_topic(fake_engine: FakeEngine, broker: Mosquitto, wa
     second = fake_engine.run("second", labels={"com.docker.compose.service": "web"}, created=first.created + 1)
     aside = f"web-{second.id[:12]}"
     watch(fake_engine, broker, topics={"container": "{service}"})
-    viewer.usages(aside, timeout=LONG)
+    viewer.usages(aside)
     thief = fake_engine.run("thief", labels={"com.docker.compose.service": aside})
-    viewer.wait_for(lambda m: m.topic.endswith("/usage") and m.json["container"]["name"] == "thief", LONG)
-    viewer.usages(aside, 5, LONG)
+    viewer.wait_for(lambda m: m.topic.endswith("/usage") and m.json["container"]["name"] == "thief")
+    viewer.usages(aside, 5)
     assert {one for one, _ in viewer.told(aside)} == {second.id}
     fake_engine.destroy(thief)
-    viewer.status(f"{aside}-{thief.id[:12]}", "removed", timeout=LONG)
+    viewer.status(f"{aside}-{thief.id[:12]}", "removed")
     assert viewer.told(aside) == [(second.id, "running")]
 
 
@@ -115,7 +114,7 @@ def test_a_name_that_is_too_long_for_a_topic(
     fake_engine.run("x" * 70_000)
     running = watch(fake_engine, broker)
     running.wait_for_line('messages on "containers/h/x.*(topic not valid|packet too large); ')
-    viewer.usages("web", 3, LONG)
+    viewer.usages("web", 3)
     assert viewer.counters()["broker"]["connects"] == 1
     assert max(map(len, running.lines)) < 11_000
     assert running.stop() == 0
@@ -126,5 +125,5 @@ def test_the_hosts_own_name(fake_engine: FakeEngine, broker: Mosquitto, watch: W
     everything = subscribe(broker.url, "#")
     fake_engine.run("web")
     watch(fake_engine, broker, agent={"host": "../h/+/#"})
-    everything.on("containers/.._h____/web/usage", LONG)
+    everything.on("containers/.._h____/web/usage")
     assert {message.topic.split("/")[1] for message in everything.messages} == {".._h____"}

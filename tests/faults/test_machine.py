@@ -11,13 +11,15 @@ from support.daemons.agent import RunningAgent
 from support.daemons.mosquitto import Mosquitto
 from support.fakes.container import Document
 from support.fakes.engine import FakeEngine
+from support.progress import say
+
+from faults.load import ALONE
 
 Watch = Callable[..., RunningAgent]
 Agent = Callable[..., RunningAgent]
 View = Callable[[Mosquitto], RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
-LONG = 60.0
 FULL = "mount -t tmpfs -o size=4k,mode=0777 full {0} && (yes >{0}/filling || true) 2>/dev/null"
 EMPTY = "mount -t tmpfs -o ro,size=4k empty {0}"
 READ_ONLY = (
@@ -33,7 +35,7 @@ def instead(script: str, *arguments: object) -> list[str]:
 
 def works(running: RunningAgent, viewer: RecordingSubscriber) -> None:
     """Hold the agent to usages that come, and to a good end."""
-    viewer.usages("web", 3, LONG)
+    viewer.usages("web", 3)
     assert running.stop() == 0
     viewer.agent("exit")
     assert "defect" not in running.log
@@ -63,7 +65,7 @@ def test_the_disk_is_full_or_read_only(
     place.mkdir()
     environment = {"TMPDIR": str(place), "XDG_RUNTIME_DIR": str(place), "RUNTIME_DIRECTORY": str(place)}
     running = watch(fake_engine, broker, environment=environment, inside=instead(state, place))
-    viewer.usages("web", 14, LONG)  # longer than from one heartbeat to the next
+    viewer.usages("web", 14)  # longer than from one heartbeat to the next
     works(running, viewer)
     warnings = [line for line in running.lines if " warning " in line]
     assert len(warnings) == 1
@@ -97,7 +99,7 @@ def test_there_is_no_home(
 def test_proc_is_hidden(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: RecordingSubscriber) -> None:
     """Without /proc the agent knows less of itself, and leaves that out."""
     running = watch(fake_engine, broker, inside=instead(EMPTY, "/proc"))
-    assert "rss" not in viewer.counters(timeout=LONG)["process"]
+    assert "rss" not in viewer.counters()["process"]
     works(running, viewer)
     assert " warning " not in running.log
 
@@ -113,17 +115,19 @@ def test_memory_is_not_accounted(
     for container in [*fake_engine.containers.values(), *(fake_engine.run(f"more-{n}") for n in range(5))]:
         container.change = forget_memory
     running = watch(fake_engine, broker)
-    for usage in viewer.usages("web", 3, LONG):
+    for usage in viewer.usages("web", 3):
         assert "memory" not in usage
         assert usage["cpu"]["percent"] > 0
-    viewer.usages("more-4", 3, LONG)
+    viewer.usages("more-4", 3)
     works(running, viewer)
-    assert len(running.wait_for_line("memory is not measured: boot the host with cgroup_enable=memory", 1)) == 1
+    assert len(running.wait_for_line("memory is not measured: boot the host with cgroup_enable=memory")) == 1
 
 
+@ALONE
 def test_descriptors_are_few_by_default(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View) -> None:
     """Three hundred containers with the usual limit of few descriptors, which may be raised: all have usages."""
     viewer = view(broker)
+    say("starting 300 containers of the fake engine")
     for number in range(300):
         fake_engine.run(f"one-{number}")
     running = watch(fake_engine, broker, inside=["sh", "-c", 'ulimit -S -n 256 && exec "$@"', "sh"])
@@ -133,15 +137,17 @@ def test_descriptors_are_few_by_default(fake_engine: FakeEngine, broker: Mosquit
     assert " warning " not in running.log
 
 
+@ALONE
 def test_descriptors_are_few(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View) -> None:
     """Where the limit cannot be raised that is said once; most have usages, and every beginning and end is told."""
     viewer = view(broker)
+    say("starting 300 containers of the fake engine")
     containers = [fake_engine.run(f"one-{number}") for number in range(300)]
     running = watch(fake_engine, broker, inside=["sh", "-c", 'ulimit -n 256 && exec "$@"', "sh"])
     for container in containers:
-        viewer.status(container.name, "running", timeout=LONG)
+        viewer.status(container.name, "running")
     wait_for_all(viewer, 150)
-    assert len(running.wait_for_line("256 descriptors.*raise the limit", LONG)) == 1
+    assert len(running.wait_for_line("256 descriptors.*raise the limit")) == 1
     fake_engine.die(containers[-1], 3)
     fake_engine.run("late")
     assert viewer.status(containers[-1].name, "exited")["exit_code"] == 3
@@ -161,15 +167,15 @@ def test_threads_are_few(fake_engine: FakeEngine, broker: Mosquitto, watch: Watc
         fake_engine, broker, inside=["sh", "-c", 'ulimit -s 1048576 && ulimit -v 31457280 && exec "$@"', "sh"]
     )
     for name in containers:
-        viewer.status(name, "running", timeout=LONG)
-    running.wait_for_line("no more threads.*TasksMax", LONG)
+        viewer.status(name, "running")
+    running.wait_for_line("no more threads.*TasksMax")
     wait_for_all(viewer, viewer.counters(after=time.monotonic())["containers"])
     served = {message.topic.split("/")[-2] for message in viewer.messages if message.topic.endswith("/usage")}
     for name in served:
         fake_engine.destroy(containers[name])
     left = [name for name in containers if name not in served]
     assert 0 < len(left) < len(containers)
-    viewer.usages(left[0], 2, 2 * LONG)
+    viewer.usages(left[0], 2)
     assert len([line for line in running.lines if " warning " in line]) == 1
     assert running.stop() == 0
     assert "defect" not in running.log
@@ -179,7 +185,7 @@ def wait_for_all(viewer: RecordingSubscriber, count: int) -> None:
     """Wait until so many containers have a usage."""
 
     def known(_: object) -> bool:
-        return len({m.topic for m in viewer.messages if m.topic.endswith("/usage")}) >= count
+        return sum(topic.endswith("/usage") for topic in list(viewer.by_topic)) >= count
 
-    viewer.wait_for(known, LONG)
+    viewer.wait_for(known)
     assert viewer.messages[0].topic.startswith(ROOT)

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 from soak.faults import LIVES, PARTS, Faults
+from support.progress import say
 
 TESTS = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.engine
 @pytest.mark.broker
-@pytest.mark.timeout(420)
 def test_a_short_soak() -> None:
     """Ten faults within a minute, whichever they are: every law holds, and everything is ended."""
+    say("soaking the agent for a minute")
     command = [sys.executable, "-m", "soak", "1", "--seed", "1", "--containers", "5", "--faults", "10"]
     environment = os.environ | {"PYTHONPATH": str(TESTS)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)

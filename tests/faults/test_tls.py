@@ -12,7 +12,7 @@ from support.daemons.certificates import Certificates
 from support.daemons.mosquitto import Mosquitto, free_port
 from support.fakes.engine import FakeEngine
 
-from faults.test_broker_refuses import BACKOFF, MENDED, four_attempts, told_once
+from faults.test_broker_refuses import BACKOFF, four_attempts, told_once
 
 Watch = Callable[..., RunningAgent]
 View = Callable[..., RecordingSubscriber]
@@ -78,7 +78,7 @@ def test_the_authority_is_the_wrong_one(
     broker.assert_left_in_peace()
     told_once(running, "not trusted: .*; set broker.tls_ca to the authority that signed it")
     files.trust(files.known.ca)
-    view(broker.broker).usages("web", timeout=MENDED)
+    view(broker.broker).usages("web")
 
 
 @pytest.mark.parametrize("fault", ["expired", "misnamed"])
@@ -103,7 +103,7 @@ def test_the_brokers_certificate_is_not_good(
     broker.broker.stop()
     files.serve(files.known.server, files.known.server_key)
     broker.broker.start()
-    view(broker.broker).usages("web", timeout=MENDED)
+    view(broker.broker).usages("web")
 
 
 @pytest.mark.parametrize("version", ["tlsv1.2", "tlsv1.3"])
@@ -131,7 +131,7 @@ def test_the_agents_certificate_is_not_trusted(
     broker.assert_left_in_peace()
     told_once(running, "does not accept the agent's certificate.*certificate expired")
     files.own(files.known.client, files.known.client_key)
-    viewer.usages("web", timeout=MENDED)
+    viewer.usages("web")
 
 
 def test_files_are_replaced_while_the_agent_runs(
@@ -153,5 +153,5 @@ def test_files_are_replaced_while_the_agent_runs(
     running.wait_for_line(r"broker.tls_cert, broker.tls_key: .*key values mismatch")
     shutil.copy(files.known.renewed_key, files.key)
     mended = time.monotonic()
-    viewer.usages("web", after=mended, timeout=MENDED)
+    viewer.usages("web", after=mended)
     assert "u'renewed'" in broker.broker.log

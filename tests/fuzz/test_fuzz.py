@@ -15,7 +15,7 @@ TESTS = Path(__file__).parents[1]
 
 
 @pytest.mark.fuzz
-@pytest.mark.timeout(SECONDS + 100)
+@pytest.mark.timeout(SECONDS + 600)
 @pytest.mark.parametrize("target", TARGETS)
 def test_nothing_new_is_found(target: str, tmp_path: Path) -> None:
     """Nothing but what is named comes of whatever the fuzzer tries; what it finds belongs into corpus/<target>/."""

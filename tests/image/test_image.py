@@ -8,14 +8,14 @@ import pytest
 from support.daemons import debian
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
-from support.daemons.processes import wait_until
+from support.daemons.processes import PATIENCE, wait_until
 from support.daemons.subscriber import Subscriber, retained
+from support.progress import say
 
-pytestmark = [pytest.mark.image, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.image, pytest.mark.xdist_group("debian")]
 
 STATUS = "containers/box/status"
 LARGEST = 40e6  # bytes that we add to Python's image
-PATIENCE = 60.0
 # Python's own image, as near as a test can come without a registry: wheels lie there, compiled modules do not.
 PYTHON = """\
 FROM debian
@@ -33,6 +33,7 @@ print(*(spec.name for spec in specs if spec and spec.cached and not pathlib.Path
 @pytest.fixture(scope="module")
 def image(engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Build the image as its Dockerfile says, on a Debian of our own, and return its name."""
+    say("building the agent's image")
     directory = tmp_path_factory.mktemp("python")
     debian.import_debian(engine)
     debian.wheelhouse(directory / "wheels")

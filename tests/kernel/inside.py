@@ -36,23 +36,28 @@ APART = 3 * 10**9  # ns between two looks at a container
 
 def main() -> None:
     """Find out."""
+    tell("waiting for the engine")
     socket = Path("/var/run/docker.sock")
     wait_until(socket.exists, 300, "the engine does not start")
+    tell("importing an image")
     cli = DockerCli()
     cli.import_image("busybox")
     engine = EngineClient(EngineSettings(timeout=60))
     result: dict[str, Any] = {"engine": engine.connect(), "uname": os.uname().release}
+    tell("making a network")
     workloads = Workloads(cli, Path("/var/lib/docker"))
     result["containers"] = {}
     for start in MEASURED:  # one after the other: all together would leave nothing for the one who looks at them
-        print("comparing", start.__name__, flush=True)
+        tell(f"comparing {start.__name__}")
         before = cli.containers()
         result["containers"][start.__name__] = compare(engine, start(workloads))
         cli.remove(*(cli.containers() - before))
+    tell("measuring what a reading costs")
     container = workloads.throttled()
     result["microseconds"] = cost(engine, container)
-    print("starting the agent", flush=True)
+    tell("starting the agent")
     result["agent"] = agent()
+    tell("done")
     result["ids"] = list(cli.containers())
     Path("result.json").write_text(json.dumps(result))
 
@@ -68,6 +73,11 @@ def compare(engine: EngineClient, container: str) -> dict[str, Any]:
         return {"differs": str(error)}
     measured = [part for part in ("memory", "network", "block_io", "pids") if getattr(second[1], part)]
     return {"told": flat(second[0]), "read": flat(second[1]), "before": flat(first[1]), "measured": measured}
+
+
+def tell(what: str) -> None:
+    """Print what is done now, and how long after the boot."""
+    print(f"{time.monotonic():.0f} s: {what}", flush=True)
 
 
 def agent() -> dict[str, str]:

@@ -8,14 +8,13 @@ from functools import partial
 from typing import Any
 
 from support.assertions.recording_subscriber import ROOT
-from support.daemons.processes import NotReadyError, wait_until
+from support.daemons.processes import PATIENCE, NotReadyError, wait_until
 from support.daemons.subscriber import retained
 
 from agent.runtime.timestamps import parse_time
 from soak.accounts import Run
 from soak.environment import Environment
 
-PATIENCE = 60.0  # seconds for all to come right: backoffs, inspections, forgetting, on a busy machine
 IDLE = 32  # connections to the engine that are kept open between calls
 DEFECT = re.compile("Traceback|defect|Warning:")
 

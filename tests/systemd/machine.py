@@ -8,11 +8,11 @@ from typing import Any
 
 from support.daemons import debian
 from support.daemons.dockerd import PrivateEngine
-from support.daemons.processes import wait_until
+from support.daemons.processes import PATIENCE, wait_until
+from support.progress import say
 
 UNIT = "usage-agent.service"
 IMAGE = "machine"
-PATIENCE = 60.0  # seconds; a boot takes 2 s, and the agent 1 s more, if nobody else is busy here
 RECIPE = """\
 FROM debian
 COPY wheels /wheels
@@ -37,6 +37,7 @@ PID_1 = (
 
 def install(engine: PrivateEngine, directory: Path) -> None:
     """Make the image: Debian, the agent in /opt/usage-agent, the unit enabled, `docker` the group of the socket."""
+    say("building an image with systemd and the agent")
     debian.import_debian(engine)
     debian.wheelhouse(directory / "wheels")
     shutil.copy(debian.PROJECT / "systemd" / UNIT, directory)

@@ -15,7 +15,7 @@ from support.daemons.subscriber import Subscriber, retained
 
 from systemd.machine import UNIT, Machine, install
 
-pytestmark = [pytest.mark.systemd, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.systemd, pytest.mark.xdist_group("debian")]
 
 EXPOSURE = 2.0
 AGENT = "/opt/usage-agent/bin/usage-agent"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import agent
-from support.daemons.processes import alive, bound_to_us, wait_until
+from support.daemons.processes import PATIENCE, alive, bound_to_us, wait_until
 
 RUN = ("run",)
 
@@ -70,7 +70,7 @@ class RunningAgent:
         """Whether the agent is there, frozen or not."""
         return self._process.poll() is None
 
-    def wait_for_line(self, pattern: str, timeout: float = 20, count: int = 1, output: bool = False) -> list[str]:
+    def wait_for_line(self, pattern: str, timeout: float = PATIENCE, count: int = 1, output: bool = False) -> list[str]:
         """Wait until `count` lines of the log (or of standard output) match; return all that match by then."""
         source = self.output if output else self.lines
         deadline = time.monotonic() + timeout
@@ -93,7 +93,7 @@ class RunningAgent:
         """Send a signal."""
         self._process.send_signal(number)
 
-    def wait(self, timeout: float = 30) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         """Wait for the agent's own end, and return its exit code once all its lines are here."""
         try:
             code = self._process.wait(timeout)
@@ -103,7 +103,7 @@ class RunningAgent:
             reader.join(timeout)
         return code
 
-    def stop(self, timeout: float = 30) -> int:
+    def stop(self, timeout: float = PATIENCE) -> int:
         """Ask the agent to end (SIGTERM) and return its exit code."""
         self.signal(signal.SIGTERM)
         return self.wait(timeout)
@@ -149,7 +149,7 @@ class RunningAgent:
         for child in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
-        wait_until(lambda: not any(alive(child) for child in children), 10, "children of the agent do not end")
+        wait_until(lambda: not any(alive(child) for child in children), PATIENCE, "children of the agent do not end")
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from support.daemons.dockerd import PrivateEngine
+from support.progress import say
 
 SUITE = "bookworm"
 PYTHON = {"bookworm": "3.11", "trixie": "3.13"}
@@ -36,7 +37,7 @@ PATIENCE = 900  # seconds for what comes over a slow line
 def import_debian(engine: PrivateEngine, name: str = "debian") -> None:
     """Give the engine the Debian as an image."""
     recipe = " ".join((SUITE, *PACKAGES, *DISPENSABLE))
-    archive = cached(f"debian-{key(recipe)}.tar", _make_debian)
+    archive = cached(f"debian-{key(recipe)}.tar", "a small Debian for images", _make_debian)
     engine.docker("import", '--change=CMD ["/sbin/init"]', str(archive), name, timeout=PATIENCE)
 
 
@@ -44,7 +45,8 @@ def wheelhouse(directory: Path, extras: tuple[str, ...] = (), suite: str = SUITE
     """Fill a directory with the agent's wheel, built now, and those it needs to be installed and to be built."""
     needed = sorted(_requirements(extras))
     python = PYTHON[suite]
-    wheels = cached(f"wheels-{key(' '.join((python, *needed)))}", lambda new: _download(needed, python, new))
+    name = f"wheels-{key(' '.join((python, *needed)))}"
+    wheels = cached(name, "a store of wheels", lambda new: _download(needed, python, new))
     shutil.copytree(wheels, directory)
     pip("wheel", "--no-deps", "--no-index", "--find-links", str(wheels), "--wheel-dir", str(directory), str(PROJECT))
     return directory
@@ -103,8 +105,8 @@ def quietly(command: list[str]) -> None:
     assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout.decode(errors='replace')[-4000:]}"
 
 
-def cached(name: str, make: Callable[[Path], None]) -> Path:
-    """Return what `make` made at some time; two test runs at once make it only once."""
+def cached(name: str, what: str, make: Callable[[Path], None]) -> Path:
+    """Return what `make` made at some time, `what` it is in words; two test runs at once make it only once."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "/var/cache") / "usage-agent-tests"
     cache.mkdir(parents=True, exist_ok=True)
     place = cache / name
@@ -113,6 +115,7 @@ def cached(name: str, make: Callable[[Path], None]) -> Path:
             new = cache / f"{name}.new"  # what an interrupted run left there is made again
             if new.is_dir():
                 shutil.rmtree(new)
+            say(f"making {what}: this takes minutes, but only the first time")
             make(new)
             new.rename(place)
     return place

@@ -8,6 +8,8 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from support.daemons.processes import PATIENCE
+
 APPLETS = "sh cat dd echo head httpd kill ls mkdir nc rm sleep touch tr true wget"
 
 Option = str | int | float | bool | list[str] | Mapping[str, str]
@@ -21,7 +23,7 @@ class DockerCli:
         """The environment of the command: ours, unless it is said otherwise."""
         return os.environ
 
-    def docker(self, *arguments: str, stdin: bytes | None = None, timeout: float = 60) -> str:
+    def docker(self, *arguments: str, stdin: bytes | None = None, timeout: float = 2 * PATIENCE) -> str:
         """Run docker's command line on this engine and return what it printed, without the last newline."""
         done = subprocess.run(
             ["docker", *arguments], input=stdin, capture_output=True, env=self.environment, timeout=timeout, check=False

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from support.daemons.docker_cli import DockerCli, busybox
-from support.daemons.processes import Daemon, alive, wait_until
+from support.daemons.processes import PATIENCE, Daemon, alive, wait_until
 
 
 def missing() -> str | None:
@@ -90,7 +90,7 @@ class PrivateEngine(Daemon, DockerCli):
         containerd = self.directory / "exec/containerd/containerd.pid"
         if containerd.exists():
             pid = int(containerd.read_text())
-            wait_until(lambda: not alive(pid), 10, "containerd outlives its engine")
+            wait_until(lambda: not alive(pid), PATIENCE, "containerd outlives its engine")
             # dockerd takes a zombie for a running containerd, and some PID 1 leave zombies for seconds.
             containerd.unlink(missing_ok=True)
 
@@ -127,7 +127,7 @@ class PrivateEngine(Daemon, DockerCli):
         for pid in ours:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not any(alive(pid) for pid in ours), 10, f"processes of {self.directory} do not end")
+        wait_until(lambda: not any(alive(pid) for pid in ours), PATIENCE, f"processes of {self.directory} do not end")
 
     def _unmount(self) -> None:
         mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]

@@ -10,10 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 PATIENCE = 120.0
-"""Seconds to wait for what must happen: far more than a busy machine needs."""
-
-STARTING = 30.0
-"""Seconds for a program to come up: an engine takes 3 s alone, and ten times that beside a busy neighbour."""
+"""Seconds to wait for what must happen: far more than a busy machine needs. A limit that is the subject of a test is
+that test's own, and takes `slack` into account."""
 
 
 class NotReadyError(AssertionError):
@@ -21,18 +19,25 @@ class NotReadyError(AssertionError):
 
 
 def wait_until(condition: Callable[[], object], timeout: float, what: str) -> None:
-    """Return as soon as `condition` holds; for states of other processes, which nobody announces."""
+    """Return as soon as `condition` holds; for states of other processes, which nobody announces.
+
+    A condition that takes long to evaluate, such as a command, is asked less often.
+    """
     deadline = time.monotonic() + timeout
     never = threading.Event()
-    while not condition():
-        if time.monotonic() > deadline:
+    while True:
+        began = time.monotonic()
+        if condition():
+            return
+        now = time.monotonic()
+        if now > deadline:
             raise NotReadyError(f"after {timeout:g} s: {what}")
-        never.wait(0.02)
+        never.wait(max(0.02, min(2 * (now - began), 1)))
 
 
 def slack() -> float:
     """Seconds that may be added to a limit on this machine now: 3, and the more the more work waits for its CPUs."""
-    return 3 + os.getloadavg()[0] / (os.cpu_count() or 1)
+    return 3 + 2 * os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
 def find(program: str) -> str | None:
@@ -108,7 +113,7 @@ class Daemon:
                 start_new_session=True,  # Ctrl-C in a terminal is for the tests, who then end this one
             )
         try:
-            wait_until(lambda: self.ready() or not self.running, STARTING, f"{self.name} does not answer")
+            wait_until(lambda: self.ready() or not self.running, PATIENCE, f"{self.name} does not answer")
             assert self.running, f"{self.name} ended at once"
         except BaseException as error:
             self.kill()
@@ -122,9 +127,9 @@ class Daemon:
 
     def kill(self) -> None:
         """End the program as a crash would."""
-        self._end(signal.SIGKILL, 10)
+        self._end(signal.SIGKILL, PATIENCE)
 
-    def stop(self, timeout: float = 30) -> None:
+    def stop(self, timeout: float = PATIENCE) -> None:
         """Ask the program to end, and wait until it has."""
         self._end(signal.SIGTERM, timeout)
 
@@ -145,7 +150,7 @@ class Daemon:
         """End the program, whatever state it is in. Closing twice is fine."""
         self.thaw()
         try:
-            self.stop()
+            self.stop(30)
         except subprocess.TimeoutExpired:
             self.kill()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from support.daemons import debian, dockerd
 from support.daemons.processes import bound_to_us, find
+from support.progress import say
 
 SUITE = "trixie"
 PACKAGES = (
@@ -66,7 +67,7 @@ def run(directory: Path, scratch: Path) -> Path:
     console's last lines if the machine does not end by itself.
     """
     recipe = " ".join((SUITE, *PACKAGES, *debian.DISPENSABLE, SIZE, *FILES.values()))
-    system = debian.cached(f"machine-{debian.key(recipe)}", _make)
+    system = debian.cached(f"machine-{debian.key(recipe)}", "the disk of a machine for qemu", _make)
     disk = scratch / "second.img"
     debian.quietly(["mke2fs", "-q", "-t", "ext4", "-d", str(directory), str(disk), "512M"])
     drives = (f"file={system}/disk.img,format=raw,if=virtio,snapshot=on", f"file={disk},format=raw,if=virtio")
@@ -77,6 +78,7 @@ def run(directory: Path, scratch: Path) -> Path:
         *("-append", "console=ttyS0 root=/dev/vda rw panic=1 quiet systemd.show_status=1"),
         *(word for drive in drives for word in ("-drive", drive)),
     ]
+    say("booting the machine in qemu: about four minutes, in which every instruction is emulated")
     console = scratch / "console"
     with console.open("wb") as file:
         qemu = subprocess.Popen(bound_to_us(command), stdin=subprocess.DEVNULL, stdout=file, stderr=file)

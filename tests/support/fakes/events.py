@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from support.daemons.processes import PATIENCE
+
 HISTORY = 256  # as many events as an engine remembers
 
 
@@ -42,7 +44,7 @@ class EventFeed:
         """How many streams are open."""
         return len(self._listeners)
 
-    def wait_for_listeners(self, count: int = 1, timeout: float = 20) -> None:
+    def wait_for_listeners(self, count: int = 1, timeout: float = PATIENCE) -> None:
         """Wait until at least so many streams are open."""
         with self._changes:
             assert self._changes.wait_for(lambda: len(self._listeners) >= count, timeout), "nobody asks for events"
