@@ -51,7 +51,7 @@ MARKED_BY_FIXTURE = {
 HEAVY = ("machine", "image", "systemd", "fuzz")
 """Markers of tests that load the whole machine for minutes: nothing that is timed may run beside them."""
 
-WAITING = ("soak", "faults", "end_to_end", "mqtt", "containers", "collection", "engine")
+WAITING = ("faults", "end_to_end", "mqtt", "containers", "collection", "engine")
 """Directories whose tests wait longest, the longest first: they begin first, so that short tests fill the end."""
 
 
@@ -70,7 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _show(capture: Any, line: str) -> None:
     """Print a line where the user sees it, whatever pytest captures; also from a worker of pytest-xdist."""
     with capture.global_and_fixture_disabled() if capture else nullcontext():
-        print(f"==> {line}", file=sys.stderr, flush=True)
+        print(f"\n==> {line}", file=sys.stderr, flush=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -96,11 +96,11 @@ def _heavy(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(marker) for marker in HEAVY)
 
 
-def _place(item: pytest.Item) -> tuple[bool, int]:
+def _place(item: pytest.Item) -> tuple[bool, bool, int]:
     """Where a test belongs in the order: groups, which one worker takes whole, come first."""
     directory = item.path.parent.name
     waits = WAITING.index(directory) if directory in WAITING else len(WAITING)
-    return item.get_closest_marker("xdist_group") is None, waits
+    return not item.get_closest_marker("xdist_group"), not item.get_closest_marker("slow"), waits
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

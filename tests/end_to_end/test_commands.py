@@ -26,7 +26,9 @@ OwnBroker = Callable[..., Mosquitto]
 SECRET = "do-not-tell"  # made to be looked for
 
 
-def test_once(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
+def test_once_publishes_one_usage_of_each_container_and_ends(
+    engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View
+) -> None:
     """One usage of every container, then the same ending as on SIGTERM, and 0."""
     broker = own_broker()
     viewer = view(broker)
@@ -51,7 +53,7 @@ def test_dry_run_prints_topics_and_payloads(engine: PrivateEngine, agent: Agent)
     assert json.loads(printed[f"{ROOT}/status"])["reason"] == "exit"
 
 
-def test_check_of_what_works(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch) -> None:
+def test_check_tells_of_each_part_that_works(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch) -> None:
     """Every part has its line, and each container says what is measured."""
     engine.run(name="web")
     running = watch(engine, own_broker(), "check")
@@ -68,7 +70,7 @@ def test_check_of_what_works(engine: PrivateEngine, own_broker: OwnBroker, watch
         ({"broker": {"url": f"mqtt://user:{SECRET}@127.0.0.1:{free_port()}"}}, 4),
     ],
 )
-def test_check_of_what_does_not(
+def test_check_ends_with_the_exit_code_of_what_is_broken(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, tables: dict[str, Any], code: int
 ) -> None:
     """The exit code says which part it is; no secret is shown."""
@@ -77,7 +79,7 @@ def test_check_of_what_does_not(
     assert SECRET not in running.log + "\n".join(running.output)
 
 
-def test_bad_configuration_is_told_at_once(fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch) -> None:
+def test_bad_configuration_ends_the_agent_at_once(fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch) -> None:
     """All mistakes, and exit 2; nothing is started."""
     running = watch(fake_engine, own_broker(), agent={"intervall": 1}, outbox={"capacity": 0})
     assert running.wait() == 2
@@ -85,7 +87,7 @@ def test_bad_configuration_is_told_at_once(fake_engine: FakeEngine, own_broker: 
     assert "outbox.capacity is 0" in running.log
 
 
-def test_asked_to_end_while_it_starts(short_path: Path, fake_engine: FakeEngine) -> None:
+def test_sigterm_while_the_agent_starts_ends_it_with_0(short_path: Path, fake_engine: FakeEngine) -> None:
     """SIGTERM is understood from the first moment on: there too it is the wish for an orderly end, and 0."""
     slow = short_path / "slow.toml"
     os.mkfifo(slow)  # reading it takes until somebody has written it
@@ -99,7 +101,9 @@ def test_asked_to_end_while_it_starts(short_path: Path, fake_engine: FakeEngine)
     assert "ended: 0 usages" in log
 
 
-def test_health(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, agent: Agent, view: View) -> None:
+def test_health_says_whether_the_agent_publishes(
+    engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, agent: Agent, view: View
+) -> None:
     """Well while it publishes, not well when the broker is away or no agent runs."""
     broker = own_broker()
     viewer = view(broker)
@@ -121,14 +125,14 @@ def test_health(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, agen
     assert agent(host, "health").wait() == 1
 
 
-def test_schema(agent: Agent) -> None:
+def test_schema_needs_neither_engine_nor_broker(agent: Agent) -> None:
     """What needs neither engine nor broker works without them."""
     schema = agent({}, "schema")
     assert schema.wait() == 0
     assert "Usage" in json.loads("\n".join(schema.output))["$defs"]
 
 
-def test_the_embedded_broker(engine: PrivateEngine, agent: Agent) -> None:
+def test_embedded_broker_serves_or_says_that_its_port_is_taken(engine: PrivateEngine, agent: Agent) -> None:
     """`broker.url = "embedded"` needs nothing else; if somebody has the port already, that is said."""
     engine.run(name="web")
     config = {"agent": {"host": "h", "interval": 1}, "engine": {"url": engine.url}, "broker": {"url": "embedded"}}

@@ -18,7 +18,9 @@ OwnBroker = Callable[..., Mosquitto]
 BUSY = ("sh", "-c", "while :; do :; done")
 
 
-def test_start_life_and_end(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
+def test_start_usages_and_end_are_all_published(
+    engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View
+) -> None:
     """From the first status to the last: what runs, starts and ends is told, and nothing is missing."""
     broker = own_broker()
     engine.run(name="early")
@@ -46,7 +48,9 @@ def test_start_life_and_end(engine: PrivateEngine, own_broker: OwnBroker, watch:
     assert viewer.usages("early")[0]["timestamp"] > 0
 
 
-def test_pause_rename_restart_recreate(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
+def test_pause_restart_rename_and_recreation_are_told(
+    engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View
+) -> None:
     """One container through what people do to it: the statuses tell it, `seq` goes on as long as it is the same one."""
     broker = own_broker()
     viewer = view(broker)
@@ -75,7 +79,9 @@ def test_pause_rename_restart_recreate(engine: PrivateEngine, own_broker: OwnBro
     assert f"{ROOT}/web/status" not in retained(broker.url, f"{ROOT}/#")
 
 
-def test_two_containers_of_one_service(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
+def test_second_container_of_a_service_has_a_topic_of_its_own(
+    engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View
+) -> None:
     """With `{service}` as the template the older container has the plain topic, and the log says so."""
     broker = own_broker()
     viewer = view(broker)
@@ -94,7 +100,7 @@ def test_two_containers_of_one_service(engine: PrivateEngine, own_broker: OwnBro
     running.wait_for_line("shop-web-2 is published as shop/web-")
 
 
-def test_the_second_signal_is_final(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
+def test_second_sigterm_ends_at_once(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
     """An ending that takes its time is cut short by a second SIGTERM."""
     broker = own_broker()
     viewer = view(broker)
@@ -107,7 +113,7 @@ def test_the_second_signal_is_final(engine: PrivateEngine, own_broker: OwnBroker
     assert running.wait(30) == -signal.SIGTERM
 
 
-def test_sighup_harms_nobody(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
+def test_sighup_changes_nothing(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
     """The configuration is read at the start; a SIGHUP gets an answer."""
     broker = own_broker()
     viewer = view(broker)

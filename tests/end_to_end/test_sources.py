@@ -42,7 +42,9 @@ def test_the_kernel_is_proved_by_the_first_container(
     assert viewer.agent("exit")["source"] == "kernel"
 
 
-def test_half_a_second(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
+def test_kernel_source_publishes_twice_a_second(
+    engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View
+) -> None:
     """No other source can do it: a usage each half second, and hardly a question to the engine."""
     broker = own_broker()
     viewer = view(broker)
@@ -77,7 +79,7 @@ def test_usages_while_the_engine_is_away(
     assert viewer.missing("busy") == 0
 
 
-def test_asked_for_where_it_cannot_work(
+def test_kernel_source_that_cannot_work_is_told_once(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View
 ) -> None:
     """By its name it is that or nothing: one line says which file, and the attempts go on; `check` says it too."""
@@ -97,7 +99,9 @@ def test_asked_for_where_it_cannot_work(
     assert re.search(r"warn +web +no reading: .*/proc/4242/cgroup", "\n".join(checked.output))
 
 
-def test_check(engine: PrivateEngine, fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch) -> None:
+def test_check_names_the_source_and_why_not_the_kernel(
+    engine: PrivateEngine, fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch
+) -> None:
     """It names the source that would be taken, and why that is not the kernel."""
     engine.run(name="web")
     broker = own_broker()

@@ -99,6 +99,7 @@ def test_containers_start_and_end(engine: PrivateEngine, own_broker: OwnBroker, 
 
 
 @pytest.mark.parametrize("was", ["killed", "frozen"])
+@pytest.mark.slow
 def test_the_engine_is_back(own_engine: OwnEngine, own_broker: OwnBroker, watch: Watch, view: View, was: str) -> None:
     """Usages of each container, counted from when the engine answers."""
     engine, broker = own_engine("--live-restore"), own_broker()
@@ -125,6 +126,7 @@ def test_the_engine_is_back(own_engine: OwnEngine, own_broker: OwnBroker, watch:
 
 
 @pytest.mark.parametrize("was", ["killed", "frozen"])
+@pytest.mark.slow
 def test_the_broker_is_back(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View, was: str) -> None:
     """Usages of each container, counted from when the broker answers."""
     broker = own_broker()
@@ -168,6 +170,7 @@ def test_sigterm(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, vie
 
 @pytest.mark.parametrize("source", ["stream", "poll"])
 @pytest.mark.parametrize("interval", [1, 2, 5])
+@pytest.mark.slow
 def test_the_schedule(
     engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View, source: str, interval: int
 ) -> None:

@@ -26,7 +26,7 @@ from agent.engine.errors import (
 from agent.engine.protocol import MAX_ANSWER_BYTES
 from agent.runtime.cancel import CancelledError, CancelToken
 
-SHORT = 1.0  # seconds the engine is given in tests where it lets them pass
+SHORT = 0.5  # seconds the engine is given in tests where it lets them pass
 ANY = r"/.*"
 EVERY_CALL: dict[str, Callable[[EngineClient], object]] = {
     "inspect": lambda engine: engine.inspect("c0ffee"),
@@ -55,7 +55,7 @@ def drip(what: bytes) -> Iterator[bytes]:
     ("answer", "kind", "message"),
     [
         (Answer(hang_up=True), EngineUnreachableError, "cannot be reached"),
-        (Answer(silent=True), EngineUnreachableError, r"did not answer within 1 s"),
+        (Answer(silent=True), EngineUnreachableError, rf"did not answer within {SHORT:g} s"),
         (json_answer({"message": "something is on fire"}, 500), EngineRefusedError, "500 .*something is on fire"),
         (json_answer({"message": "is restarting"}, 409), EngineRefusedError, "409 .*is restarting"),
         (Answer(403, b"<html>Forbidden</html>"), EngineRefusedError, "403 .*<html>Forbidden</html>"),

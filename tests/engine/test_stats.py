@@ -474,6 +474,7 @@ def read_or_none(raw: bytes, arrived: float) -> Reading | None:
         return None
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None)  # one in fourteen makes a usage
 @given(DOCUMENTS, DOCUMENTS, st.floats(0, 10))
 def test_nothing_impossible_comes_of_any_two_documents(first: Any, second: Any, later: float) -> None:

@@ -100,6 +100,7 @@ def stack() -> Iterator[ExitStack]:
         yield made
 
 
+@pytest.mark.slow
 def test_the_agent_is_started_twice(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, stack: ExitStack
 ) -> None:

@@ -170,6 +170,7 @@ def test_messages_are_too_large(
     assert len(running.wait_for_line(f"{ROOT}/large/usage")) == 1
 
 
+@pytest.mark.slow
 def test_another_agent_has_the_client_id(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View
 ) -> None:
@@ -188,6 +189,7 @@ def test_another_agent_has_the_client_id(
     viewer.usages("web", count=3, after=alone)
 
 
+@pytest.mark.slow
 def test_the_broker_says_that_the_client_id_was_taken(
     fake_engine: FakeEngine, scripted_broker: ScriptedBroker, watch: Watch
 ) -> None:

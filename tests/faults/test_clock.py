@@ -54,7 +54,7 @@ def clocks(fake_engine: FakeEngine, short_path: Path) -> Clocks:
 
 
 @whose
-def test_usages_go_on(
+def test_usages_go_on_when_the_clock_is_set(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, clocks: Clocks, whose: str, by: int
 ) -> None:
     """A usage comes once an interval as before, covers that interval, and its rates and percentages are right."""
@@ -81,7 +81,7 @@ def test_usages_go_on(
 
 
 @whose
-def test_lives_are_told(
+def test_starts_and_ends_are_told_when_the_clock_is_set(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, clocks: Clocks, whose: str, by: int
 ) -> None:
     """Ends, restarts and beginnings are told as before, whether or not they seem to lie before what was told."""
@@ -110,7 +110,7 @@ def test_lives_are_told(
     assert viewer.statuses("comes") == ["running", "exited", "removed"]
 
 
-def test_the_backoff_is_kept(
+def test_waits_are_kept_when_the_clock_is_set(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, clocks: Clocks, by: int
 ) -> None:
     """A wait lasts as long as it was meant to: it neither ends at once nor in an hour."""
@@ -123,7 +123,7 @@ def test_the_backoff_is_kept(
     assert 3 < second - first < 15
 
 
-def test_what_was_removed_is_forgotten_in_time(
+def test_removed_container_is_cleared_in_time_when_the_clock_is_set(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, clocks: Clocks, by: int
 ) -> None:
     """A topic is cleared when its time has come by an unmoved clock, also across a restart of the agent."""

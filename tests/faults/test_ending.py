@@ -89,7 +89,7 @@ class Moment:
 @pytest.mark.parametrize("moment", ["connecting", "backing_off", "draining", "in_a_burst"])
 @pytest.mark.parametrize("engine_is", STATES)
 @pytest.mark.parametrize("broker_is", STATES)
-def test_the_end(
+def test_sigterm_at_any_moment_ends_in_time(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, engine_is: str, broker_is: str, moment: str
 ) -> None:
     """In time, with 0, and with `stopped` retained for the agent and each container wherever the broker is there.
@@ -118,7 +118,9 @@ def test_the_end(
         assert still_running(broker) == [], f"\n{running.log}"
 
 
-def test_the_engine_answers_after_the_end(fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch) -> None:
+def test_engine_that_answers_after_the_end_changes_nothing(
+    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch
+) -> None:
     """An agent that has said its last word does not say that it runs when a slow engine answers at last."""
     broker = own_broker()
     broker.freeze()

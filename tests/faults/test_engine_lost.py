@@ -58,6 +58,7 @@ def test_the_engine_comes_back_as_another_version(
     assert_sound(running, viewer)
 
 
+@pytest.mark.slow
 def test_the_engine_is_killed_again_and_again(
     fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
 ) -> None:

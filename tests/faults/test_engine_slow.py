@@ -28,7 +28,7 @@ def drip(begin: bytes, what: bytes) -> Iterator[bytes]:
         yield what
 
 
-def test_an_inspection_hangs(
+def test_inspection_that_hangs_delays_no_other_container(
     fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
 ) -> None:
     """While the engine says nothing of one container, all that happens to another is told at once."""
@@ -100,6 +100,7 @@ def test_figures_come_byte_by_byte(
     assert_sound(running, viewer)
 
 
+@pytest.mark.slow
 def test_the_engine_is_slow_with_everything(
     fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
 ) -> None:
@@ -117,7 +118,7 @@ def test_the_engine_is_slow_with_everything(
 
 
 @pytest.mark.parametrize("answer", [Answer(silent=True), Answer(403), Answer(body=b"<html>")])
-def test_info_does_not_answer(
+def test_engine_without_info_costs_only_the_cgroup_version(
     fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View, answer: Answer
 ) -> None:
     """All that is missing is the version of cgroups."""
@@ -131,6 +132,7 @@ def test_info_does_not_answer(
     assert_sound(running, viewer)
 
 
+@pytest.mark.slow
 def test_the_engine_freezes_with_many_containers(
     fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
 ) -> None:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 
-import pytest
 from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.mosquitto import Mosquitto
@@ -13,7 +12,6 @@ from support.fakes.engine import FakeEngine
 Watch = Callable[..., RunningAgent]
 View = Callable[[Mosquitto], RecordingSubscriber]
 Subscribe = Callable[..., Subscriber]
-OwnBroker = Callable[..., Mosquitto]
 
 HOSTILE = [
     "a/b",
@@ -42,12 +40,6 @@ HOSTILE = [
 UGLY = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
-@pytest.fixture
-def broker(own_broker: OwnBroker) -> Mosquitto:
-    """Give a broker of the test's own, for every agent here is on host `h`."""
-    return own_broker()
-
-
 def harmless(running: RunningAgent, everything: Subscriber, levels: int) -> None:
     """Hold the agent to its own topics, to one connection, and to lines of its own."""
     everything.on(f"{ROOT}/agent")
@@ -61,7 +53,9 @@ def harmless(running: RunningAgent, everything: Subscriber, levels: int) -> None
     assert running.stop() == 0
 
 
-def test_names(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View, subscribe: Subscribe) -> None:
+def test_hostile_names_have_topics_of_their_own(
+    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View, subscribe: Subscribe
+) -> None:
     """Each has topics of its own, one level below the host, and its name in the payload as it is."""
     viewer, everything = view(broker), subscribe(broker.url, "#")
     for name in HOSTILE:
@@ -74,7 +68,9 @@ def test_names(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: V
     harmless(running, everything, 1)
 
 
-def test_labels(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View, subscribe: Subscribe) -> None:
+def test_hostile_labels_are_one_level_each(
+    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View, subscribe: Subscribe
+) -> None:
     """With Compose's labels in the template it is the same, and each label is one level."""
     viewer, everything = view(broker), subscribe(broker.url, "#")
     for number, label in enumerate(HOSTILE):
@@ -88,7 +84,9 @@ def test_labels(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: 
     harmless(running, everything, 2)
 
 
-def test_another_containers_topic(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View) -> None:
+def test_label_cannot_take_another_containers_topic(
+    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View
+) -> None:
     """A label that spells the topic at which another one was put aside does not get that topic."""
     viewer = view(broker)
     first = fake_engine.run("first", labels={"com.docker.compose.service": "web"})
@@ -120,7 +118,9 @@ def test_a_name_that_is_too_long_for_a_topic(
     assert running.stop() == 0
 
 
-def test_the_hosts_own_name(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, subscribe: Subscribe) -> None:
+def test_hostile_host_name_is_one_level(
+    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, subscribe: Subscribe
+) -> None:
     """A host's name is one level, too, whatever it is."""
     everything = subscribe(broker.url, "#")
     fake_engine.run("web")

@@ -18,7 +18,6 @@ from faults.load import ALONE
 Watch = Callable[..., RunningAgent]
 Agent = Callable[..., RunningAgent]
 View = Callable[[Mosquitto], RecordingSubscriber]
-OwnBroker = Callable[..., Mosquitto]
 
 FULL = "mount -t tmpfs -o size=4k,mode=0777 full {0} && (yes >{0}/filling || true) 2>/dev/null"
 EMPTY = "mount -t tmpfs -o ro,size=4k empty {0}"
@@ -43,12 +42,6 @@ def works(running: RunningAgent, viewer: RecordingSubscriber) -> None:
 
 
 @pytest.fixture
-def broker(own_broker: OwnBroker) -> Mosquitto:
-    """Give a broker of the test's own, for every agent here is on host `h`."""
-    return own_broker()
-
-
-@pytest.fixture
 def viewer(broker: Mosquitto, view: View, fake_engine: FakeEngine) -> RecordingSubscriber:
     """Give a viewer, and a container for it to view."""
     fake_engine.run("web")
@@ -57,6 +50,7 @@ def viewer(broker: Mosquitto, view: View, fake_engine: FakeEngine) -> RecordingS
 
 @pytest.mark.root
 @pytest.mark.parametrize("state", [FULL, READ_ONLY], ids=["full", "read-only"])
+@pytest.mark.slow
 def test_the_disk_is_full_or_read_only(
     fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: RecordingSubscriber, state: str
 ) -> None:
@@ -158,6 +152,7 @@ def test_descriptors_are_few(fake_engine: FakeEngine, broker: Mosquitto, watch: 
     viewer.agent("exit")
 
 
+@pytest.mark.slow
 def test_threads_are_few(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View) -> None:
     """Where there can be no thread for a container that is said once; it has usages when others have ended."""
     viewer = view(broker)

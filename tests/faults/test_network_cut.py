@@ -138,7 +138,7 @@ def test_cut_before_the_agent_starts(
 
 
 @pytest.mark.parametrize("noticed", [False, True])
-def test_the_end_while_cut(
+def test_sigterm_while_the_network_is_cut_ends_in_time(
     fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View, noticed: bool
 ) -> None:
     """SIGTERM ends the agent in time, whether it knows of the cut or not."""

@@ -15,6 +15,7 @@ TESTS = Path(__file__).resolve().parents[1]
 
 @pytest.mark.engine
 @pytest.mark.broker
+@pytest.mark.slow
 def test_a_short_soak() -> None:
     """Ten faults within a minute, whichever they are: every law holds, and everything is ended."""
     say("soaking the agent for a minute")

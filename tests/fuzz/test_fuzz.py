@@ -17,7 +17,7 @@ TESTS = Path(__file__).parents[1]
 @pytest.mark.fuzz
 @pytest.mark.timeout(SECONDS + 600)
 @pytest.mark.parametrize("target", TARGETS)
-def test_nothing_new_is_found(target: str, tmp_path: Path) -> None:
+def test_fuzzer_finds_nothing_new(target: str, tmp_path: Path) -> None:
     """Nothing but what is named comes of whatever the fuzzer tries; what it finds belongs into corpus/<target>/."""
     paths = os.pathsep.join([str(TESTS), str(Path(agent.__file__).parents[1])])
     done = subprocess.run(

@@ -44,7 +44,7 @@ def image(engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory) -> st
     return "usage-agent"
 
 
-def test_settings(engine: PrivateEngine, image: str) -> None:
+def test_image_runs_as_a_number_and_checks_its_health(engine: PrivateEngine, image: str) -> None:
     """Not root, by number; signals reach the agent itself; it says how to ask whether it is well, and what it is."""
     config = _inspect(engine, image)["Config"]
     assert all(part.isdecimal() and int(part) > 0 for part in config["User"].split(":"))
@@ -55,7 +55,7 @@ def test_settings(engine: PrivateEngine, image: str) -> None:
     assert config["Labels"]["org.opencontainers.image.licenses"] == "MPL-2.0"
 
 
-def test_nothing_of_the_build_is_left(engine: PrivateEngine, image: str) -> None:
+def test_image_contains_nothing_of_the_build(engine: PrivateEngine, image: str) -> None:
     """The image has neither pip nor sources nor the wheels' builder, and adds little to Python's own."""
     size: int = _inspect(engine, image)["Size"] - _inspect(engine, "python")["Size"]
     assert 0 < size < LARGEST
@@ -66,14 +66,14 @@ def test_nothing_of_the_build_is_left(engine: PrivateEngine, image: str) -> None
     assert modules.count("No such file") == 2
 
 
-def test_it_can_be_run_without_writing(engine: PrivateEngine, image: str) -> None:
+def test_every_module_is_compiled_in_the_image(engine: PrivateEngine, image: str) -> None:
     """Everything it imports was compiled when it was built: no start pays for it again."""
     command = ("run", "--rm", "--network=none", "--read-only", "--entrypoint=python3", image)
     uncompiled = engine.docker(*command, "-c", UNCOMPILED)
     assert uncompiled == ""
 
 
-def test_life(
+def test_read_only_container_publishes_and_ends_cleanly(
     engine: PrivateEngine,
     image: str,
     own_broker: Callable[..., Mosquitto],
@@ -108,7 +108,7 @@ def test_life(
     assert {status["reason"] for status in statuses.values()} == {"agent exit"}
 
 
-def test_the_kernels_files(
+def test_agent_reads_the_kernels_files_that_are_mounted(
     engine: PrivateEngine,
     image: str,
     own_broker: Callable[..., Mosquitto],

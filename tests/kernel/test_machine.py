@@ -37,14 +37,14 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return json.loads(found)
 
 
-def test_it_is_another_engine(result: Any) -> None:
+def test_machine_has_a_newer_engine_on_cgroup_v2(result: Any) -> None:
     """Nothing would be learnt from what runs here anyway."""
     assert result["engine"]["cgroup"] == "2"
     assert int(result["engine"]["version"].split(".")[0]) >= 26
 
 
 @pytest.mark.parametrize("start", MEASURED, ids=lambda start: start.__name__)
-def test_parity(result: Any, start: Callable[[Workloads], str]) -> None:
+def test_engine_and_kernel_say_the_same(result: Any, start: Callable[[Workloads], str]) -> None:
     """Every field that the engine tells, twice over some seconds: the same number, whatever the container does."""
     found = result["containers"][start.__name__]
     assert "differs" not in found
@@ -55,7 +55,7 @@ def test_parity(result: Any, start: Callable[[Workloads], str]) -> None:
     assert found["read"]["cpu.throttled_periods"] or start is not Workloads.throttled
 
 
-def test_the_unit(result: Any) -> None:
+def test_unit_reads_the_kernels_files_in_its_sandbox(result: Any) -> None:
     """Under a real systemd, in the sandbox of its unit, the agent reads the kernel's files, and tells usages of all."""
     state = dict(line.split("=") for line in result["agent"]["state"].split())
     output = result["agent"]["output"]
@@ -68,7 +68,7 @@ def test_the_unit(result: Any) -> None:
     assert all("Max Usage" in usage["memory"]["measured"] for usage in usages), "of which the engine does not tell"
 
 
-def test_cost(result: Any, record_property: Callable[[str, object], None]) -> None:
+def test_reading_costs_little_even_when_emulated(result: Any, record_property: Callable[[str, object], None]) -> None:
     """A reading costs next to nothing, even where every instruction is emulated."""
     record_property("microseconds", result["microseconds"])
     assert result["microseconds"] < 5000

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto, free_port
 from support.daemons.subscriber import Subscriber, retained
 
-from systemd.machine import UNIT, Machine, install
+from systemd.machine import UNIT, Machine
 
 pytestmark = [pytest.mark.systemd, pytest.mark.xdist_group("debian")]
 
@@ -21,16 +20,6 @@ EXPOSURE = 2.0
 AGENT = "/opt/usage-agent/bin/usage-agent"
 STATUS = "containers/box/status"
 WARNING, INFO = 4, 6
-CONFIG = """
-[agent]
-host = "box"
-interval = 1
-[backoff]
-base = 0.5
-cap = 1
-[broker]
-url = "mqtt://127.0.0.1:{port}"
-"""
 CONNECT = 1
 CONNACK = b"\x20\x03\x00\x00\x00"  # of MQTT 5: welcome, no properties
 
@@ -39,37 +28,13 @@ MakeBroker = Callable[..., Mosquitto]
 Subscribe = Callable[..., Subscriber]
 
 
-@pytest.fixture(scope="module")
-def installed(engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory) -> PrivateEngine:
-    """Give the engine with the image of a machine that has the agent installed."""
-    install(engine, tmp_path_factory.mktemp("installed"))
-    return engine
-
-
-@pytest.fixture
-def boot(installed: PrivateEngine, short_path: Path) -> Boot:
-    """Give a maker of machines: `boot(port, 'username = "box"', password="secret", WatchdogSec=5)`."""
-
-    def make(port: int, login: str = "", password: str | None = None, **settings: object) -> Machine:
-        machine = Machine(installed, short_path / "machine")
-        machine.write("config/config.toml", CONFIG.format(port=port) + login)
-        if password is not None:
-            machine.write("credstore/usage-agent.broker-password", f"{password}\n")
-        settings = {"RestartSec": "100ms"} | settings
-        machine.write("drop-ins/test.conf", "[Service]\n" + "".join(f"{key}={settings[key]}\n" for key in settings))
-        machine.boot()
-        return machine
-
-    return make
-
-
-def test_verify_finds_nothing_to_say(boot: Boot) -> None:
+def test_systemd_analyze_verify_finds_nothing(boot: Boot) -> None:
     """`systemd-analyze verify` is silent about the unit where it is installed."""
     machine = boot(free_port())
     assert machine.shell(f"systemd-analyze verify /etc/systemd/system/{UNIT}") == ""
 
 
-def test_exposure(boot: Boot) -> None:
+def test_systemd_rates_the_exposure_at_most_two(boot: Boot) -> None:
     """`systemd-analyze security` rates the exposure of the file and of the running unit at most 2.0."""
     machine = boot(free_port())
     for what in (UNIT, f"--offline=true /etc/systemd/system/{UNIT}"):
@@ -79,7 +44,7 @@ def test_exposure(boot: Boot) -> None:
         assert float(found[1]) <= EXPOSURE, rating
 
 
-def test_it_starts_when_the_broker_comes(boot: Boot, own_broker: MakeBroker) -> None:
+def test_unit_starts_when_the_broker_comes(boot: Boot, own_broker: MakeBroker) -> None:
     """Without a broker the unit goes on starting, without holding up the boot; it is active when it publishes."""
     port = free_port()
     machine = boot(port)  # which returns when multi-user.target is reached
@@ -92,7 +57,7 @@ def test_it_starts_when_the_broker_comes(boot: Boot, own_broker: MakeBroker) -> 
     assert machine.show("NRestarts") == "0"
 
 
-def test_started_means_acknowledged(boot: Boot) -> None:
+def test_unit_is_not_started_before_the_broker_acknowledges(boot: Boot) -> None:
     """A broker that welcomes the agent but acknowledges nothing leaves the unit starting."""
     with socket.create_server(("127.0.0.1", 0)) as broker:
         broker.settimeout(60)
@@ -103,7 +68,7 @@ def test_started_means_acknowledged(boot: Boot) -> None:
             assert machine.show("ActiveState") == "activating"
 
 
-def test_started_without_containers(boot: Boot, own_broker: MakeBroker) -> None:
+def test_unit_starts_where_there_is_no_container(boot: Boot, own_broker: MakeBroker) -> None:
     """Where there is no container to tell of, started means that the agent's own status was acknowledged."""
     with socket.create_server(("127.0.0.1", 0)) as silent:  # whose backlog takes connections and never answers
         port = silent.getsockname()[1]
@@ -149,7 +114,7 @@ def test_the_watchdog_is_content_with_a_well_agent(boot: Boot, own_broker: MakeB
     assert machine.show("NRestarts") == "0"
 
 
-def test_stop(boot: Boot, own_broker: MakeBroker, subscribe: Subscribe) -> None:
+def test_systemctl_stop_is_a_clean_ending(boot: Boot, own_broker: MakeBroker, subscribe: Subscribe) -> None:
     """`systemctl stop` is a clean ending within the unit's limit: `stopped` is retained for the agent and all else."""
     broker = own_broker()
     machine = boot(broker.port)
@@ -165,7 +130,7 @@ def test_stop(boot: Boot, own_broker: MakeBroker, subscribe: Subscribe) -> None:
     assert "no running agent" in machine.shell(f"{AGENT} health || true")
 
 
-def test_priorities(boot: Boot, own_broker: MakeBroker) -> None:
+def test_journal_has_the_priority_of_each_line(boot: Boot, own_broker: MakeBroker) -> None:
     """The journal has the agent's lines with the priorities it gave them, without the marks that carry these."""
     broker = own_broker()
     machine = boot(broker.port)
@@ -176,7 +141,7 @@ def test_priorities(boot: Boot, own_broker: MakeBroker) -> None:
     assert not [line for line in _said(machine, INFO) + _said(machine, WARNING) if line.startswith("<")]
 
 
-def test_password(boot: Boot, own_broker: MakeBroker, short_path: Path) -> None:
+def test_password_is_a_credential_that_nobody_else_reads(boot: Boot, own_broker: MakeBroker, short_path: Path) -> None:
     """The broker's password comes as a credential; nobody but the service may read it."""
     machine = _boot_with_login(boot, own_broker, short_path, "secret")
     machine.wait_active()
@@ -186,7 +151,7 @@ def test_password(boot: Boot, own_broker: MakeBroker, short_path: Path) -> None:
     assert not [entry for entry in machine.journal() if "secret" in str(entry["MESSAGE"])]
 
 
-def test_wrong_password(boot: Boot, own_broker: MakeBroker, short_path: Path) -> None:
+def test_wrong_password_leaves_the_unit_starting(boot: Boot, own_broker: MakeBroker, short_path: Path) -> None:
     """With a wrong one the agent lives on and tries again; systemd does not take it for started."""
     machine = _boot_with_login(boot, own_broker, short_path, "wrong")
     machine.wait(lambda: _said(machine, WARNING), "the agent complains")
@@ -194,7 +159,7 @@ def test_wrong_password(boot: Boot, own_broker: MakeBroker, short_path: Path) ->
     assert machine.show("NRestarts") == "0"
 
 
-def test_nobody(boot: Boot, own_broker: MakeBroker) -> None:
+def test_agent_runs_as_a_dynamic_user_without_capabilities(boot: Boot, own_broker: MakeBroker) -> None:
     """The agent runs as a user made for it, without any capability, and writes where it has to only."""
     broker = own_broker()
     machine = boot(broker.port)
@@ -211,7 +176,7 @@ def test_nobody(boot: Boot, own_broker: MakeBroker) -> None:
     assert machine.shell(f"nsenter --target={pid} --mount touch /run/usage-agent/new") == ""
 
 
-def test_a_bad_configuration_is_final(boot: Boot) -> None:
+def test_bad_configuration_fails_the_unit_without_a_restart(boot: Boot) -> None:
     """A mistake in the configuration is said in the journal, and no restart is tried."""
     machine = boot(free_port(), "keepalive = 'often'\n")
     machine.wait(lambda: machine.show("ActiveState") == "failed", "the unit fails")

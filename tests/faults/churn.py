@@ -1,0 +1,41 @@
+"""What must hold however fast containers come and go."""
+
+import json
+import re
+
+from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
+from support.daemons.agent import RunningAgent
+from support.daemons.mosquitto import Mosquitto
+from support.daemons.processes import PATIENCE, wait_until
+from support.daemons.subscriber import retained
+
+IDLE = 32  # connections to the engine that are kept open for later calls
+STAYING = 5  # threads of the agent's schedulers: started once there is work for them, they stay
+A_LIFE = ["running", "exited", "removed", "cleared"]
+
+
+class Size:
+    """The agent's threads and descriptors now; `check` holds it to them later, when all collectors have ended."""
+
+    def __init__(self, running: RunningAgent, viewer: RecordingSubscriber) -> None:
+        viewer.counters()
+        self._running = running
+        self._threads, self._fds = running.threads(), running.fds()
+
+    def check(self) -> None:
+        """Wait until nothing is left behind but idle connections and the schedulers' threads."""
+        running = self._running
+        wait_until(lambda: running.threads() <= self._threads + STAYING, PATIENCE, "threads are left behind")
+        wait_until(lambda: running.fds() <= self._fds + IDLE, PATIENCE, "descriptors are left behind")
+
+
+def last(broker: Mosquitto, name: str) -> dict[str, object]:
+    """What the broker retains of a container."""
+    found: dict[str, object] = json.loads(retained(broker.url, f"{ROOT}/{name}/status")[f"{ROOT}/{name}/status"])
+    return found
+
+
+def quiet(running: RunningAgent, but: str = "nothing") -> bool:
+    """Whether the agent had nothing to complain of, `but` for one thing."""
+    complaints = [line for line in running.lines if re.search(" (warning|error) ", line)]
+    return all(but in line for line in complaints)
