@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import pytest
 from support import progress
 from support.daemons import dockerd, faketime, mosquitto, network, qemu, sshd, systemd
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # has no types of its own
 
 pytest_plugins = ["support.fixtures"]
 
@@ -50,6 +51,18 @@ MARKED_BY_FIXTURE = {
 
 HEAVY = ("machine", "image", "systemd", "fuzz")
 """Markers of tests that load the whole machine for minutes: nothing that is timed may run beside them."""
+
+GROUPS = {
+    "tests/image/test_image.py": "Debian",
+    "tests/systemd/test_systemd.py": "Debian",
+    "tests/kernel/test_machine.py": "qemu",
+    "tests/end_to_end/test_parity.py": "docker stats",
+    "tests/faults/test_broker_frozen.py": "many containers",
+    "tests/faults/test_broker_lost.py": "many containers",
+    "tests/faults/test_many_containers.py": "many containers",
+}
+"""By file: tests that share something that is expensive to make, or that would slow each other down. One worker runs a
+group, one test after the other."""
 
 WAITING = ("faults", "end_to_end", "mqtt", "containers", "collection", "engine")
 """Directories whose tests wait longest, the longest first: they begin first, so that short tests fill the end."""
@@ -92,6 +105,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=_place)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Give each worker that is free the next test, or the next group.
+
+    The `loadgroup` of pytest-xdist does that by a mark, but 3.8 does not see it under pytest 9.2.
+    """
+    return Scheduler(config, log)
+
+
+class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
+    """Schedules single tests and groups."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return GROUPS.get(nodeid.partition("::")[0], nodeid)
+
+
 def _heavy(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(marker) for marker in HEAVY)
 
@@ -100,7 +129,7 @@ def _place(item: pytest.Item) -> tuple[bool, bool, int]:
     """Where a test belongs in the order: groups, which one worker takes whole, come first."""
     directory = item.path.parent.name
     waits = WAITING.index(directory) if directory in WAITING else len(WAITING)
-    return not item.get_closest_marker("xdist_group"), not item.get_closest_marker("slow"), waits
+    return item.nodeid.partition("::")[0] not in GROUPS, not item.get_closest_marker("slow"), waits
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

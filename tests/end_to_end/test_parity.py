@@ -24,7 +24,7 @@ Watch = Callable[..., RunningAgent]
 View = Callable[[Mosquitto], RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
-pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("parity")]
+pytestmark = pytest.mark.engine
 
 EQUAL = 0.05  # as a share; `docker stats` rounds to three digits
 SAMPLES = 5  # of `docker stats`, which takes two seconds for each

@@ -5,16 +5,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
 from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.processes import PATIENCE, wait_until
 from support.daemons.subscriber import Received
 from support.fakes.container import Document
 from support.fakes.engine import FakeEngine
-
-ALONE = pytest.mark.xdist_group("many containers")
-"""Marks tests with so many containers that two of them at once would slow each other down."""
 
 GROWTH = 3_000_000  # bytes; a thousand messages kept by mistake are half of that, and these tests make thousands
 SOCKETS = 10  # to the engine and the broker, that come and go
@@ -80,3 +76,13 @@ def came(viewer: RecordingSubscriber, name: str) -> list[int]:
     """Return the numbers of a container's usages that a viewer has got, in the order in which they came."""
     topic = f"{ROOT}/{name}/usage"
     return [message.json["seq"] for message in list(viewer.messages) if message.topic == topic]
+
+
+def wait_for_all(viewer: RecordingSubscriber, count: int) -> None:
+    """Wait until so many containers have a usage."""
+
+    def known(_: object) -> bool:
+        return sum(topic.endswith("/usage") for topic in list(viewer.by_topic)) >= count
+
+    viewer.wait_for(known)
+    assert viewer.messages[0].topic.startswith(ROOT)

@@ -12,7 +12,7 @@ from support.daemons.processes import slack
 from support.fakes.engine import FakeEngine
 
 from faults.assertions import SOON
-from faults.load import ALONE, Footprint, Load, came
+from faults.load import Footprint, Load, came
 
 Watch = Callable[..., RunningAgent]
 View = Callable[..., RecordingSubscriber]
@@ -38,7 +38,6 @@ def test_the_broker_is_frozen(engine: PrivateEngine, own_broker: OwnBroker, watc
     assert counters["outbox"]["dropped"] == viewer.missing("web") == 0
 
 
-@ALONE
 @pytest.mark.parametrize("qos", [0, 1, 2])
 def test_frozen_while_much_is_to_be_said(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, qos: int
@@ -73,7 +72,6 @@ def test_frozen_while_much_is_to_be_said(
         assert crowd.missing(viewer) == counters["outbox"]["dropped"]
 
 
-@ALONE
 def test_frozen_for_less_than_the_keepalive(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View
 ) -> None:

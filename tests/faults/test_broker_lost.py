@@ -15,7 +15,7 @@ from support.fakes.engine import FakeEngine
 
 from agent.mqtt.capabilities import MAX_IN_FLIGHT
 from faults.assertions import SOON
-from faults.load import ALONE, Footprint, Load
+from faults.load import Footprint, Load
 
 Watch = Callable[..., RunningAgent]
 View = Callable[..., RecordingSubscriber]
@@ -63,7 +63,6 @@ def test_the_broker_is_restarted_and_has_forgotten_everything(
     assert viewer.statuses("one").count("exited") == 0
 
 
-@ALONE
 def test_the_broker_is_killed_in_the_middle_of_a_burst(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View
 ) -> None:
@@ -88,7 +87,6 @@ def test_the_broker_is_killed_in_the_middle_of_a_burst(
     )
 
 
-@ALONE
 @pytest.mark.parametrize("on_full", ["drop_newest", "drop_oldest"])
 def test_the_broker_is_away_for_long(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, on_full: str

@@ -9,40 +9,12 @@ from support.daemons.agent import RunningAgent
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
 from support.daemons.processes import PATIENCE, wait_until
-from support.daemons.subscriber import retained
 from support.fakes.engine import FakeEngine
 
 from faults.churn import A_LIFE, Size, last, quiet
-from faults.load import ALONE
 
 Watch = Callable[..., RunningAgent]
 View = Callable[[Mosquitto], RecordingSubscriber]
-
-
-@ALONE
-def test_two_hundred_containers_come_and_go(
-    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View
-) -> None:
-    """All at once, and end all at once, and are removed: everything is told, in order, and nothing is left."""
-    viewer = view(broker)
-    running = watch(fake_engine, broker, topics={"forget_removed": 1})
-    size = Size(running, viewer)
-    containers = [fake_engine.run(f"one-{number}") for number in range(200)]
-    for container in containers:
-        viewer.status(container.name, "running")
-    for number, container in enumerate(containers):
-        fake_engine.die(container, number)
-    for number, container in enumerate(containers):
-        assert viewer.status(container.name, "exited")["exit_code"] == number
-    for container in containers:
-        fake_engine.destroy(container)
-    for container in containers:
-        viewer.status(container.name, "cleared")
-        assert viewer.statuses(container.name) == A_LIFE
-    assert viewer.counters(after=time.monotonic() + 1)["containers"] == 0
-    assert set(retained(broker.url, f"{ROOT}/#")) == {f"{ROOT}/status"}
-    size.check()
-    assert quiet(running)
 
 
 def test_forty_containers_come_and_go(engine: PrivateEngine, broker: Mosquitto, watch: Watch, view: View) -> None:

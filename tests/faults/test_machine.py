@@ -6,14 +6,13 @@ import time
 from collections.abc import Callable
 
 import pytest
-from support.assertions.recording_subscriber import ROOT, RecordingSubscriber
+from support.assertions.recording_subscriber import RecordingSubscriber
 from support.daemons.agent import RunningAgent
 from support.daemons.mosquitto import Mosquitto
 from support.fakes.container import Document
 from support.fakes.engine import FakeEngine
-from support.progress import say
 
-from faults.load import ALONE
+from faults.load import wait_for_all
 
 Watch = Callable[..., RunningAgent]
 Agent = Callable[..., RunningAgent]
@@ -117,41 +116,6 @@ def test_memory_is_not_accounted(
     assert len(running.wait_for_line("memory is not measured: boot the host with cgroup_enable=memory")) == 1
 
 
-@ALONE
-def test_descriptors_are_few_by_default(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View) -> None:
-    """Three hundred containers with the usual limit of few descriptors, which may be raised: all have usages."""
-    viewer = view(broker)
-    say("starting 300 containers of the fake engine")
-    for number in range(300):
-        fake_engine.run(f"one-{number}")
-    running = watch(fake_engine, broker, inside=["sh", "-c", 'ulimit -S -n 256 && exec "$@"', "sh"])
-    wait_for_all(viewer, 300)
-    assert running.fds() > 256
-    assert running.stop() == 0
-    assert " warning " not in running.log
-
-
-@ALONE
-def test_descriptors_are_few(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View) -> None:
-    """Where the limit cannot be raised that is said once; most have usages, and every beginning and end is told."""
-    viewer = view(broker)
-    say("starting 300 containers of the fake engine")
-    containers = [fake_engine.run(f"one-{number}") for number in range(300)]
-    running = watch(fake_engine, broker, inside=["sh", "-c", 'ulimit -n 256 && exec "$@"', "sh"])
-    for container in containers:
-        viewer.status(container.name, "running")
-    wait_for_all(viewer, 150)
-    assert len(running.wait_for_line("256 descriptors.*raise the limit")) == 1
-    fake_engine.die(containers[-1], 3)
-    fake_engine.run("late")
-    assert viewer.status(containers[-1].name, "exited")["exit_code"] == 3
-    viewer.status("late", "running")
-    viewer.counters(after=time.monotonic() + 8)  # the events have been asked for anew by now
-    assert len([line for line in running.lines if " warning " in line]) == 1
-    assert running.stop() == 0
-    viewer.agent("exit")
-
-
 @pytest.mark.slow
 def test_threads_are_few(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View) -> None:
     """Where there can be no thread for a container that is said once; it has usages when others have ended."""
@@ -174,13 +138,3 @@ def test_threads_are_few(fake_engine: FakeEngine, broker: Mosquitto, watch: Watc
     assert len([line for line in running.lines if " warning " in line]) == 1
     assert running.stop() == 0
     assert "defect" not in running.log
-
-
-def wait_for_all(viewer: RecordingSubscriber, count: int) -> None:
-    """Wait until so many containers have a usage."""
-
-    def known(_: object) -> bool:
-        return sum(topic.endswith("/usage") for topic in list(viewer.by_topic)) >= count
-
-    viewer.wait_for(known)
-    assert viewer.messages[0].topic.startswith(ROOT)

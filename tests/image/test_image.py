@@ -12,7 +12,7 @@ from support.daemons.processes import PATIENCE, wait_until
 from support.daemons.subscriber import Subscriber, retained
 from support.progress import say
 
-pytestmark = [pytest.mark.image, pytest.mark.xdist_group("debian")]
+pytestmark = pytest.mark.image
 
 STATUS = "containers/box/status"
 LARGEST = 40e6  # bytes that we add to Python's image

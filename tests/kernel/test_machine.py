@@ -11,7 +11,7 @@ import pytest
 from support.daemons import debian, qemu
 from support.daemons.workloads import MEASURED, Workloads
 
-pytestmark = [pytest.mark.machine, pytest.mark.timeout(2400), pytest.mark.xdist_group("machine")]
+pytestmark = [pytest.mark.machine, pytest.mark.timeout(2400)]
 
 RUN = "PYTHONPATH=/mnt/site:/mnt exec python3 inside.py\n"
 AGENT = '#!/bin/sh\nPYTHONPATH=/mnt/site PYTHONDONTWRITEBYTECODE=1 exec python3 -m agent "$@"\n'

@@ -14,7 +14,7 @@ from support.daemons.subscriber import Subscriber, retained
 
 from systemd.machine import UNIT, Machine
 
-pytestmark = [pytest.mark.systemd, pytest.mark.xdist_group("debian")]
+pytestmark = pytest.mark.systemd
 
 EXPOSURE = 2.0
 AGENT = "/opt/usage-agent/bin/usage-agent"
