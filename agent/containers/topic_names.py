@@ -1,18 +1,30 @@
-"""Which topic level(s) a container has: rendered from the template, made safe, told apart where two would collide."""
+"""The topic level of each container: made from the template `topics.container`, and unique.
+
+An example with the template `{service}` and two containers of the Compose service `web`. They would collide:
+
+    web-1, created first                    web
+    web-2, with the id 0123456789ab…        web-0123456789ab
+
+When web-1 is removed, web-2 is published as `web`. If there is a third container whose service is really called
+`web-0123456789ab`, it gets its own short id behind that name as long as web-2 has the level.
+
+"Level" stands for several levels if the template has a slash in it.
+"""
 
 import re
 from collections import defaultdict
+from typing import NamedTuple
 
 from agent.containers.container import Container
 from agent.messages.topics import safe
 
 # Compose recreates a container by renaming the old one to <its short id>_<name> for a moment, or by giving the new
 # one the old one's short id in front until the old one is gone. Neither is a container of another name.
-_INTERLUDE = re.compile("([0-9a-f]{12})_(.+)", re.DOTALL)
+_COMPOSE_TEMPORARY = re.compile("([0-9a-f]{12})_(.+)", re.DOTALL)
 
 
 def render(template: str, container: Container, name: str) -> str:
-    """Fill the template `topics.container`; what a container has no Compose name for is filled with its name."""
+    """Fill in the template `topics.container`. The name stands for what a container without Compose does not have."""
     return template.format(
         name=safe(name),
         id=safe(container.id),
@@ -22,75 +34,82 @@ def render(template: str, container: Container, name: str) -> str:
     )
 
 
-class TopicNames:
-    """Gives every container its level. The older of two that would collide keeps the plain one.
+class _Claim(NamedTuple):
+    """One container's claim to the level that the template gives it. The least of several claims wins."""
 
-    Not thread-safe: the supervisor holds its lock. `claim` and `release` return the levels that they may have
-    changed, by id; None for a container in Compose's interlude that has to give way and is not heard of any more.
+    temporarily_named: bool  # by Compose, so it gives way to the container that has the name now
+    created: int
+    container_id: str
+
+
+class TopicNames:
+    """Gives every container its topic level. Of several that would collide the oldest keeps the plain level.
+
+    Not thread-safe: called with the registry's lock held. `allocate` and `release` return the levels that they may
+    have changed, by container id. None is no level: Compose has given the container a temporary name, and another
+    container has its level now.
     """
 
     def __init__(self, template: str) -> None:
         self._template = template
-        self._plain: dict[str, str] = {}
-        self._groups: dict[str, dict[str, tuple[bool, int, str]]] = defaultdict(dict)
+        self._plain: dict[str, str] = {}  # by container id, what the template gives
+        self._claims: dict[str, dict[str, _Claim]] = defaultdict(dict)  # by plain level, then by container id
 
     def allocate(self, container: Container) -> dict[str, str | None]:
-        """Give this container its level, or another one after a rename."""
+        """Give a container its level, or another one after a rename."""
         name = self.base_name(container)
         plain = render(self._template, container, name)
         changed = {} if self._plain.get(container.id, plain) == plain else self.release(container.id)
         self._plain[container.id] = plain
-        self._groups[plain][container.id] = (name != container.name, container.created, container.id)
-        return changed | self._around(plain, container.id)
+        self._claims[plain][container.id] = _Claim(name != container.name, container.created, container.id)
+        return changed | self._affected_levels(plain, container.id)
 
     def release(self, container_id: str) -> dict[str, str | None]:
-        """Take back the level of a container that is gone."""
+        """Take the level of a container back."""
         plain = self._plain.pop(container_id, None)
         if plain is None:
             return {}
-        del self._groups[plain][container_id]
-        return self._around(plain, container_id)
+        del self._claims[plain][container_id]
+        return self._affected_levels(plain, container_id)
 
     def competitors(self, container: Container) -> set[str]:
-        """The ids of the others that want the level which this container wants."""
+        """Return the ids of the other containers that claim the level which this one claims."""
         plain = render(self._template, container, self.base_name(container))
-        return set(self._groups.get(plain, ())) - {container.id}
+        return set(self._claims.get(plain, ())) - {container.id}
 
     def base_name(self, container: Container) -> str:
-        """The name without Compose's interlude prefix, where it is one: the short id of a container we know."""
-        match = _INTERLUDE.fullmatch(container.name)
+        """Return the name without Compose's temporary prefix. It is one only if it is the short id of a container."""
+        match = _COMPOSE_TEMPORARY.fullmatch(container.name)
         if match and any(known.startswith(match[1]) for known in (container.id, *self._plain)):
             return match[2]
         return container.name
 
-    def _around(self, plain: str, container_id: str) -> dict[str, str | None]:
-        """The levels of a group, one of which has changed, and of groups whose name is that of one put aside there."""
+    def _affected_levels(self, plain: str, changed_id: str) -> dict[str, str | None]:
+        """Return the levels of those who claim `plain`, and of those who claim a level that these have or had."""
         levels = self._levels(plain)
-        for one in (container_id, *levels):
-            if (aside := _aside(plain, one)) in self._groups:
-                levels = levels | self._levels(aside)
+        for container_id in (changed_id, *levels):
+            if (extended := _with_short_id(plain, container_id)) in self._claims:
+                levels = levels | self._levels(extended)
         return levels
 
-    def _first(self, plain: str, container_id: str) -> str:
-        """The level of a group's first: the plain one, unless another container was put aside just there."""
-        other, _, short_id = plain.rpartition("-")
-        taken = any(safe(one[:12]) == short_id for one in self._groups.get(other, ()))
-        return _aside(plain, container_id) if taken else plain
-
     def _levels(self, plain: str) -> dict[str, str | None]:
-        group = sorted(self._groups[plain].values())
-        if not group:
-            del self._groups[plain]
-        return {
-            container_id: self._first(plain, container_id)
-            if place == 0
-            else None
-            if interlude
-            else _aside(plain, container_id)
-            for place, (interlude, _created, container_id) in enumerate(group)
-        }
+        """Return the level of each container that claims `plain`."""
+        claims = sorted(self._claims[plain].values())
+        if not claims:
+            del self._claims[plain]
+            return {}
+        first, *others = claims
+        levels: dict[str, str | None] = {first.container_id: self._first_level(plain, first.container_id)}
+        for claim in others:
+            levels[claim.container_id] = None if claim.temporarily_named else _with_short_id(plain, claim.container_id)
+        return levels
+
+    def _first_level(self, plain: str, container_id: str) -> str:
+        """Return the plain level, unless another container has it because of a collision."""
+        shorter, _, short_id = plain.rpartition("-")
+        taken = any(safe(claimant[:12]) == short_id for claimant in self._claims.get(shorter, ()))
+        return _with_short_id(plain, container_id) if taken else plain
 
 
-def _aside(plain: str, container_id: str) -> str:
-    """The level of a container that has to leave the plain one to another."""
+def _with_short_id(plain: str, container_id: str) -> str:
     return f"{plain}-{safe(container_id[:12])}"

@@ -1,4 +1,4 @@
-"""Which level a container speaks at."""
+"""Which topic level a container has."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ OLD, NEW = "a" * 64, "b" * 64
 
 
 def container(container_id: str = OLD, name: str = "web", created: int = 1, **labels: str) -> Container:
-    """Give a container of which only what makes its level matters."""
+    """Return a container; the arguments are what its level depends on."""
     return Container(
         id=container_id,
         name=name,
@@ -33,8 +33,8 @@ def container(container_id: str = OLD, name: str = "web", created: int = 1, **la
 
 
 @given(st.text())
-def test_any_name_becomes_one_level(name: str) -> None:
-    """No name, however hostile, makes an empty level, a second level, a wildcard, or bytes that MQTT forbids."""
+def test_every_name_becomes_one_level(name: str) -> None:
+    """No name, however hostile, makes an empty level, a second level, a wildcard, or characters that MQTT forbids."""
     level = safe(name)
     assert level
     assert not set(level) & set("/+#\0\x1f\x7f\x9f\ufffe\ufdd0\U0010ffff")
@@ -51,19 +51,19 @@ def test_any_name_becomes_one_level(name: str) -> None:
         ("all/{name}", "all/web"),
     ],
 )
-def test_template(template: str, level: str) -> None:
-    """A template gives one level or several; a slash in a label never adds one."""
+def test_template_makes_one_or_more_levels(template: str, level: str) -> None:
+    """A slash in the template separates levels; a slash in a label does not."""
     assert TopicNames(template).allocate(container(project="shop", service="front/end")) == {OLD: level}
 
 
-def test_without_compose_project_and_service_are_the_name() -> None:
-    """A container that Compose did not make has its name in the place of both."""
+def test_project_and_service_of_a_container_without_compose_are_its_name() -> None:
+    """A container that Compose did not create has its name in the place of both."""
     assert TopicNames("{project}/{service}").allocate(container()) == {OLD: "web/web"}
 
 
 @pytest.mark.parametrize("first", [OLD, NEW])
-def test_the_older_container_keeps_the_plain_level(first: str) -> None:
-    """Where two would collide, the time of creation decides, whichever became known first."""
+def test_older_container_keeps_the_plain_level(first: str) -> None:
+    """If two containers would collide, the time of creation decides, whichever became known first."""
     both = {OLD: container(OLD, "a/b", created=1), NEW: container(NEW, "a+b", created=2)}
     names = TopicNames("{name}")
     names.allocate(both.pop(first))
@@ -71,8 +71,8 @@ def test_the_older_container_keeps_the_plain_level(first: str) -> None:
     assert names.allocate(other) == {OLD: "a_b", NEW: f"a_b-{NEW[:12]}"}
 
 
-def test_the_plain_level_is_passed_on() -> None:
-    """When the older one goes, the other gets the plain level: levels follow from the containers there are."""
+def test_plain_level_goes_to_the_next_container() -> None:
+    """When the older container is removed, the other one gets the plain level: only existing containers count."""
     names = TopicNames("{service}")
     names.allocate(container(OLD, "web-1", created=1, service="web"))
     names.allocate(container(NEW, "web-2", created=2, service="web"))
@@ -81,33 +81,33 @@ def test_the_plain_level_is_passed_on() -> None:
     assert names.release(NEW) == {}
 
 
-@pytest.mark.parametrize("thief_first", [False, True])
-def test_nobody_gets_a_level_that_another_was_put_aside_to(thief_first: bool) -> None:
-    """A name that spells the level of another container is put aside itself, whichever came first."""
-    thief = "c" * 64
+@pytest.mark.parametrize("third_first", [False, True])
+def test_name_that_equals_the_level_of_another_container(third_first: bool) -> None:
+    """A container whose name is `web-<short id of another>` gets its own short id, whichever became known first."""
+    third = "c" * 64
     names = TopicNames("{service}")
     claims = [
         container(OLD, "web-1", created=1, service="web"),
         container(NEW, "web-2", created=2, service="web"),
-        container(thief, "web-3", created=3, service=f"web-{NEW[:12]}"),
+        container(third, "web-3", created=3, service=f"web-{NEW[:12]}"),
     ]
     levels: dict[str, str | None] = {}
-    for one in reversed(claims) if thief_first else claims:
-        levels |= names.allocate(one)
-    assert levels == {OLD: "web", NEW: f"web-{NEW[:12]}", thief: f"web-{NEW[:12]}-{thief[:12]}"}
-    assert names.release(NEW) == {OLD: "web", thief: f"web-{NEW[:12]}"}
+    for claimant in reversed(claims) if third_first else claims:
+        levels |= names.allocate(claimant)
+    assert levels == {OLD: "web", NEW: f"web-{NEW[:12]}", third: f"web-{NEW[:12]}-{third[:12]}"}
+    assert names.release(NEW) == {OLD: "web", third: f"web-{NEW[:12]}"}
 
 
-def test_a_rename_moves_and_frees() -> None:
-    """A renamed container has its new level, and who collided with its old name has that."""
+def test_renamed_container_frees_its_level() -> None:
+    """A renamed container gets a new level, and the container that had collided with its old name gets the old one."""
     names = TopicNames("{name}")
     names.allocate(container(OLD, "a/b", created=1))
     names.allocate(container(NEW, "a+b", created=2))
     assert names.allocate(container(OLD, "c", created=1)) == {OLD: "c", NEW: "a_b"}
 
 
-def test_the_interlude_of_compose_is_no_name() -> None:
-    """`<own short id>_web` is still `web`; it gives way to the new `web` without getting another level."""
+def test_own_short_id_before_the_name_is_temporary() -> None:
+    """`<own short id>_web` is still `web`; it gives way to the new `web`, and gets no other level."""
     names = TopicNames("{name}")
     old = container(OLD, "web", created=1)
     assert names.allocate(old) == {OLD: "web"}
@@ -115,13 +115,13 @@ def test_the_interlude_of_compose_is_no_name() -> None:
     assert names.allocate(container(NEW, "web", created=2)) == {OLD: None, NEW: "web"}
 
 
-def test_the_interlude_with_the_old_containers_id() -> None:
-    """The other way round: the new container carries the old one's short id until the old one is gone."""
+def test_short_id_of_the_old_container_before_the_name_is_temporary() -> None:
+    """The new container has the old one's short id before its name until the old one is removed."""
     names = TopicNames("{name}")
     names.allocate(container(OLD, "web", created=1))
     assert names.allocate(container(NEW, f"{OLD[:12]}_web", created=2)) == {OLD: "web", NEW: None}
 
 
-def test_a_name_that_only_looks_like_the_interlude() -> None:
-    """Twelve hexadecimal digits that are nobody's short id are part of a name."""
+def test_twelve_hexadecimal_digits_that_are_no_short_id_belong_to_the_name() -> None:
+    """Only the short id of a known container is a temporary prefix."""
     assert TopicNames("{name}").allocate(container(OLD, "0123456789ab_web")) == {OLD: "0123456789ab_web"}
