@@ -1,1 +1,1 @@
-"""Which containers there are, and what is published about each."""
+"""Which containers exist, and what is published about each of them."""

@@ -1,4 +1,4 @@
-"""What an engine says of a container, and whether the agent is to look after it."""
+"""A container as the engine describes it: inspect documents and events, read into one value. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,10 +11,11 @@ from agent.runtime.timestamps import format_time, parse_time
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container as the engine described it at one instant.
+    """A container at one instant.
 
-    Names and labels are the engine's, however hostile: they are made safe where a topic is spelled. `created` is in ns
-    since the epoch; other times are RFC 3339 in UTC. None: not known, or not so yet.
+    Names and labels are the engine's, however hostile: they are made safe where a topic is made of them. `created` is
+    in nanoseconds since the epoch; the other times are RFC 3339 in UTC. A field is None if the engine did not give it,
+    or if it has no value yet, as `finished_at` while the container runs for the first time.
     """
 
     id: str
@@ -32,9 +33,8 @@ class Container:
     restart_count: int | None
 
     def ended(self, exit_code: int | None, finished_at: str | None) -> "Container":
-        """As it is after a run of which the engine says no more, because it runs again or is gone."""
-        over = replace(self, running=False, state="exited", health=None)
-        return replace(over, exit_code=exit_code, finished_at=finished_at)
+        """Return the container after its run, for when the engine describes that no more: it runs again or is gone."""
+        return replace(self, running=False, state="exited", health=None, exit_code=exit_code, finished_at=finished_at)
 
     @property
     def short_id(self) -> str:
@@ -53,57 +53,62 @@ class Container:
 
 
 def parse_inspect(document: Mapping[str, Any]) -> Container:
-    """Return the container that an `inspect` document describes, Docker's or Podman's.
+    """Read the answer to `GET /containers/{id}/json`, Docker's or Podman's.
 
-    Raises ValueError, which says what is missing, where it has no id, name, time of creation or state.
+    Raises:
+        ValueError: the document lacks the id, name, time of creation or state; the message names what is missing.
     """
     if not isinstance(document, Mapping):
-        raise ValueError(f"not an inspect document but {type(document).__name__}")  # noqa: TRY004  # one error for rubbish
-    config, state = _part(document, "Config"), _part(document, "State")
-    # Podman says of a paused container that it is not running; Docker says it is both.
-    alive = _flag(state, "Running") or state.get("Paused") is True
-    running = alive and state.get("Restarting") is not True
-    started_at = _moment(state.get("StartedAt"))
+        raise ValueError(f"not an inspect document but {type(document).__name__}")  # noqa: TRY004  # one error for all documents
+    config, state = _section(document, "Config"), _section(document, "State")
+    # A paused container is running and paused with Docker, but only paused with Podman.
+    running_or_paused = _flag(state, "Running") or state.get("Paused") is True
+    running = running_or_paused and state.get("Restarting") is not True
+    started_at = _time(state.get("StartedAt"))
     return Container(
         id=_text(document, "Id"),
         name=_name(document),
         image=_first_text(config.get("Image"), document.get("ImageName"), document.get("Image")) or "",
         created=_created(document),
-        labels={key: value for key, value in _part(config, "Labels").items() if isinstance(value, str)},
+        labels={key: value for key, value in _section(config, "Labels").items() if isinstance(value, str)},
         running=running,
         state=_first_text(state.get("Status")) or ("running" if running else "exited"),
         started_at=started_at,
-        finished_at=_moment(state.get("FinishedAt")),
-        # Engines write 0 here while a container runs or never ran: that is not an exit code.
-        exit_code=None if running or started_at is None else _whole(state.get("ExitCode")),
+        finished_at=_time(state.get("FinishedAt")),
+        # Engines write 0 while a container runs, and if it never ran: that is no exit code.
+        exit_code=None if running or started_at is None else _integer(state.get("ExitCode")),
         oom_killed=state["OOMKilled"] if isinstance(state.get("OOMKilled"), bool) else None,
         health=_health(state),
-        restart_count=_whole(document.get("RestartCount"), least=0),
+        restart_count=_integer(document.get("RestartCount"), least=0),
     )
 
 
 def parse_inspect_of(document: Mapping[str, Any], container_id: str) -> Container:
-    """Return what `inspect` says of this container. Raises ValueError, also where it is of another one."""
+    """Read the answer to `GET /containers/{id}/json` about this container.
+
+    Raises:
+        ValueError: as `parse_inspect` does, and if the document is about another container.
+    """
     found = parse_inspect(document)
     if found.id != container_id:
         raise ValueError(f"Id: expected {container_id}, found {preview(found.id, 70)}")
     return found
 
 
-def container_from_event(happened: Event) -> Container:
-    """Return the container that an event of its start speaks of, for one that was gone before it could be inspected.
+def container_from_event(event: Event) -> Container:
+    """Return the container that a `start` event is about, for one that was removed before it could be inspected.
 
-    The attributes of an event are the container's labels, and its name and image among them.
+    The attributes of an event are the container's labels, with its name and image among them.
     """
     return Container(
-        id=happened.id,
-        name=happened.name or happened.id[:12],
-        image=happened.attributes.get("image", ""),
-        created=happened.time,
-        labels=happened.attributes,
+        id=event.id,
+        name=event.name or event.id[:12],
+        image=event.attributes.get("image", ""),
+        created=event.time,
+        labels=event.attributes,
         running=True,
         state="running",
-        started_at=format_time(happened.time),
+        started_at=format_time(event.time),
         finished_at=None,
         exit_code=None,
         oom_killed=None,
@@ -112,7 +117,7 @@ def container_from_event(happened: Event) -> Container:
     )
 
 
-def _part(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _section(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     part = document.get(name)
     return part if isinstance(part, Mapping) else {}
 
@@ -149,8 +154,8 @@ def _created(document: Mapping[str, Any]) -> int:
         raise ValueError(f"Created: {error}") from error
 
 
-def _moment(value: object) -> str | None:
-    """Normalise a time; the engines' ways of writing "never" (year 1, the epoch, "") and rubbish are None."""
+def _time(value: object) -> str | None:
+    """Return a time in UTC; None for what the engines write for "never" (year 1, the epoch, ""), and for no time."""
     try:
         ns = parse_time(value) if isinstance(value, str) else 0
     except ValueError:
@@ -158,10 +163,10 @@ def _moment(value: object) -> str | None:
     return format_time(ns) if ns > 0 else None
 
 
-def _whole(value: object, least: int = -(1 << 63)) -> int | None:
+def _integer(value: object, least: int = -(1 << 63)) -> int | None:
     return value if type(value) is int and least <= value < 1 << 63 else None
 
 
 def _health(state: Mapping[str, Any]) -> str | None:
-    status = _part(state, "Health").get("Status") or _part(state, "Healthcheck").get("Status")
+    status = _section(state, "Health").get("Status") or _section(state, "Healthcheck").get("Status")
     return status if isinstance(status, str) and status not in ("", "none") else None

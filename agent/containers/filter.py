@@ -1,24 +1,28 @@
-"""TODO."""
+"""Which containers the agent publishes: the settings `engine.include` and `engine.exclude`, and a label."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-ENABLE_LABEL = "usage-agent.enable"  # the label that outranks the configuration
+ENABLE_LABEL = "usage-agent.enable"  # outranks the settings
 
-_WORDS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerFilter:
-    """Which containers the agent looks after: globs on names, outranked by a container's own label."""
+    """Selects containers by globs on their names, case-sensitive, and by their own label."""
 
     include: Sequence[str]
     exclude: Sequence[str]
 
     def matches(self, name: str, labels: Mapping[str, str]) -> bool:
-        """Say whether a container is looked after. A label that is neither yes nor no is as good as none."""
-        enabled = _WORDS.get(labels.get(ENABLE_LABEL, "").strip().lower())
+        """Return whether a container is selected.
+
+        Its label decides; without one, or if that is neither true nor false, the globs do: at least one of `include`
+        and none of `exclude` must match the whole name.
+        """
+        enabled = _BOOLEANS.get(labels.get(ENABLE_LABEL, "").strip().lower())
         if enabled is not None:
             return enabled
         return any(fnmatchcase(name, glob) for glob in self.include) and not any(

@@ -1,39 +1,43 @@
-"""Clears the retained statuses of containers that were removed long enough ago."""
+"""When the retained statuses of removed containers are cleared."""
 
 import threading
 
+VACATED_SECONDS = 1.0  # for which the `removed` at a level left by a rename stays, so that subscribers can receive it
+
 
 class StatusRetention:
-    """Levels that are to be cleared, and when. Thread-safe.
+    """Topic levels whose retained status is to be cleared, and when. Thread-safe.
 
-    `after` is in seconds, 0 keeps what was removed for ever. Times are of the monotonic clock and passed in.
+    Args:
+        after: seconds from a container's removal until its status is cleared; 0 keeps it for ever. All moments are of
+            the monotonic clock, and passed in.
     """
 
     def __init__(self, after: float) -> None:
         self._after = after
         self._lock = threading.Lock()
-        self._due: dict[str, float] = {}
+        self._expiry: dict[str, float] = {}  # monotonic moments by level; guarded by `_lock`
 
     def on_removed(self, level: str, now: float, ago: float = 0.0) -> None:
-        """The container at this level was removed `ago` seconds ago."""
+        """Clear this level in time: its container was removed `ago` seconds before `now`."""
         if self._after:
             with self._lock:
-                self._due[level] = now + max(self._after - ago, 0)
+                self._expiry[level] = now + max(self._after - ago, 0)
 
     def on_vacated(self, level: str, now: float) -> None:
-        """The container has gone on at another level: this one is cleared once its last status was out for a moment."""
+        """Clear this level soon: its container is published at another level now."""
         with self._lock:
-            self._due[level] = now + 1
+            self._expiry[level] = now + VACATED_SECONDS
 
     def keep(self, level: str) -> None:
-        """A container lives at this level again."""
+        """Do not clear this level: a container is published there again."""
         with self._lock:
-            self._due.pop(level, None)
+            self._expiry.pop(level, None)
 
     def take_expired(self, now: float) -> list[str]:
-        """Return the levels that are due, each once."""
+        """Return the levels that have expired, each once."""
         with self._lock:
-            due = [level for level, at in self._due.items() if at <= now]
-            for level in due:
-                del self._due[level]
-            return due
+            expired = [level for level, expiry in self._expiry.items() if expiry <= now]
+            for level in expired:
+                del self._expiry[level]
+            return expired

@@ -3,8 +3,8 @@
 from agent.containers.retention import StatusRetention
 
 
-def test_a_removed_container_is_forgotten_once_and_in_time() -> None:
-    """Not before its time, and not twice."""
+def test_status_of_a_removed_container_expires_once() -> None:
+    """It expires when its time is over, and is returned only once."""
     retention = StatusRetention(600)
     retention.on_removed("web", now=1000)
     assert retention.take_expired(1599.9) == []
@@ -12,8 +12,8 @@ def test_a_removed_container_is_forgotten_once_and_in_time() -> None:
     assert retention.take_expired(9999) == []
 
 
-def test_the_time_before_the_agent_started_counts() -> None:
-    """A container that was removed before an earlier agent ended is not kept for another full time."""
+def test_time_before_the_start_of_the_agent_counts() -> None:
+    """The status of a container that was removed during an earlier run is not kept for the whole time again."""
     retention = StatusRetention(600)
     retention.on_removed("half way", now=1000, ago=300)
     retention.on_removed("long ago", now=1000, ago=100_000)
@@ -21,16 +21,16 @@ def test_the_time_before_the_agent_started_counts() -> None:
     assert retention.take_expired(1300) == ["half way"]
 
 
-def test_a_level_that_is_used_again_is_kept() -> None:
-    """A recreated container's status is not cleared because its forerunner was removed."""
+def test_level_that_is_used_again_is_kept() -> None:
+    """The status of a recreated container is not cleared because its predecessor was removed."""
     retention = StatusRetention(600)
     retention.on_removed("web", now=1000)
     retention.keep("web")
     assert retention.take_expired(9999) == []
 
 
-def test_zero_keeps_what_was_removed_but_not_what_was_left() -> None:
-    """`topics.forget_removed = 0` keeps statuses for ever; a level left by a rename is cleared all the same."""
+def test_zero_keeps_removed_containers_but_not_vacated_levels() -> None:
+    """`topics.forget_removed = 0` keeps statuses for ever, except at a level that was left by a rename."""
     retention = StatusRetention(0)
     retention.on_removed("web", now=1000)
     retention.on_vacated("old name", now=1000)
