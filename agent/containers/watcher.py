@@ -1,7 +1,11 @@
-"""Follows the engine: connects, subscribes to its events, lists its containers, and notices when it is away or back.
+"""Watches the engine: connects, subscribes to its events, lists its containers, and notices when it is away or back.
 
-The only thread that waits for the engine as such. It never asks about one container, so nothing that happens to a
-container can keep it from hearing of the others.
+    connect ──► subscribe to events ──► list ──► each event, and every RELIST_SECONDS another list ──► Supervisor
+       ▲                                                                   │
+       └──────────────────────── wait ◄── the engine fails or goes away ◄──┘
+
+This thread waits for the engine as a whole and never asks about one container, so a slow answer about one container
+cannot delay the events of the others.
 """
 
 import logging
@@ -13,23 +17,38 @@ from agent.engine.client import EngineClient
 from agent.engine.errors import EngineError, EngineRefusedError, EngineUnreachableError
 from agent.messages.payloads import EngineInfo
 from agent.runtime.cancel import CancelToken
+from agent.runtime.limits import ThreadLimitError
+from agent.runtime.retry import Backoff
 from agent.runtime.watchdog import MARGIN_SECONDS, Watchdog
 
 log = logging.getLogger(__name__)
 
-PROBE_SECONDS = 1.0  # seconds between two looks at an engine that is away: one connect() to its socket
-STABLE_AFTER_SECONDS = 10.0  # seconds after which a subscription is called good
-SHORT_SUBSCRIPTIONS = (
-    3  # subscriptions in a row that do not last before it is tried more seldom: it may be restarted twice
-)
-MAX_PROBE_SECONDS = (
-    32.0  # seconds between two tries, at last, where it is there but none is good: each makes it tell everything
-)
-RELIST_SECONDS = 60.0  # seconds between two lists; an event can be lost (the engine keeps 256 of them), a list cannot
+PROBE_SECONDS = 1.0  # between two attempts to reach an engine that is away; each is one connect() to its socket
+STABLE_AFTER_SECONDS = 10.0  # a subscription that has lasted for so long was a good one
+
+SHORT_SUBSCRIPTIONS = 3
+"""So many subscriptions in a row may be short before attempts become rarer: an engine may be restarted twice."""
+
+MAX_PROBE_SECONDS = 32.0
+"""Between two attempts, at most, while subscriptions are short: each one makes the engine list all its containers."""
+
+RELIST_SECONDS = 60.0
+"""Between two lists. An event can be lost, because the engine keeps only 256 of them; a list cannot."""
 
 
 class EngineWatcher:
-    """The events thread. `connected` is called when the engine has answered, before its containers are looked at."""
+    """The loop of the events thread, which alone writes its fields.
+
+    Args:
+        engine: to watch.
+        supervisor: receives the events and lists.
+        watchdog: is told by when this thread has to move.
+        timeout: seconds after which a call to the engine fails.
+        on_connected: called when the engine has answered, before its containers are inspected.
+
+    Attributes:
+        trouble: what is wrong with the engine; None if nothing is. Read by other threads.
+    """
 
     def __init__(
         self,
@@ -37,51 +56,51 @@ class EngineWatcher:
         supervisor: Supervisor,
         watchdog: Watchdog,
         timeout: float,
-        connected: Callable[[EngineInfo], None],
+        on_connected: Callable[[EngineInfo], None],
     ) -> None:
         self._engine = engine
         self._supervisor = supervisor
         self._watchdog = watchdog
-        self._within = (
-            8 * timeout + MARGIN_SECONDS
-        )  # connecting is up to three calls and subscribing one, of two timeouts each
-        self._connected = connected
+        # Connecting is up to three calls and subscribing is one, of two timeouts each.
+        self._within = 8 * timeout + MARGIN_SECONDS
+        self._on_connected = on_connected
         self._cancel = CancelToken()
-        self._since: int | None = None
-        self._next_list = 0.0
-        self._stands: float | None = None  # since when there is a subscription, and was a list
-        self._short = 0  # subscriptions in a row that did not last
-        self._told: object = None
-        self._missed = False  # somebody was told that it is away
+        self._backoff = Backoff(PROBE_SECONDS, 2.0, MAX_PROBE_SECONDS)
+        self._since: int | None = None  # when the last event was, ns since the epoch by the engine's clock
+        self._next_list = 0.0  # monotonic moment
+        self._subscribed_at: float | None = None  # monotonic moment; None while there is no subscription and list
+        self._short_subscriptions = 0  # in a row
+        self._logged_kind: object = None  # of the error that was logged last
+        self._outage_logged = False  # so that the end of the outage is logged too
         self.trouble: str | None = "the engine has not answered yet"
 
     def run(self) -> None:
-        """Follow until stop()."""
+        """Watch until `stop()`."""
         while not self._cancel.is_set():
             self._watchdog.expect_within("events", self._within)
             try:
-                self._follow()
-            except EngineError as error:
-                wait = self._lost(error)
+                self._watch()
+            except (EngineError, ThreadLimitError) as error:
+                wait = self._on_failure(error)
                 self._watchdog.expect_within("events", wait + MARGIN_SECONDS)
                 self._cancel.wait(wait)
         self._watchdog.clear("events")
 
     def stop(self) -> None:
-        """End; returns at once."""
+        """End. Returns at once."""
         self._cancel.set()
 
-    def _follow(self) -> None:
+    def _watch(self) -> None:
         info = self._engine.connect()
         subscribed = False
         for event in self._engine.events(self._since, self._cancel):
             self._watchdog.expect_within("events", self._within)
             if not subscribed:
-                self._connected(info)
+                self._on_connected(info)
             if not subscribed or time.monotonic() >= self._next_list:
                 self._supervisor.resync(self._engine.list_containers(), every=not subscribed)
                 if not subscribed:
-                    self._found()
+                    self._on_subscribed()
                 self._next_list = time.monotonic() + RELIST_SECONDS
             subscribed = True
             if event is None:
@@ -90,38 +109,43 @@ class EngineWatcher:
                 self._since = event.time
                 self._supervisor.handle_event(event)
 
-    def _found(self) -> None:
-        if self._missed and self._next_list:
+    def _on_subscribed(self) -> None:
+        if self._outage_logged and self._next_list:
             log.info("the engine is back")
-        self._missed = False
-        self._stands = time.monotonic()
+        self._outage_logged = False
+        self._subscribed_at = time.monotonic()
         self.trouble = None
 
-    def _lost(self, error: EngineError) -> float:
-        """Tell what is wrong, unless that was told; return how long to wait.
+    def _on_failure(self, error: EngineError | ThreadLimitError) -> float:
+        """Log what is wrong, unless that was logged before. Return the seconds to wait.
 
-        An engine that is there, and whose events are of no use, is not told of each time; nor is it asked as often as
-        one whose coming back is waited for.
+        An engine that answers but whose subscriptions are short is not logged each time, and it is asked more rarely
+        than one that is away.
         """
-        stood, self._stands = self._stands, None
-        if stood is not None and time.monotonic() - stood < STABLE_AFTER_SECONDS:
-            self._short += 1
+        subscribed_at, self._subscribed_at = self._subscribed_at, None
+        if subscribed_at is not None and time.monotonic() - subscribed_at < STABLE_AFTER_SECONDS:
+            self._short_subscriptions += 1
         else:
-            self._short = 0
-            self._told = self._told if stood is None else None
-        wait = min(PROBE_SECONDS * 2.0 ** min(max(self._short - SHORT_SUBSCRIPTIONS, 0), 10), MAX_PROBE_SECONDS)
+            self._short_subscriptions = 0
+            if subscribed_at is not None:
+                self._logged_kind = None
+        if self._short_subscriptions <= SHORT_SUBSCRIPTIONS:
+            self._backoff.reset()
+        wait = self._backoff.next_wait()
         if not self._cancel.is_set():
             self._engine.count_retry()
-            known = self._told == _kind(error) and (stood is None or self._short > SHORT_SUBSCRIPTIONS)
-            log.log(logging.DEBUG if known else logging.WARNING, "%s; looking for it every %.0f s", error, wait)
-            self._missed |= not known
-            self._told = _kind(error)
+            logged = self._logged_kind == _kind(error) and (
+                subscribed_at is None or self._short_subscriptions > SHORT_SUBSCRIPTIONS
+            )
+            log.log(logging.DEBUG if logged else logging.WARNING, "%s; looking for it every %.0f s", error, wait)
+            self._outage_logged |= not logged
+            self._logged_kind = _kind(error)
             self.trouble = str(error)
         return wait
 
 
-def _kind(error: EngineError) -> object:
-    """What makes an error another one: of what an engine says not the words, which may differ each time."""
+def _kind(error: EngineError | ThreadLimitError) -> object:
+    """Return what makes one error differ from another; the text of an engine's answer may be another each time."""
     if isinstance(error, EngineUnreachableError):
         return str(error)
     return type(error), error.status if isinstance(error, EngineRefusedError) else None
