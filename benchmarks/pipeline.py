@@ -15,7 +15,7 @@ from support.fakes.container import FakeContainer
 
 from agent.config import BackoffSettings, BrokerSettings
 from agent.containers.container import parse_inspect
-from agent.containers.tracked import TrackedContainer
+from agent.containers.status import ContainerStatusPublisher
 from agent.engine import stats
 from agent.messages.outbox import Outbox
 from agent.messages.topics import Message, MessageBuilder
@@ -49,8 +49,8 @@ class Pipeline:
         self._thread = threading.Thread(target=self._publisher.run, daemon=True)
         self._containers = [FakeContainer(secrets.token_hex(32), f"c{number}") for number in range(burst)]
         self._templates = [Template(container) for container in self._containers]
-        self._registry = [
-            TrackedContainer(container.id, container.name, self._outbox, messages) for container in self._containers
+        self._statuses = [
+            ContainerStatusPublisher(container.name, self._outbox, messages) for container in self._containers
         ]
         self._readings: list[Reading | None] = [None] * burst
         self._now = time.time_ns()
@@ -58,21 +58,21 @@ class Pipeline:
     def run(self, count: int) -> float:
         """Send so many usages; the CPU seconds of one."""
         self._begin()
-        bursts = [self._documents() for _ in range(max(1, count // len(self._registry)))]
+        bursts = [self._documents() for _ in range(max(1, count // len(self._statuses)))]
         before = time.process_time_ns()
         for burst in bursts:
             self._send(burst)
         used = time.process_time_ns() - before
         self._publisher.stop(time.monotonic() + PATIENCE)
         self._thread.join(PATIENCE)
-        return used / 1e9 / (len(bursts) * len(self._registry))
+        return used / 1e9 / (len(bursts) * len(self._statuses))
 
     def _begin(self) -> None:
         """Connect, announce the containers, and take their first readings."""
-        for life, container in zip(self._registry, self._containers, strict=True):
+        for status, container in zip(self._statuses, self._containers, strict=True):
             container.state = "running"
-            life.level = container.name
-            life.announce_running(parse_inspect(container.inspect()))
+            status.move(container.name, vacate=False)
+            status.announce_running(parse_inspect(container.inspect()))
         self._thread.start()
         for _ in range(3):
             self._send(self._documents())
@@ -83,11 +83,11 @@ class Pipeline:
         return [template.at(self._now) for template in self._templates]
 
     def _send(self, burst: list[bytes]) -> None:
-        for index, (life, raw) in enumerate(zip(self._registry, burst, strict=True)):
+        for index, (status, raw) in enumerate(zip(self._statuses, burst, strict=True)):
             reading = stats.parse_stats(raw, self._now / 1e9)
             previous, self._readings[index] = self._readings[index], reading
             if previous is not None and (measurements := compute_usage(previous, reading, None)) is not None:
-                life.publish_usage(measurements)
+                status.publish_usage(measurements)
         if not self._outbox.wait_idle(PATIENCE):
             raise SystemExit("error: the broker does not answer")
 

@@ -1,12 +1,13 @@
-"""Settles what an earlier run of the agent left retained on the broker. The broker is the agent's memory.
+"""Retained statuses of an earlier run of the agent. The broker is the agent's memory: there is no state file.
 
-A retained status may be of a container that ended, was removed, renamed or excluded while no agent was looking. What
-is said of it now follows the engine: nothing is guessed.
+A retained status may be of a container that ended, or was removed, renamed or excluded while the agent did not run.
+Each is replaced by what the engine says of that container now; nothing is guessed.
 """
 
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -23,64 +24,88 @@ log = logging.getLogger(__name__)
 
 
 class RetainedStatusReconciler:
-    """Retained statuses that were read from the broker and not looked at yet. Thread-safe."""
+    """Retained statuses that were read from the broker and not compared with the engine yet. Thread-safe."""
 
-    def __init__(self, lives: ContainerRegistry, retention: StatusRetention, messages: MessageBuilder) -> None:
-        self._registry = lives
+    def __init__(self, registry: ContainerRegistry, retention: StatusRetention, messages: MessageBuilder) -> None:
+        self._registry = registry
         self._retention = retention
         self._messages = messages
         self._lock = threading.Lock()
-        self._retained: dict[str, bytes] = {}
+        self._retained: dict[str, bytes] = {}  # by topic; guarded by `_lock`
 
     def add(self, retained: dict[str, bytes]) -> None:
-        """Take in what the broker had retained, by topic. Called by the publisher's thread: it only stores."""
+        """Store what the broker had retained, by topic. Called by the publisher's thread."""
         with self._lock:
             self._retained.update(retained)
 
-    def reconcile(self) -> None:
-        """Settle them all. The lives must be complete: a container that is not among them does not exist."""
+    def reconcile(self, ready: Callable[[], bool]) -> None:
+        """Publish what became of the containers whose statuses were added.
+
+        Args:
+            ready: says whether the registry is complete, so that a container which is not in it does not exist, and
+                whether the agent may still publish. It is asked before each status, with the registry's lock held.
+                What could not be reconciled is kept for the next call.
+        """
         with self._lock:
             retained, self._retained = self._retained, {}
         for topic, payload in retained.items():
             level = self._messages.level_of(topic)
-            if level is None or not payload:
-                continue
-            try:
-                past = msgspec.convert(orjson.loads(payload), ContainerStatus)
-                ago = max((time.time_ns() - parse_time(past["time"])) / 1e9, 0.0)  # the clock may have been set back
-            except ValueError:  # orjson's and msgspec's errors are ValueErrors
-                log.warning("%s holds a retained message that is no status; it is left alone", topic)
+            status = _parse(topic, payload) if level is not None and payload else None
+            if level is None or status is None:
                 continue
             with self._registry.lock:
-                self._settle(level, past, ago)
+                done = ready() and self._reconcile(level, status)
+            if not done:
+                with self._lock:
+                    self._retained.setdefault(topic, payload)
 
-    def _settle(self, level: str, past: ContainerStatus, ago: float) -> None:
+    def _reconcile(self, level: str, status: ContainerStatus) -> bool:
+        """Replace one retained status. Return False if the engine has not described its container yet."""
         owner = self._registry.owner(level)
-        life = self._registry.get(past["container"]["id"])
-        if owner is not None and owner.last_status:
-            return  # what the owner of the level says now has replaced it
-        if life is None:
-            if past.get("reason") != "removed":
-                self._say(level, past, "removed")
-                ago = 0.0
-            if owner is None:
-                self._retention.on_removed(level, time.monotonic(), ago)
-        elif life.level is None:
-            if past.get("reason") != "excluded":
-                self._say(level, past, "excluded")
-        elif life.level != level:
-            self._say(level, past, "removed")
+        tracked = self._registry.get(status["container"]["id"])
+        if owner is not None and owner.status.last_status:
+            return True  # the level's present owner has replaced it
+        if tracked is None:
+            self._reconcile_removed(level, status, has_owner=owner is not None)
+        elif tracked.status.container is None:
+            return False
+        elif tracked.status.level is None:
+            if status.get("reason") != "excluded":
+                self._publish(level, status, "excluded")
+        elif tracked.status.level != level:
+            self._publish(level, status, "removed")
             self._retention.on_vacated(level, time.monotonic())
         else:
-            _went_while_away(life, past)
+            _reconcile_ended(tracked, status)
+        return True
 
-    def _say(self, level: str, past: ContainerStatus, reason: Literal["removed", "excluded"]) -> None:
-        now: ContainerStatus = {**past, "status": "stopped", "reason": reason, "time": format_time(time.time_ns())}
+    def _reconcile_removed(self, level: str, status: ContainerStatus, has_owner: bool) -> None:
+        # Not negative, though the clock may have been set back since.
+        removed_ago = max((time.time_ns() - parse_time(status["time"])) / 1e9, 0.0)
+        if status.get("reason") != "removed":
+            self._publish(level, status, "removed")
+            removed_ago = 0.0
+        if not has_owner:
+            self._retention.on_removed(level, time.monotonic(), removed_ago)
+
+    def _publish(self, level: str, status: ContainerStatus, reason: Literal["removed", "excluded"]) -> None:
+        now: ContainerStatus = {**status, "status": "stopped", "reason": reason, "time": format_time(time.time_ns())}
         self._registry.publish_status(level, now)
 
 
-def _went_while_away(life: TrackedContainer, past: ContainerStatus) -> None:
-    """The container is still there, but does not run: say so, if that was not said before."""
-    life.last_status = past
-    if past["status"] == "running" or past.get("reason") not in ("exited", "removed"):
-        life.announce_stopped("gone" if life.container is None or life.container.exit_code is None else "exited")
+def _parse(topic: str, payload: bytes) -> ContainerStatus | None:
+    try:
+        status = msgspec.convert(orjson.loads(payload), ContainerStatus)
+        parse_time(status["time"])
+    except ValueError:  # orjson's and msgspec's errors are ValueErrors
+        log.warning("%s holds a retained message that is no status; it is left alone", topic)
+        return None
+    return status
+
+
+def _reconcile_ended(tracked: TrackedContainer, status: ContainerStatus) -> None:
+    """Publish that a container does not run which still exists at its level, unless the retained status says so."""
+    tracked.status.adopt(status)
+    if status["status"] == "running" or status.get("reason") not in ("exited", "removed"):
+        container = tracked.status.container
+        tracked.status.announce_stopped("gone" if container is None or container.exit_code is None else "exited")

@@ -1,13 +1,15 @@
-"""All containers that the engine knows, each with the level it speaks at."""
+"""All containers that the engine knows, by id, each with its topic level."""
 
 import logging
 import threading
 import time
-from itertools import chain, takewhile
+from collections.abc import Callable
+from itertools import takewhile
 
 from agent.containers.container import Container
 from agent.containers.filter import ContainerFilter
 from agent.containers.retention import StatusRetention
+from agent.containers.status import ContainerStatusPublisher
 from agent.containers.topic_names import TopicNames
 from agent.containers.tracked import TrackedContainer
 from agent.messages.outbox import Outbox
@@ -16,11 +18,13 @@ from agent.messages.topics import MessageBuilder, safe
 
 log = logging.getLogger(__name__)
 
-HANDOVER_SECONDS = 1.0  # seconds to wait for a level that is about to become free; settling takes milliseconds
-
 
 class ContainerRegistry:
-    """The containers by id. Whoever decides about one holds `lock`; nothing that is done under it can block."""
+    """The containers by id.
+
+    Decisions about a container are made with `lock` held. No thread waits or calls the engine while it holds the lock,
+    so what was found under it holds until it is released.
+    """
 
     def __init__(
         self,
@@ -30,67 +34,85 @@ class ContainerRegistry:
         outbox: Outbox,
         messages: MessageBuilder,
     ) -> None:
-        self.lock = threading.Condition(threading.RLock())
+        self.lock = threading.RLock()  # guards the containers, their statuses and their names
         self._names = names
         self._selection = selection
         self._retention = retention
         self._outbox = outbox
         self._messages = messages
-        self._registry: dict[str, TrackedContainer] = {}
+        self._containers: dict[str, TrackedContainer] = {}  # in the order in which they became known
 
     def get(self, container_id: str) -> TrackedContainer | None:
-        """The life of this container, if the engine knows it."""
+        """Return a container, or None if the engine does not know it."""
         with self.lock:
-            return self._registry.get(container_id)
+            return self._containers.get(container_id)
 
-    def get_or_create(self, container_id: str, name: str = "") -> TrackedContainer:
-        """The life of this container; a new one if it was not known, of this name if that is known already."""
+    def get_or_create(self, container_id: str, name: str = "", preexisting: bool = False) -> TrackedContainer:
+        """Return a container; a new one if it is not known yet.
+
+        Args:
+            container_id: 64 hexadecimal digits.
+            name: of a new container, if it is known before the first inspect.
+            preexisting: a new container was in the first list that the engine gave to this agent.
+        """
         with self.lock:
-            if container_id not in self._registry:
-                self._registry[container_id] = TrackedContainer(container_id, name, self._outbox, self._messages)
-            return self._registry[container_id]
+            if container_id not in self._containers:
+                status = ContainerStatusPublisher(name or container_id[:12], self._outbox, self._messages)
+                self._containers[container_id] = TrackedContainer(container_id, status, preexisting)
+            return self._containers[container_id]
 
     def list(self) -> list[TrackedContainer]:
-        """Every container, in the order they became known."""
+        """Return every container, in the order in which they became known."""
         with self.lock:
-            return list(self._registry.values())
+            return list(self._containers.values())
 
     def owner(self, level: str) -> TrackedContainer | None:
-        """Who speaks at this level."""
-        return next((life for life in self.list() if life.level == level), None)
+        """Return the container that is published at this topic level."""
+        return next((tracked for tracked in self.list() if tracked.status.level == level), None)
 
-    def describe(self, life: TrackedContainer, container: Container) -> bool:
-        """Take in what the engine says of a container now; whether it is one to look after."""
+    def blockers(self, container: Container, is_moving: Callable[[str], bool]) -> set[str]:
+        """Return the ids of the containers that have to leave a topic level before this one is given its own.
+
+        Compose removes or renames one container and gives its name to another one at once. Each is inspected on its
+        own, so the newer one may be inspected first. It waits, because otherwise it would be published at another
+        level for a moment.
+
+        Args:
+            container: as the engine describes it now.
+            is_moving: says of an id whether the removal or rename of that container is still to be processed.
+        """
         with self.lock:
-            # Compose removes or renames one container and gives its name to another at once. Each is settled on its
-            # own, so the new one may be first: it waits for the level rather than speak at another for a moment.
-            self.lock.wait_for(lambda: not self._handed_over(container), HANDOVER_SECONDS)
-            life.container = container
-            life.name = self._names.base_name(container)
-            selected = self._selection.matches(life.name, container.labels)
+            competitors = self._names.competitors(container)
+            earlier = takewhile(lambda tracked: tracked.id != container.id, self._containers.values())
+            namesakes = {tracked.id for tracked in earlier if tracked.status.name == container.name}
+            moving = {container_id for container_id in competitors | namesakes if is_moving(container_id)}
+            # No engine gives one name to two containers: the other one has lost it, and the event is on its way.
+            outdated = {container_id for container_id in competitors if self._is_named(container_id, container.name)}
+            return moving | outdated
+
+    def update(self, tracked: TrackedContainer, container: Container) -> bool:
+        """Record what the engine says of a container now. Return whether the container is selected."""
+        with self.lock:
+            name = self._names.base_name(container)
+            tracked.status.describe(container, name)
+            selected = self._selection.matches(name, container.labels)
             if selected:
-                self._relevel(self._names.allocate(container))
+                self._move(self._names.allocate(container))
             return selected
 
-    def moved(self, life: TrackedContainer) -> None:
-        """A rename or removal of this container was settled."""
+    def exclude(self, tracked: TrackedContainer) -> None:
+        """Take a container's topic level away; another container may have it."""
         with self.lock:
-            life.pending_moves -= 1
-            self.lock.notify_all()
+            tracked.status.leave_level()
+            self._move(self._names.release(tracked.id))
 
-    def exclude(self, life: TrackedContainer) -> None:
-        """The container is not looked after any more; its level is free for others."""
+    def remove(self, tracked: TrackedContainer) -> None:
+        """Drop a container that the engine has removed. Its retained status is cleared later."""
         with self.lock:
-            life.level, life.last_status = None, None
-            self._relevel(self._names.release(life.id))
-
-    def remove(self, life: TrackedContainer) -> None:
-        """The container is gone from the engine; what was last said of it is forgotten in time."""
-        with self.lock:
-            level, told = life.level, life.last_status
-            del self._registry[life.id]
-            self.exclude(life)
-            if told and level is not None and self.owner(level) is None:
+            level, last_status = tracked.status.level, tracked.status.last_status
+            del self._containers[tracked.id]
+            self.exclude(tracked)
+            if last_status and level is not None and self.owner(level) is None:
                 self._retention.on_removed(level, time.monotonic())
 
     def publish_status(self, level: str, status: ContainerStatus) -> None:
@@ -98,32 +120,31 @@ class ContainerRegistry:
         self._outbox.add_status(self._messages.container_status(level, status))
 
     def clear_expired(self, now: float) -> None:
-        """Clear the retained statuses whose time has come; `now` is of the monotonic clock."""
+        """Clear the retained statuses that have expired by the monotonic moment `now`."""
         with self.lock:
             for level in self._retention.take_expired(now):
                 if self.owner(level) is None:
                     log.info("forgetting %s: its container was removed or has another name now", level)
                     self._outbox.add_status(self._messages.container_cleared(level))
 
-    def _handed_over(self, container: Container) -> bool:
-        """Whether another container still has this one's level, or is to have it first, but is about to leave it."""
-        rivals = [life for life in map(self._registry.get, self._names.competitors(container)) if life]
-        earlier = takewhile(lambda life: life.id != container.id, self._registry.values())
-        namesakes = (life for life in earlier if life.name == container.name)
-        if any(life.pending_moves for life in chain(rivals, namesakes)):
-            return True
-        # No engine gives one name to two containers: the other has lost it, and the event that says so is on its way.
-        return any(life.container and life.container.name == container.name for life in rivals)
+    def _is_named(self, container_id: str, name: str) -> bool:
+        tracked = self._containers.get(container_id)
+        return tracked is not None and tracked.status.container is not None and tracked.status.container.name == name
 
-    def _relevel(self, levels: dict[str, str | None]) -> None:
-        lives = [life for life in map(self._registry.get, levels) if life and life.level != levels[life.id]]
+    def _move(self, levels: dict[str, str | None]) -> None:
+        """Let containers continue at the levels that they have from now on, by id."""
+        moved = [
+            tracked
+            for tracked in map(self._containers.get, levels)
+            if tracked and tracked.status.level != levels[tracked.id]
+        ]
         taken = set(levels.values())
-        for life in lives:
-            old, new = life.level, levels[life.id]
-            life.move(new, vacate=old not in taken)
+        for tracked in moved:
+            old, new = tracked.status.level, levels[tracked.id]
+            tracked.status.move(new, vacate=old not in taken)
             if old is not None and old not in taken:
                 self._retention.on_vacated(old, time.monotonic())
             if new is not None:
                 self._retention.keep(new)
-                if new.endswith(f"-{safe(life.id[:12])}"):
-                    log.warning("%s is published as %s: an older container has that level", life.name, new)
+                if new.endswith(f"-{safe(tracked.id[:12])}"):
+                    log.warning("%s is published as %s: an older container has that level", tracked.status.name, new)

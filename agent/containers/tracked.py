@@ -1,141 +1,105 @@
-"""One container's public life: what is said of it, and at which level."""
+"""One tracked container: its published status, and its collector while it runs."""
 
-import time
-from collections import deque
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import replace
 
-from agent.collection.collector import Collector
+from agent.collection.collector import Collector, CollectorContext
 from agent.containers.container import Container
+from agent.containers.status import ContainerStatusPublisher, Reason
 from agent.engine.protocol import Event
-from agent.messages.outbox import Outbox
-from agent.messages.payloads import ContainerName, ContainerStatus, Measurements, Usage
-from agent.messages.topics import MessageBuilder
-from agent.runtime.timestamps import format_time
+from agent.runtime.timestamps import format_time, parse_time
 
-Reason = Literal["exited", "removed", "excluded", "agent exit", "gone"]
+NO_RUN = ""
+"""In place of a run's `started_at`: no run is meant. It equals neither a time nor None, which is a run without one."""
 
 
 class TrackedContainer:
-    """A container as its subscribers know it.
+    """A container that the engine knows. Every method is called, and every field read, with the registry's lock held.
 
-    `level` is None while nothing may be said of it: it is excluded, or it has to give way to another of its name.
-    `events`, `busy` and `moves` are the supervisor's: what has happened to the container and was not settled yet, and
-    how much of that may make it leave its level. So are `failures`, how often in a row it could not be looked at,
-    `due`, whether it will be looked at again for that or because there was no thread, and `repeat`, what is to be
-    settled then; `inherited`, whether it was there when the agent came, and `over`, when the run of it began that had
-    ended by then: no news, although the engine may tell it once more.
+    Only the methods of this class write its fields.
+
+    Attributes:
+        id: 64 hexadecimal digits.
+        status: its topic level, and what was published there.
+        collector: collects its usages; None while the container does not run.
     """
 
-    def __init__(self, container_id: str, name: str, outbox: Outbox, messages: MessageBuilder) -> None:
+    __slots__ = ("_ended_run_started_at", "_preexisting", "collector", "id", "status")
+
+    def __init__(self, container_id: str, status: ContainerStatusPublisher, preexisting: bool) -> None:
         self.id = container_id
-        self.container: Container | None = None
-        self.name = name or container_id[:12]
-        self.level: str | None = None
+        self.status = status
         self.collector: Collector | None = None
-        self.last_status: ContainerStatus | None = None
-        self.events: deque[Event | None] = deque()
-        self.busy = False
-        self.failures = 0
-        self.retry_scheduled = False
-        self.retry_event: Event | None = None
-        self.pending_moves = 0
-        self.preexisting = False
-        self.ended_run_started_at: str | None = ""
-        self._outbox = outbox
-        self._messages = messages
-        self._seq = 0
-        self._last_usage: Usage | None = None
+        self._preexisting = preexisting  # it was in the first list that the engine gave to this agent
+        # When that run began which had ended before the agent started: the engine may repeat its events.
+        self._ended_run_started_at: str | None = NO_RUN
 
-    def publish_usage(self, measurements: Measurements) -> None:
-        """Put one usage into the outbox. Called by the container's collector only."""
-        if self.level is None or self.container is None:
-            return
-        self._seq += 1  # goes on over a restart, and counts before the outbox can drop: a gap is a dropped usage
-        usage: Usage = {"container": self._identity(self.container), "seq": self._seq, **measurements}
-        self._last_usage = usage
-        self._outbox.add_usage(self._messages.usage(self.level, usage))
-
-    def announce_running(self, container: Container) -> None:
-        """Say that it runs."""
-        self.container = container
-        self._tell(container, "running", None)
-
-    def announce_stopped(self, reason: Reason, container: Container | None = None) -> None:
-        """Say that its usage stream has ended; `container` is how, where the engine does not say so itself any more."""
-        self.container = container or self.container
-        if self.container:
-            self._tell(self.container, "stopped", reason)
-
-    def refresh(self) -> None:
-        """Say again what was said last, with what is known now."""
-        if self.last_status and self.container:
-            self._tell(self.container, self.last_status["status"], self.last_status.get("reason"))
-
-    def move(self, level: str | None, vacate: bool) -> None:
-        """Go on at another level; `vacate`: nobody else speaks at the old one, so say there that there is no more."""
-        told, self.last_status = self.last_status, None
-        if told and self.level is not None and vacate:
-            self._announce(self.level, {**told, "status": "stopped", "reason": "removed", "time": _now()})
-        self.level = level
-        if told and self.container:
-            self._tell(self.container, told["status"], told.get("reason"))
+    def note_first_inspect(self, found: Container) -> None:
+        """Remember the run that had ended before the agent started, if there is one: it is not published."""
+        if self._preexisting and not found.running:
+            self._ended_run_started_at = found.started_at
 
     def is_known_run(self, container: Container) -> bool:
-        """Whether this run of it is no news: something was said of it, or it was over before the agent came."""
-        return (
-            self.ended_run_started_at if self.last_status is None else self.last_status.get("started_at")
-        ) == container.started_at
+        """Return whether the container's last run was published before, or had ended before the agent started."""
+        last_status = self.status.last_status
+        known = self._ended_run_started_at if last_status is None else last_status.get("started_at")
+        return known == container.started_at
 
-    @property
-    def is_announced_running(self) -> bool:
-        """Whether the last that was said is that it runs."""
-        return self.last_status is not None and self.last_status["status"] == "running"
+    def is_same_run(self, found: Container) -> bool:
+        """Return whether the container runs, and still is in the run that was published last."""
+        return found.running and self.is_known_run(found)
 
-    def _tell(self, container: Container, status: Literal["running", "stopped"], reason: Reason | None) -> None:
-        payload = self._status(container, status, reason)
-        if self.level is not None and (self.last_status is None or _essence(payload) != _essence(self.last_status)):
-            self.last_status = payload
-            self._announce(self.level, payload)
+    def begin(self, container: Container, context: CollectorContext, request_inspect: Callable[[], None]) -> None:
+        """Publish that the container runs, and start its collector.
 
-    def _announce(self, level: str, payload: ContainerStatus) -> None:
-        self._outbox.add_status(self._messages.container_status(level, payload))
+        Raises:
+            ThreadLimitError: the system allows no thread for the collector; the status is published.
+        """
+        self.status.announce_running(container)
+        collector = Collector(self.status.name, self.id, context, self.status.publish_usage, request_inspect)
+        collector.start()
+        self.collector = collector
 
-    def _status(
-        self, container: Container, status: Literal["running", "stopped"], reason: Reason | None
-    ) -> ContainerStatus:
-        known: dict[str, Any] = {
-            "reason": reason,
-            "state": container.state,
-            "started_at": container.started_at,
-            # What Docker keeps of the run before says nothing about one that is running now.
-            "finished_at": None if container.running else container.finished_at,
-            "exit_code": None if container.running else container.exit_code,
-            "oom_killed": container.oom_killed,
-            "health": container.health,
-            "restart_count": container.restart_count,
-            "last_usage": self._last_usage,
-        }
-        payload: ContainerStatus = {
-            "status": status,
-            "time": _now(),
-            "container": self._identity(container),
-        }
-        payload.update({key: value for key, value in known.items() if value is not None})  # type: ignore[typeddict-item]
-        return payload
+    def announce_unseen_run(self) -> None:
+        """Publish `running` for a run that was over before the inspect, so that its `die` event can end it."""
+        if container := self.status.container:
+            self.status.announce_running(
+                replace(container, running=True, state="running", exit_code=None, finished_at=None)
+            )
 
-    def _identity(self, container: Container) -> ContainerName:
-        identity: ContainerName = {"id": container.id, "name": self.name, "image": container.image}
-        if container.project:
-            identity["project"] = container.project
-        if container.service:
-            identity["service"] = container.service
-        return identity
+    def end(self, reason: Reason, container: Container | None = None) -> None:
+        """Stop the collector, and publish that the container has stopped if that was not published yet.
+
+        Args:
+            reason: why.
+            container: how the container ended, where the engine does not report that any more.
+        """
+        if self.collector:
+            self.collector.stop()
+            self.collector = None
+        if self.status.last_status and (self.status.is_announced_running or reason == "removed"):
+            self.status.announce_stopped(reason, container)
+
+    def handle_die(self, event: Event, before: Container | None, found: Container | None) -> None:
+        """End the run that a `die` event is about, unless that is an earlier run than the published one.
+
+        Args:
+            event: has the exit code.
+            before: the container as it was known before the event.
+            found: the container as the engine describes it now; None if it does not.
+        """
+        last_status = self.status.last_status
+        if not self.status.is_announced_running:
+            return  # the end was published before
+        if _nanoseconds(last_status and last_status.get("started_at")) > event.time and (
+            found is None or self.is_same_run(found)
+        ):
+            return  # an old event that was repeated; if the published run is over, the engine's clock was set back
+        if found and not found.running and _nanoseconds(found.finished_at) >= _nanoseconds(found.started_at):
+            self.end("exited", found)
+        else:  # it runs again, or is gone: only the event says how it ended
+            self.end("exited", before and before.ended(event.exit_code, format_time(event.time)))
 
 
-def _now() -> str:
-    return format_time(time.time_ns())
-
-
-def _essence(status: ContainerStatus) -> dict[str, Any]:
-    """What makes a status another one: everything but when it was said and the usages that came meanwhile."""
-    return {key: value for key, value in status.items() if key not in ("time", "last_usage")}
+def _nanoseconds(time_text: str | None) -> int:
+    return parse_time(time_text) if time_text else 0

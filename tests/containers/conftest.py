@@ -1,17 +1,17 @@
-"""A stage for every test of what the supervisor says."""
+"""The harness of the tests of this package."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from support.fakes.engine import FakeEngine
 
-from containers.harness import ContainersHarness
+from containers.harness import ContainersHarness, MakeHarness
 
 
 @pytest.fixture
-def harness(fake_engine: FakeEngine) -> Iterator[Callable[..., ContainersHarness]]:
-    """Give a maker of stages on the fake engine, whose streams tick fast."""
+def make_harness(fake_engine: FakeEngine) -> Iterator[MakeHarness]:
+    """Provide a function that starts a harness on the fake engine, whose statistics streams are fast."""
     fake_engine.tick = 0.05
     made: list[ContainersHarness] = []
 
@@ -20,5 +20,5 @@ def harness(fake_engine: FakeEngine) -> Iterator[Callable[..., ContainersHarness
         return made[-1]
 
     yield make
-    for one in made:
-        one.close()
+    for harness in made:
+        harness.close()

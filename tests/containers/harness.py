@@ -1,4 +1,4 @@
-"""The supervisor between a fake engine and an outbox: what it says is read as a subscriber would read it."""
+"""All parts from a fake engine to an outbox; what is published is read as a subscriber would read it."""
 
 import threading
 from collections.abc import Callable
@@ -49,7 +49,7 @@ class PublishedMessage:
 
 
 class ContainersHarness:
-    """Everything from the engine to the outbox. `said` is what came out, in order."""
+    """Watcher, supervisor and outbox on a fake engine. `published` is what came out of the outbox, in order."""
 
     def __init__(self, fake: FakeEngine, template: str = "{name}", forget: float = 600, **engine: Any) -> None:
         self.fake = fake
@@ -62,59 +62,73 @@ class ContainersHarness:
         self.engine = EngineClient(settings)
         retention = StatusRetention(forget)
         selection = ContainerFilter(settings.include, settings.exclude)
-        self.lives = ContainerRegistry(TopicNames(template), selection, retention, self.outbox, self.messages)
-        self.supervisor = Supervisor(self.lives, RetainedStatusReconciler(self.lives, retention, self.messages))
-        self.watcher = EngineWatcher(self.engine, self.supervisor, Watchdog(), settings.timeout, self._answered)
+        self.registry = ContainerRegistry(TopicNames(template), selection, retention, self.outbox, self.messages)
+        self.supervisor = Supervisor(self.registry, RetainedStatusReconciler(self.registry, retention, self.messages))
+        self.watcher = EngineWatcher(self.engine, self.supervisor, Watchdog(), settings.timeout, self._start)
         self._thread = threading.Thread(target=self.watcher.run, daemon=True)
         self._thread.start()
 
     def wait(self, condition: Callable[[], bool], timeout: float = 20) -> None:
-        """Wait until something that was said makes `condition` true."""
+        """Wait until something that was published makes `condition` true."""
         with self._changed:
             assert self._changed.wait_for(condition, timeout), f"after {timeout} s: {self.describe()}"
 
-    def expect(self, *words: str, of: str = "web", usages: bool = False) -> list[PublishedMessage]:
-        """Wait until just these words were said of a container, in this order; return what was said."""
-        self.wait(lambda: [said.summary for said in self.published_at(of, usages)] == list(words))
+    def expect(self, *summaries: str, of: str = "web", usages: bool = False) -> list[PublishedMessage]:
+        """Wait until exactly these statuses were published at a level, in this order; return the messages."""
+        self.wait(lambda: [message.summary for message in self.published_at(of, usages)] == list(summaries))
         return self.published_at(of, usages)
 
     def published_at(self, level: str, usages: bool = False) -> list[PublishedMessage]:
-        """What was said at this level: its statuses, or all with its usages."""
+        """Return what was published at this level: its statuses, and if asked for its usages."""
         ends = ("/status", "/usage") if usages else ("/status",)
-        return [said for said in list(self.published) if said.topic in [level + end for end in ends]]
+        return [message for message in list(self.published) if message.topic in [level + end for end in ends]]
 
     def usages(self, level: str = "web") -> list[int]:
-        """The `seq` of the usages of this level so far."""
-        return [said.payload["seq"] for said in self.published_at(level, usages=True) if said.summary == "usage"]
+        """Return the `seq` of each usage of this level so far."""
+        messages = self.published_at(level, usages=True)
+        return [message.payload["seq"] for message in messages if message.summary == "usage"]
+
+    def levels(self) -> set[str]:
+        """Return the levels at which anything was published, without those of marker containers."""
+        levels = {message.topic.partition("/")[0] for message in list(self.published)}
+        return {level for level in levels if not level.startswith("marker-")}
 
     def wait_for_trouble(self, timeout: float = 20) -> None:
-        """Wait until it was noticed that the engine is away."""
-        wait_until(lambda: self.watcher.trouble is not None, timeout, "the engine is not missed")
+        """Wait until the watcher has noticed that the engine is away."""
+        wait_until(lambda: self.watcher.trouble is not None, timeout, "the outage is not noticed")
 
     def wait_for_inspect(self, container_id: str, timeout: float = 20) -> None:
-        """Wait until a container was looked at, and what was to be said of it was said."""
+        """Wait until a container was inspected, and what follows from that was published."""
 
-        def looked_at() -> bool:
-            life = self.lives.get(container_id)
-            return life is not None and life.container is not None and not life.busy
+        def inspected() -> bool:
+            with self.registry.lock:  # held while all that follows from the inspect is published
+                tracked = self.registry.get(container_id)
+                return tracked is not None and tracked.status.container is not None
 
-        wait_until(looked_at, timeout, "it is not looked at")
+        wait_until(inspected, timeout, "the container is not inspected")
 
-    def wait_for_attempts(self, container_id: str, count: int, timeout: float = 20) -> None:
-        """Wait until so many looks at a container in a row have failed."""
+    def wait_for_retries(self, retries: int, timeout: float = 20) -> None:
+        """Wait until so many retries of failed calls to the engine were scheduled."""
+        wait_until(lambda: self.engine.counters()["retries"] >= retries, timeout, "the call is not retried")
 
-        def failed() -> bool:
-            life = self.lives.get(container_id)
-            return life is not None and life.failures >= count
+    def wait_for_workers(self, timeout: float = 20) -> None:
+        """Wait until the workers have nothing left to do, and no collector runs."""
+        wait_until(lambda: self.supervisor.complete, timeout, "a worker or a collector is still running")
 
-        wait_until(failed, timeout, "it is not looked at again")
+    def wait_for_events(self) -> None:
+        """Wait until every event before now was processed: a later container was started and removed."""
+        name = f"marker-{next(MARKERS)}"
+        marker = self.fake.run(name)
+        self.expect("running", of=name)
+        self.fake.destroy(marker)
+        self.expect("running", "exited", "removed", of=name)
 
     def describe(self) -> str:
-        """Everything that was said, in short."""
-        return ", ".join(f"{said.topic}: {said.summary}" for said in list(self.published)) or "nothing"
+        """Return everything that was published, in short."""
+        return ", ".join(f"{message.topic}: {message.summary}" for message in list(self.published)) or "nothing"
 
     def close(self) -> None:
-        """End it as the service does."""
+        """Stop as the service does."""
         self.watcher.stop()
         self.supervisor.stop()
         self._thread.join(20)
@@ -123,7 +137,7 @@ class ContainersHarness:
         collectors = self.supervisor.collectors
         wait_until(lambda: all(collector.finished for collector in collectors), 20, "a collector does not end")
 
-    def _answered(self, info: EngineInfo) -> None:
+    def _start(self, info: EngineInfo) -> None:
         backoff = BackoffSettings(base=0.1, factor=1, cap=0.1)
         assert info["version"] == self.fake.version
         source = StreamSource(self.engine)
@@ -137,15 +151,9 @@ class ContainersHarness:
             while delivery := self.outbox.take():
                 self.outbox.ack(delivery)
                 topic, payload = delivery.message.topic, delivery.message.payload
-                told = orjson.loads(payload) if payload else None
-                self.published.append(PublishedMessage(topic.removeprefix("containers/host/"), told))
+                content = orjson.loads(payload) if payload else None
+                self.published.append(PublishedMessage(topic.removeprefix("containers/host/"), content))
             self._changed.notify_all()
 
 
-def settled(one: ContainersHarness) -> None:
-    """Wait until everything that has happened before now was dealt with: a marker container has come."""
-    name = f"marker-{next(MARKERS)}"
-    marker = one.fake.run(name)
-    one.expect("running", of=name)
-    one.fake.destroy(marker)
-    one.expect("running", "exited", "removed", of=name)
+MakeHarness = Callable[..., ContainersHarness]

@@ -1,21 +1,19 @@
-"""What an earlier run of the agent left on the broker is set right, as the engine knows it."""
+"""Retained statuses of an earlier run of the agent are replaced by what the engine says now."""
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import orjson
 import pytest
 from conftest import ExpectWarnings
-from support.daemons.processes import wait_until
-from support.fakes.engine import FakeEngine
+from support.fakes.engine import Answer, FakeEngine
 
 from agent.runtime.timestamps import format_time
-from containers.harness import ContainersHarness, settled
+from containers.harness import MakeHarness
 
 
 def retained(container_id: str, status: str, reason: str | None = None, ago: float = 0.0, name: str = "web") -> bytes:
-    """Give a status as an earlier run would have left it."""
+    """Return a status as an earlier run would have left it."""
     document: dict[str, Any] = {
         "status": status,
         "time": format_time(time.time_ns() - int(ago * 1e9)),
@@ -24,127 +22,150 @@ def retained(container_id: str, status: str, reason: str | None = None, ago: flo
     return orjson.dumps(document | ({"reason": reason} if reason else {}))
 
 
-NOBODY = "f" * 64
+UNKNOWN_ID = "f" * 64  # of no container of the engine
 
 
 @pytest.mark.parametrize(("status", "reason"), [("running", None), ("stopped", "agent exit"), ("stopped", "exited")])
-def test_a_container_that_the_engine_does_not_know(
-    harness: Callable[..., ContainersHarness],
+def test_container_that_the_engine_does_not_know_is_removed(
+    make_harness: MakeHarness,
     status: str,
     reason: str | None,
 ) -> None:
-    """It was removed while no agent was looking; in time it is forgotten."""
-    one = harness()
-    one.supervisor.add_retained({"containers/host/web/status": retained(NOBODY, status, reason)})
-    one.expect("removed")
-    one.lives.clear_expired(time.monotonic() + 601)
-    one.expect("removed", "cleared")
+    """It was removed while the agent did not run; its status is cleared in time."""
+    harness = make_harness()
+    harness.supervisor.add_retained({"containers/host/web/status": retained(UNKNOWN_ID, status, reason)})
+    harness.expect("removed")
+    harness.registry.clear_expired(time.monotonic() + 601)
+    harness.expect("removed", "cleared")
 
 
-def test_a_removal_that_was_told_already(harness: Callable[..., ContainersHarness]) -> None:
-    """It is not told again, and the time that has passed since counts."""
-    one = harness()
-    one.supervisor.add_retained({"containers/host/web/status": retained(NOBODY, "stopped", "removed", ago=500)})
-    settled(one)
-    wait_until(lambda: one.supervisor.complete, 20, "something is left to be done")
-    one.lives.clear_expired(time.monotonic() + 90)
-    assert one.published_at("web") == []
-    one.lives.clear_expired(time.monotonic() + 101)
-    one.expect("cleared")
+def test_published_removal_is_not_published_again(make_harness: MakeHarness) -> None:
+    """The status is cleared in time, and the time since the removal counts."""
+    harness = make_harness()
+    harness.supervisor.add_retained({"containers/host/web/status": retained(UNKNOWN_ID, "stopped", "removed", ago=500)})
+    harness.wait_for_events()
+    harness.wait_for_workers()
+    harness.registry.clear_expired(time.monotonic() + 90)
+    assert harness.published_at("web") == []
+    harness.registry.clear_expired(time.monotonic() + 101)
+    harness.expect("cleared")
 
 
-def test_a_removal_that_seems_to_be_to_come(harness: Callable[..., ContainersHarness]) -> None:
-    """The clock was set back since it was told: it is forgotten in its time, counted from now."""
-    one = harness()
-    one.supervisor.add_retained({"containers/host/web/status": retained(NOBODY, "stopped", "removed", ago=-3600)})
-    settled(one)
-    wait_until(lambda: one.supervisor.complete, 20, "something is left to be done")
-    one.lives.clear_expired(time.monotonic() + 601)
-    one.expect("cleared")
+def test_removal_in_the_future_counts_from_now(make_harness: MakeHarness) -> None:
+    """If the clock was set back since the removal, its status is cleared after the whole time, from now."""
+    harness = make_harness()
+    harness.supervisor.add_retained(
+        {"containers/host/web/status": retained(UNKNOWN_ID, "stopped", "removed", ago=-3600)}
+    )
+    harness.wait_for_events()
+    harness.wait_for_workers()
+    harness.registry.clear_expired(time.monotonic() + 601)
+    harness.expect("cleared")
 
 
 @pytest.mark.parametrize(("status", "reason"), [("running", None), ("stopped", "agent exit")])
-def test_a_container_that_has_ended(
-    harness: Callable[..., ContainersHarness],
+def test_container_that_has_ended_is_exited(
+    make_harness: MakeHarness,
     fake_engine: FakeEngine,
     status: str,
     reason: str | None,
 ) -> None:
-    """The engine still knows how: it exited. What is then removed says so."""
+    """The engine still knows its exit code. A removal after that is published too."""
     web = fake_engine.run("web")
     fake_engine.die(web, 6)
-    one = harness()
-    one.supervisor.add_retained({"containers/host/web/status": retained(web.id, status, reason)})
-    assert one.expect("exited")[0].payload["exit_code"] == 6
+    harness = make_harness()
+    harness.supervisor.add_retained({"containers/host/web/status": retained(web.id, status, reason)})
+    assert harness.expect("exited")[0].payload["exit_code"] == 6
     fake_engine.destroy(web)
-    one.expect("exited", "removed")
+    harness.expect("exited", "removed")
 
 
-def test_an_end_that_was_told_already(harness: Callable[..., ContainersHarness], fake_engine: FakeEngine) -> None:
-    """It is not told again, but its removal will be."""
+def test_published_end_is_not_published_again(make_harness: MakeHarness, fake_engine: FakeEngine) -> None:
+    """The removal after it is published."""
     web = fake_engine.run("web")
     fake_engine.die(web, 6)
-    one = harness()
-    one.supervisor.add_retained({"containers/host/web/status": retained(web.id, "stopped", "exited")})
-    settled(one)
-    assert one.published_at("web") == []
+    harness = make_harness()
+    harness.supervisor.add_retained({"containers/host/web/status": retained(web.id, "stopped", "exited")})
+    harness.wait_for_events()
+    assert harness.published_at("web") == []
     fake_engine.destroy(web)
-    one.expect("removed")
+    harness.expect("removed")
 
 
-def test_a_container_that_never_ran_again(harness: Callable[..., ContainersHarness], fake_engine: FakeEngine) -> None:
-    """The engine knows the container, but no end of it: it is gone, and nothing is guessed."""
+def test_container_without_an_exit_code_is_gone(make_harness: MakeHarness, fake_engine: FakeEngine) -> None:
+    """The engine knows the container but not how it ended: `gone`, and nothing is guessed."""
     web = fake_engine.create("web")
-    one = harness()
-    one.supervisor.add_retained({"containers/host/web/status": retained(web.id, "running")})
-    one.expect("gone")
+    harness = make_harness()
+    harness.supervisor.add_retained({"containers/host/web/status": retained(web.id, "running")})
+    harness.expect("gone")
 
 
-def test_a_container_that_runs(harness: Callable[..., ContainersHarness], fake_engine: FakeEngine) -> None:
-    """What is said of it now has replaced what was said before, whichever container that was."""
-    web = fake_engine.run("web")
-    one = harness()
-    one.expect("running")
-    one.supervisor.add_retained({"containers/host/web/status": retained(web.id, "stopped", "agent exit")})
-    one.supervisor.add_retained({"containers/host/web/status": retained(NOBODY, "running")})
-    settled(one)
-    one.lives.clear_expired(float("inf"))
-    one.expect("running")
-
-
-def test_a_container_that_has_another_name_now(
-    harness: Callable[..., ContainersHarness], fake_engine: FakeEngine
+def test_status_of_a_running_container_replaces_every_earlier_one(
+    make_harness: MakeHarness, fake_engine: FakeEngine
 ) -> None:
-    """It was renamed while no agent was looking: the old topic says removed and is cleared."""
-    web = fake_engine.run("shop")
-    one = harness()
-    one.supervisor.add_retained({"containers/host/web/status": retained(web.id, "running")})
-    one.expect("removed")
-    one.lives.clear_expired(time.monotonic() + 2)
-    one.expect("removed", "cleared")
-    one.expect("running", of="shop")
-
-
-def test_a_container_that_is_excluded_now(harness: Callable[..., ContainersHarness], fake_engine: FakeEngine) -> None:
-    """The configuration has changed: the topic says excluded, once."""
+    """The present owner of a level is published there, whichever container had it before."""
     web = fake_engine.run("web")
-    one = harness(exclude=("web",))
-    one.supervisor.add_retained({"containers/host/web/status": retained(web.id, "running")})
-    one.expect("excluded")
-    one.supervisor.add_retained({"containers/host/web/status": retained(web.id, "stopped", "excluded")})
-    settled(one)
-    one.expect("excluded")
+    harness = make_harness()
+    harness.expect("running")
+    harness.supervisor.add_retained({"containers/host/web/status": retained(web.id, "stopped", "agent exit")})
+    harness.supervisor.add_retained({"containers/host/web/status": retained(UNKNOWN_ID, "running")})
+    harness.wait_for_events()
+    harness.registry.clear_expired(float("inf"))
+    harness.expect("running")
+
+
+def test_container_that_was_renamed_leaves_its_old_level(make_harness: MakeHarness, fake_engine: FakeEngine) -> None:
+    """It was renamed while the agent did not run: the old topic is `removed` and then cleared."""
+    web = fake_engine.run("shop")
+    harness = make_harness()
+    harness.supervisor.add_retained({"containers/host/web/status": retained(web.id, "running")})
+    harness.expect("removed")
+    harness.registry.clear_expired(time.monotonic() + 2)
+    harness.expect("removed", "cleared")
+    harness.expect("running", of="shop")
+
+
+def test_container_that_is_excluded_now_is_published_as_excluded_once(
+    make_harness: MakeHarness, fake_engine: FakeEngine
+) -> None:
+    """The configuration has changed since; a second run does not publish it again."""
+    web = fake_engine.run("web")
+    harness = make_harness(exclude=("web",))
+    harness.supervisor.add_retained({"containers/host/web/status": retained(web.id, "running")})
+    harness.expect("excluded")
+    harness.supervisor.add_retained({"containers/host/web/status": retained(web.id, "stopped", "excluded")})
+    harness.wait_for_events()
+    harness.expect("excluded")
 
 
 @pytest.mark.parametrize("rubbish", [b"online", b"{}", b"[]", b'{"status":"running"}', b"\xff", b'{"status":1}'])
-def test_what_is_no_status_is_left_alone(
-    harness: Callable[..., ContainersHarness],
+def test_retained_message_that_is_no_status_is_left_alone(
+    make_harness: MakeHarness,
     expected_warnings: ExpectWarnings,
     rubbish: bytes,
 ) -> None:
-    """Somebody else's retained message at one of our topics is not touched; one line says so."""
+    """A retained message of another program at one of the agent's topics is not changed, but logged."""
     expected_warnings("containers/host/web/status holds a retained message that is no status")
-    one = harness()
-    one.supervisor.add_retained({"containers/host/web/status": rubbish, "containers/host/web/other": b"1"})
-    settled(one)
-    assert one.published_at("web") == []
+    harness = make_harness()
+    harness.supervisor.add_retained({"containers/host/web/status": rubbish, "containers/host/web/other": b"1"})
+    harness.wait_for_events()
+    assert harness.published_at("web") == []
+
+
+def test_retained_status_waits_for_the_first_inspect(make_harness: MakeHarness, fake_engine: FakeEngine) -> None:
+    """A container that the engine cannot describe yet is neither removed nor excluded; others are reconciled."""
+    web = fake_engine.run("web")
+    web.looked_at = Answer(500)
+    harness = make_harness()
+    harness.supervisor.add_retained(
+        {
+            "containers/host/web/status": retained(web.id, "stopped", "agent exit"),
+            "containers/host/job/status": retained(UNKNOWN_ID, "running", name="job"),
+        }
+    )
+    harness.expect("removed", of="job")
+    harness.wait_for_events()
+    assert harness.published_at("web") == []
+    fake_engine.die(web, 3, event=False)
+    web.looked_at = None
+    assert harness.expect("exited")[0].payload["exit_code"] == 3

@@ -34,8 +34,8 @@ def errors_of_a_line(*named: type[Exception]) -> Iterator[None]:
     assert length < 700, "an error as long as what was wrong"
 
 
-def new_lives(outbox: Outbox) -> ContainerRegistry:
-    """Return the containers of an agent that has just begun."""
+def new_registry(outbox: Outbox) -> ContainerRegistry:
+    """Return the registry of an agent that has just started."""
     selection = ContainerFilter(("*",), ("excluded",))
     return ContainerRegistry(TopicNames("{name}/{service}"), selection, StatusRetention(600), outbox, MESSAGES)
 
@@ -58,12 +58,12 @@ def assert_usable(old: Reading, new: Reading) -> None:
 def assert_publishable(container: Container) -> None:
     """Fail where a container cannot be told of: its beginning, or its end."""
     outbox = Outbox(10, "drop_newest")
-    lives = new_lives(outbox)
-    life = lives.get_or_create(container.id)
-    if lives.describe(life, container):
-        life.announce_running(container)
-        life.announce_stopped("exited", container)
-        lives.remove(life)
+    registry = new_registry(outbox)
+    tracked = registry.get_or_create(container.id)
+    if registry.update(tracked, container):
+        tracked.status.announce_running(container)
+        tracked.status.announce_stopped("exited", container)
+        registry.remove(tracked)
         assert list(assert_valid(outbox)), "nothing was said of it"
 
 

@@ -32,7 +32,7 @@ from fuzz.outcome import (
     assert_usable,
     assert_valid,
     errors_of_a_line,
-    new_lives,
+    new_registry,
     try_reading,
 )
 from fuzz.structure import STATUS
@@ -95,13 +95,14 @@ def ghosts(data: bytes) -> None:
 def _settle_ghost(topic: bytes, payload: bytes, known: str | None) -> None:
     """Settle it while the container of the seeds is not known, is where it was, excluded, or elsewhere."""
     outbox = Outbox(10, "drop_newest")
-    lives, retention = new_lives(outbox), StatusRetention(600)
+    registry, retention = new_registry(outbox), StatusRetention(600)
     if known:
-        lives.describe(lives.get_or_create(STATUS["container"]["id"]), parse_inspect({**STOPPED, "Name": f"/{known}"}))
-    settling = RetainedStatusReconciler(lives, retention, MESSAGES)
+        tracked = registry.get_or_create(STATUS["container"]["id"])
+        registry.update(tracked, parse_inspect({**STOPPED, "Name": f"/{known}"}))
+    settling = RetainedStatusReconciler(registry, retention, MESSAGES)
     name = re.sub("[+#\0]", "_", topic.decode(errors="replace"))  # no broker has others
     settling.add({f"containers/h/{name}": payload})
-    settling.reconcile()
+    settling.reconcile(lambda: True)
     list(assert_valid(outbox))
     retention.take_expired(time.monotonic())
 

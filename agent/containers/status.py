@@ -1,0 +1,152 @@
+"""Published status of one container: what subscribers have last read, at which topic level, and its usages' numbers."""
+
+import time
+from typing import Any, Literal
+
+from agent.containers.container import Container
+from agent.messages.outbox import Outbox
+from agent.messages.payloads import ContainerName, ContainerStatus, Measurements, Usage
+from agent.messages.topics import MessageBuilder
+from agent.runtime.timestamps import format_time
+
+Reason = Literal["exited", "removed", "excluded", "agent exit", "gone"]
+"""Why a usage stream has ended, as the payload names it."""
+
+
+class ContainerStatusPublisher:
+    """Publishes one container's statuses and usages.
+
+    Only the methods of this class write its fields; others may read them. All methods but `publish_usage` are called
+    with the registry's lock held. A status is published only if it differs from the last one.
+
+    Attributes:
+        name: the container's name without Compose's temporary prefix, as messages show it.
+        container: the newest description of the container; None until the engine has given one.
+        level: the topic level; None while nothing may be published, because the container is excluded or has to give
+            way to another one of its name.
+        last_status: what was last published at `level`; None if nothing was.
+    """
+
+    def __init__(self, name: str, outbox: Outbox, messages: MessageBuilder) -> None:
+        self.name = name
+        self.container: Container | None = None
+        self.level: str | None = None
+        self.last_status: ContainerStatus | None = None
+        self._outbox = outbox
+        self._messages = messages
+        # Written by the container's collector, of which there is never more than one.
+        self._seq = 0
+        self._last_usage: Usage | None = None
+
+    def publish_usage(self, measurements: Measurements) -> None:
+        """Add one usage to the outbox. Called by the container's collector, without the registry's lock."""
+        if self.level is None or self.container is None:
+            return
+        # Not reset by a restart of the container, and counted before the outbox can drop: a gap is a dropped usage.
+        self._seq += 1
+        usage: Usage = {"container": self._identity(self.container), "seq": self._seq, **measurements}
+        self._last_usage = usage
+        self._outbox.add_usage(self._messages.usage(self.level, usage))
+
+    def describe(self, container: Container, name: str) -> None:
+        """Record what the engine says of the container now; publish nothing."""
+        self.container, self.name = container, name
+
+    def announce_running(self, container: Container) -> None:
+        """Publish that the container runs."""
+        self.container = container
+        self._publish_if_changed(container, "running", None)
+
+    def announce_stopped(self, reason: Reason, container: Container | None = None) -> None:
+        """Publish that the usage stream has ended.
+
+        Args:
+            reason: why.
+            container: how the container ended, where the engine does not report that any more.
+        """
+        self.container = container or self.container
+        if self.container:
+            self._publish_if_changed(self.container, "stopped", reason)
+
+    def refresh(self) -> None:
+        """Publish the last status again with the newest description, if that changes it."""
+        if self.last_status and self.container:
+            self._publish_if_changed(self.container, self.last_status["status"], self.last_status.get("reason"))
+
+    def move(self, level: str | None, vacate: bool) -> None:
+        """Continue at another topic level.
+
+        Args:
+            level: the new level, or None to publish nothing from now on.
+            vacate: no other container takes over the old level: publish there that this one has left it.
+        """
+        status, self.last_status = self.last_status, None
+        if status and self.level is not None and vacate:
+            self._publish(self.level, {**status, "status": "stopped", "reason": "removed", "time": _now()})
+        self.level = level
+        if status and self.container:
+            self._publish_if_changed(self.container, status["status"], status.get("reason"))
+
+    def leave_level(self) -> None:
+        """Give up the topic level without a word: what had to be published there was published."""
+        self.level, self.last_status = None, None
+
+    def adopt(self, status: ContainerStatus) -> None:
+        """Take a status that an earlier run of the agent left retained at this level for the last one published."""
+        self.last_status = status
+
+    @property
+    def is_announced_running(self) -> bool:
+        """Whether the last published status says that the container runs."""
+        return self.last_status is not None and self.last_status["status"] == "running"
+
+    def _publish_if_changed(
+        self, container: Container, status: Literal["running", "stopped"], reason: Reason | None
+    ) -> None:
+        payload = self._payload(container, status, reason)
+        if self.level is not None and (self.last_status is None or _content(payload) != _content(self.last_status)):
+            self.last_status = payload
+            self._publish(self.level, payload)
+
+    def _publish(self, level: str, payload: ContainerStatus) -> None:
+        self._outbox.add_status(self._messages.container_status(level, payload))
+
+    def _payload(
+        self, container: Container, status: Literal["running", "stopped"], reason: Reason | None
+    ) -> ContainerStatus:
+        optional: dict[str, Any] = {
+            "reason": reason,
+            "state": container.state,
+            "started_at": container.started_at,
+            # Docker keeps these two of the previous run while a container runs; they do not describe this run.
+            "finished_at": None if container.running else container.finished_at,
+            "exit_code": None if container.running else container.exit_code,
+            "oom_killed": container.oom_killed,
+            "health": container.health,
+            "restart_count": container.restart_count,
+            "last_usage": self._last_usage,
+        }
+        payload: ContainerStatus = {
+            "status": status,
+            "time": _now(),
+            "container": self._identity(container),
+        }
+        payload.update({key: value for key, value in optional.items() if value is not None})  # type: ignore[typeddict-item]
+        return payload
+
+    def _identity(self, container: Container) -> ContainerName:
+        identity: ContainerName = {"id": container.id, "name": self.name, "image": container.image}
+        if container.project:
+            identity["project"] = container.project
+        if container.service:
+            identity["service"] = container.service
+        return identity
+
+
+def _now() -> str:
+    return format_time(time.time_ns())
+
+
+def _content(status: ContainerStatus) -> dict[str, Any]:
+    """Return what makes one status differ from another: everything but its time and the usages in between."""
+    return {key: value for key, value in status.items() if key not in ("time", "last_usage")}
