@@ -69,4 +69,4 @@ class CgroupV2:
 
     def pids(self) -> Pids | None:
         """Return the processes and threads."""
-        return values.make_pids(read_number(self._pids), values.valid_limit(read_number(self._most_pids)))
+        return values.make_pids(read_number(self._pids), values.limit_or_none(read_number(self._most_pids)))

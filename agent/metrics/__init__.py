@@ -1,1 +1,1 @@
-"""Pure arithmetic: readings, and the usage between two of them."""
+"""Pure arithmetic: what counts as measured, what a reading is, and the usage between two readings."""

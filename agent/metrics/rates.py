@@ -1,7 +1,7 @@
-"""Two readings make a usage: what a container used between them.
+"""What a container used between two readings. Pure: times are data on the readings, and no clock is read.
 
-Pure: times are data on the readings, no clock is asked. The engine's own `precpu_stats` is never used: in a stream's
-first document it is zero, one-shot documents and Podman have none, and it is of the last second, not of the interval.
+The engine's own previous values (`precpu_stats`) are never used. They are zero in the first document of a stream and
+absent from one-shot documents and from Podman's, and they cover the last second instead of the interval.
 """
 
 from math import inf
@@ -14,67 +14,79 @@ _NS_PER_SECOND = 1_000_000_000
 
 
 def nomad_percent(new: int, old: int, new_total: int, old_total: int, cores: int) -> float:
-    """Return Nomad's percentage: the change of a part over the change of its whole, times cores; 0 unless both grew."""
+    """Return the change of a part in percent of the change of its whole, times cores; 0 unless both grew.
+
+    Nomad's definition: CalculateCPUPercent in drivers/docker/util/util.go. There the differences are unsigned, and a
+    counter that fell wraps to an absurd percentage (hashicorp/nomad#25594); here it gives 0.
+    """
     if new <= old or new_total <= old_total:
         return 0.0
     return (new - old) / (new_total - old_total) * cores * 100
 
 
 def elapsed_ns(previous: Reading, current: Reading) -> int:
-    """Return the ns between two readings, also when the engine's clock was set in between; may be <= 0.
+    """Return the ns between two readings, correct also if the engine's clock was set in between.
 
-    Three witnesses: the engine's clock, its host's CPU time over CPUs, the agent's clock. The first is the finest, and
-    believed unless the other two agree against it. Either of them may be wrong alone: Podman's CPU time is not the
-    host's, and documents that were waiting while the agent was held up arrive all at once.
+    Three clocks are compared: the engine's clock, the CPU time of its host divided by the CPUs, and the agent's clock.
+    The engine's clock is the finest, and used unless the other two agree with each other and not with it. Each of those
+    may be wrong alone: Podman's CPU time is not the host's, and documents that waited while the agent was held up
+    arrive all at once.
+
+    Returns:
+        The time that passed, ns. Zero or negative if the readings are the same or out of order.
     """
-    read = current.time - previous.time
+    by_engine = current.time - previous.time
     if previous.cpu.system is None or current.cpu.system is None:
-        return read
-    host = (current.cpu.system - previous.cpu.system) // current.cpu.online
-    arrived = int((current.arrived - previous.arrived) * _NS_PER_SECOND)
-    if _differ(read, host) and _differ(read, arrived) and not _differ(host, arrived):
-        return host
-    return read
+        return by_engine
+    by_host = (current.cpu.system - previous.cpu.system) // current.cpu.online
+    by_agent = int((current.arrived - previous.arrived) * _NS_PER_SECOND)
+    if _differ(by_engine, by_host) and _differ(by_engine, by_agent) and not _differ(by_host, by_agent):
+        return by_host
+    return by_engine
 
 
 def _differ(one: int, other: int) -> bool:
     gap = abs(one - other)
-    # Documents may be a second late or more on a busy machine, and stolen CPU time is missing from the host's.
+    # Documents may be a second or more late on a busy machine, and stolen CPU time is missing from the host's sum.
     return gap > 2 * _NS_PER_SECOND and gap * 10 > max(abs(one), abs(other))
 
 
 def compute_usage(previous: Reading | None, current: Reading, core_mhz: float | None) -> Measurements | None:
-    """Return what was used between two readings of one container.
+    """Return what a container used between two readings.
 
-    None where that cannot be known: there is no reading before, the container's CPU counter went back (it was
-    restarted) or no time passed. A part that
-    `current` lacks is left out, and so is a rate whose counter fell or was missing before. `core_mhz` is the clock
-    rate of one of the engine's cores; unknown: no ticks.
+    Args:
+        previous: the reading before; None if there is none.
+        current: the reading now. A part that it lacks is left out of the usage.
+        core_mhz: the clock rate of one core of the engine's host, MHz; None if unknown, and there are no ticks then.
+
+    Returns:
+        The usage, without the rate of any counter that fell or was missing before. None if the usage is not known:
+        there is no previous reading, no time passed, or the CPU counter fell because the container was restarted.
     """
-    time = elapsed_ns(previous, current) if previous else 0
-    if not previous or time <= 0 or current.cpu.total < previous.cpu.total:
+    elapsed = elapsed_ns(previous, current) if previous else 0
+    if not previous or elapsed <= 0 or current.cpu.total < previous.cpu.total:
         return None
     result: Measurements = {
         "time": format_time(current.time),
         "timestamp": current.time,
-        "interval": time / _NS_PER_SECOND,
-        "cpu": _cpu(previous.cpu, current.cpu, time, core_mhz),
+        "interval": elapsed / _NS_PER_SECOND,
+        "cpu": _cpu_usage(previous.cpu, current.cpu, elapsed, core_mhz),
     }
     if current.memory is not None:
         result["memory"] = current.memory
     if current.network is not None:
-        result["network"] = _network(previous.network or {}, current.network, time)
+        result["network"] = _with_network_rates(previous.network or {}, current.network, elapsed)
     if current.block_io is not None:
-        result["block_io"] = _block_io(previous.block_io or {}, current.block_io, time)
+        result["block_io"] = _with_block_io_rates(previous.block_io or {}, current.block_io, elapsed)
     if current.pids is not None:
         result["pids"] = current.pids
     return result
 
 
-def _cpu(old: CpuReading, new: CpuReading, time: int, core_mhz: float | None) -> Cpu:
-    # Over the change of `read`, which is finer than the 10 ms ticks of the host's CPU time. The two are not taken at
-    # the same instant, so that a wholly busy container may seem to use more than there is.
-    percent = min((new.total - old.total) / time * 100, 100.0 * new.online)
+def _cpu_usage(old: CpuReading, new: CpuReading, elapsed: int, core_mhz: float | None) -> Cpu:
+    # Over the time between the readings, which is finer than the 10 ms ticks of the host's CPU time that Nomad and
+    # `docker stats` divide by. Counter and clock are not read at one instant, so the quotient may exceed all CPUs.
+    percent = min((new.total - old.total) / elapsed * 100, 100.0 * new.online)
     cpu: Cpu = {"percent": percent, "host_percent": percent / new.online}
     if new.kernel is not None and old.kernel is not None:
         cpu["system_mode"] = nomad_percent(new.kernel, old.kernel, new.total, old.total, new.online)
@@ -96,25 +108,25 @@ def _cpu(old: CpuReading, new: CpuReading, time: int, core_mhz: float | None) ->
     return cpu
 
 
-def _network(old: Network, new: Network, time: int) -> Network:
+def _with_network_rates(old: Network, new: Network, elapsed: int) -> Network:
     network = new.copy()
-    if (rate := _rate(old.get("rx_bytes"), new.get("rx_bytes"), time)) is not None:
+    if (rate := _rate(old.get("rx_bytes"), new.get("rx_bytes"), elapsed)) is not None:
         network["rx_rate"] = rate
-    if (rate := _rate(old.get("tx_bytes"), new.get("tx_bytes"), time)) is not None:
+    if (rate := _rate(old.get("tx_bytes"), new.get("tx_bytes"), elapsed)) is not None:
         network["tx_rate"] = rate
     return network
 
 
-def _block_io(old: BlockIo, new: BlockIo, time: int) -> BlockIo:
+def _with_block_io_rates(old: BlockIo, new: BlockIo, elapsed: int) -> BlockIo:
     block_io = new.copy()
-    if (rate := _rate(old.get("read_bytes"), new.get("read_bytes"), time)) is not None:
+    if (rate := _rate(old.get("read_bytes"), new.get("read_bytes"), elapsed)) is not None:
         block_io["read_rate"] = rate
-    if (rate := _rate(old.get("write_bytes"), new.get("write_bytes"), time)) is not None:
+    if (rate := _rate(old.get("write_bytes"), new.get("write_bytes"), elapsed)) is not None:
         block_io["write_rate"] = rate
     return block_io
 
 
-def _rate(old: int | None, new: int | None, time: int) -> float | None:
+def _rate(old: int | None, new: int | None, elapsed: int) -> float | None:
     if old is None or new is None or new < old:
         return None
-    return (new - old) * _NS_PER_SECOND / time
+    return (new - old) * _NS_PER_SECOND / elapsed

@@ -1,15 +1,23 @@
-"""TODO."""
+"""A reading: what a container's counters and gauges showed at one instant, whichever source they came from."""
 
 from dataclasses import dataclass
 
 from agent.messages.payloads import BlockIo, Memory, Network, Pids
 
 
-@dataclass(frozen=True, slots=True)
+# Keyword arguments only: several fields have one type, and a new field in the middle would shift the others unseen.
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CpuReading:
-    """CPU time since the container started, in ns; None where the engine does not say.
+    """CPU counters of a container since its start, and the CPU figures of its host.
 
-    `system` is the host's CPU time over all its `online` CPUs (at least 1), idle time included.
+    Attributes:
+        total: CPU time, ns.
+        kernel: the part of it spent in the kernel, ns; None if not measured, like all that follow but `online`.
+        user: the part of it spent in user code, ns.
+        system: CPU time of the host over all its online CPUs, idle time included, ns.
+        online: CPUs of the host that are online, at least 1.
+        throttled_periods: periods in which the container was throttled.
+        throttled_time: time for which it was throttled, ns.
     """
 
     total: int
@@ -21,12 +29,19 @@ class CpuReading:
     throttled_time: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A container at one instant: gauges, and counters since it started.
+    """Gauges of a container at one instant, and its counters since its start. Parts that were not measured are None.
 
-    `time` is the engine's clock in ns since the epoch, `arrived` the agent's monotonic clock in seconds. The two never
-    mix. `network` and `block_io` hold counters, no rates.
+    Attributes:
+        time: when the values were read, by the clock of the engine's host, ns since the epoch.
+        arrived: when they reached the agent, by its monotonic clock, seconds. Never mixed with `time`: the engine may
+            run on another host.
+        cpu: CPU counters.
+        memory: gauges, with the fields derived from them.
+        network: counters, no rates.
+        block_io: counters, no rates.
+        pids: gauges.
     """
 
     time: int
@@ -38,9 +53,12 @@ class Reading:
     pids: Pids | None
 
 
-class ReadingError(ValueError):  # a noun of the domain: most often it is news, not a fault
-    """There is no reading to be had; the message says what was wrong with what there is instead."""
+class ReadingError(ValueError):
+    """There is no reading. The message says what was found in its place, and what is wrong with that."""
 
 
 class ContainerNotRunningError(ReadingError):
-    """The container does not run: engines answer that with zeros, in a stream for ever, and the kernel with ENODEV."""
+    """The container does not run.
+
+    For such a container an engine sends zeros, in a stream without end, and the kernel's files answer ENODEV.
+    """

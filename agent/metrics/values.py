@@ -1,6 +1,6 @@
-"""What a figure must be to count as measured, and what is made of figures, wherever they were read. Pure.
+"""Which values count as measured, and the fields derived from them. Pure.
 
-The engine's documents and the kernel's files both go through here, so that a field of a usage means one thing.
+The engine's documents and the kernel's files both pass through here, so that a field of a usage has one meaning.
 """
 
 from collections.abc import Mapping
@@ -8,10 +8,11 @@ from typing import cast
 
 from agent.messages.payloads import BlockIo, Memory, Pids
 
-COUNTER_LIMIT = 1 << 63  # no honest counter gets there, and neither JSON writers nor databases take more
-NO_LIMIT_FROM = 1 << 62  # "no limit" is 2^64-1 on cgroup v2, and 2^63 less one page on v1
+COUNTER_LIMIT = 1 << 63  # no real counter reaches it, and neither JSON writers nor databases take larger numbers
+UNLIMITED_FROM = 1 << 62  # "no limit" is 2^64-1 on cgroup v2, and 2^63 less one page on cgroup v1
 
-_MEASURED_MEMORY = (
+# Nomad's names of the measured fields, in Nomad's order (drivers/docker/util/stats_posix.go).
+_NOMAD_MEMORY_NAMES = (
     ("rss", "RSS"),
     ("cache", "Cache"),
     ("swap", "Swap"),
@@ -20,38 +21,46 @@ _MEASURED_MEMORY = (
 )
 
 
-def valid_count(value: object) -> int | None:
-    """Return what is a counter or a gauge, None for anything else."""
-    # `type`, not isinstance: true is an int to Python.
+def count_or_none(value: object) -> int | None:
+    """Return a value that can be a counter or a gauge, None for anything else."""
+    # `type`, not isinstance: True is an int to Python.
     return value if type(value) is int and 0 <= value < COUNTER_LIMIT else None
 
 
-def valid_limit(value: object) -> int | None:
-    """Return what is a limit, None where there is none."""
-    return value if type(value) is int and 0 < value < NO_LIMIT_FROM else None
+def limit_or_none(value: object) -> int | None:
+    """Return a value that is a limit, None where there is no limit."""
+    return value if type(value) is int and 0 < value < UNLIMITED_FROM else None
 
 
-def make_memory(found: Mapping[str, int | None], *inactive: int | None) -> Memory | None:
-    """Return the memory of a Linux container from what was `found`, by field, with the fields derived from it.
+def make_memory(found: Mapping[str, int | None], *inactive_file: int | None) -> Memory | None:
+    """Return the memory of a Linux container, with `used`, `percent` and `measured` derived from what was found.
 
-    `inactive` is the page cache that would be given back first: with children, then without them, as far as known.
+    Args:
+        found: bytes by field of `Memory`; None for a field that was not measured.
+        inactive_file: candidates for the page cache that the kernel would reclaim first, the best one first.
+
+    Returns:
+        The memory; None if no field of it was measured.
     """
     memory = cast(Memory, {field: value for field, value in found.items() if value is not None})
     if "usage" in memory:
-        memory["used"] = _used(memory["usage"], *inactive)
+        memory["used"] = _without_inactive_file(memory["usage"], *inactive_file)
         if "limit" in memory:
             memory["percent"] = memory["used"] / memory["limit"] * 100
     return with_measured(memory)
 
 
-def _used(usage: int, *inactive: int | None) -> int:
-    """Leave out the inactive page cache, as `docker stats` does."""
-    return next((usage - cache for cache in inactive if cache is not None and cache < usage), usage)
+def _without_inactive_file(usage: int, *inactive_file: int | None) -> int:
+    """Subtract the page cache as `docker stats` does, which is only if it is below the usage.
+
+    See calculateMemUsageUnixNoCache in docker/cli, cli/command/container/stats_helpers.go.
+    """
+    return next((usage - cache for cache in inactive_file if cache is not None and cache < usage), usage)
 
 
 def with_measured(memory: Memory) -> Memory | None:
-    """Add Nomad's names of what is there; None if there is nothing."""
-    measured = [name for field, name in _MEASURED_MEMORY if field in memory]
+    """Add Nomad's names of the measured fields to `memory`, and return it; None if there are none."""
+    measured = [name for field, name in _NOMAD_MEMORY_NAMES if field in memory]
     if not measured:
         return None
     memory["measured"] = measured
@@ -59,20 +68,20 @@ def with_measured(memory: Memory) -> Memory | None:
 
 
 def make_block_io(read: int | None, write: int | None) -> BlockIo | None:
-    """Return what was read and written, as far as it was counted."""
-    found: BlockIo = {}
+    """Return the bytes read and written, as far as they were measured; None if neither was."""
+    block_io: BlockIo = {}
     if read is not None:
-        found["read_bytes"] = read
+        block_io["read_bytes"] = read
     if write is not None:
-        found["write_bytes"] = write
-    return found or None
+        block_io["write_bytes"] = write
+    return block_io or None
 
 
 def make_pids(current: int | None, limit: int | None) -> Pids | None:
-    """Return the processes and threads, as far as they are counted."""
-    found: Pids = {}
+    """Return the number of processes and threads and its limit, as far as they were measured; None if neither was."""
+    pids: Pids = {}
     if current is not None:
-        found["current"] = current
+        pids["current"] = current
     if limit is not None:
-        found["limit"] = limit
-    return found or None
+        pids["limit"] = limit
+    return pids or None

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -59,6 +60,13 @@ def cpu(**parts: Any) -> CpuReading:
     return read(linux(cpu_stats={**linux()["cpu_stats"], **parts})).cpu
 
 
+def only_total(total: int) -> CpuReading:
+    """Return the CPU part of a document that has nothing but the CPU time."""
+    return CpuReading(
+        total=total, kernel=None, user=None, system=None, online=1, throttled_periods=None, throttled_time=None
+    )
+
+
 def test_times() -> None:
     """A reading has the engine's time to the nanosecond, and the agent's time of its arrival as it was given."""
     found = read(linux())
@@ -68,13 +76,15 @@ def test_times() -> None:
 
 def test_cpu() -> None:
     """CPU time is in nanoseconds, with the host's and the number of its CPUs."""
-    assert cpu() == CpuReading(1000, 400, 600, 50_000, 4, 3, 2)
+    assert cpu() == CpuReading(
+        total=1000, kernel=400, user=600, system=50_000, online=4, throttled_periods=3, throttled_time=2
+    )
 
 
 def test_what_is_not_there_is_not_measured() -> None:
     """Of a document with nothing but its time and CPU time comes nothing but these; one CPU is the least there is."""
     found = read({"read": "2026-11-24T18:41:47Z", "cpu_stats": {"cpu_usage": {"total_usage": 5}}})
-    assert found.cpu == CpuReading(5, None, None, None, 1, None, None)
+    assert found.cpu == only_total(5)
     assert (found.memory, found.network, found.block_io, found.pids) == (None, None, None, None)
 
 
@@ -98,7 +108,7 @@ def test_online_cpus_are_the_engines() -> None:
 
 def test_windows_counts_in_hundreds_of_nanoseconds() -> None:
     """Windows' CPU time is converted, its processors are the CPUs; it measures no throttling and no host CPU time."""
-    assert read(windows()).cpu == CpuReading(1000, 400, 600, None, 8, None, None)
+    assert read(windows()).cpu == replace(only_total(1000), kernel=400, user=600, online=8)
 
 
 def test_processes_are_not_windows() -> None:
@@ -271,7 +281,7 @@ def test_what_cannot_be_a_counter_is_not_measured(wrong: object) -> None:
             pids_stats={"current": wrong, "limit": 9},
         )
     )
-    assert found.cpu == CpuReading(1, None, None, None, 1, None, None)
+    assert found.cpu == only_total(1)
     assert found.memory == ({"max_usage": 5, "limit": 9, "measured": ["Max Usage"]} if wrong else None)
     assert found.network == {"tx_bytes": 1}
     assert found.block_io == {"write_bytes": 1}
@@ -493,7 +503,7 @@ def test_nothing_impossible_comes_of_one_document_later(document: Any, later: fl
     old = read_or_none(json.dumps(document).encode(), 0.0)
     if old is None:
         return
-    new = Reading(old.time + 10**9, later, old.cpu, old.memory, old.network, old.block_io, old.pids)
+    new = replace(old, time=old.time + 10**9, arrived=later)
     measurements = compute_usage(old, new, 2000.0)
     assert measurements is not None
     assert_possible(measurements)
