@@ -104,7 +104,7 @@ class KernelSource:
                 self._engine.count_error()
                 reason = str(error)
                 continue
-            files.count_interfaces(stats.parse_interface_names(raw))
+            files.set_engine_interfaces(stats.parse_interface_names(raw))
             found = find_mismatches(before, reported, after)
             mismatches = found if mismatches is None else {field: found[field] for field in mismatches.keys() & found}
             if not mismatches:

@@ -1,1 +1,1 @@
-"""This machine's cgroup and /proc files, read as the engine reads them."""
+"""Readings from this machine's cgroup and /proc files. Nothing here knows the engine."""

@@ -1,44 +1,58 @@
-"""Where the kernel keeps a container's files: its cgroup is that of its first process, named after the container."""
+"""Where the files of a container are: in the cgroup of its first process, a directory named after the container.
+
+    /proc/42/cgroup   0::/system.slice/docker-<id>.scope/init.scope     the process may have moved to a child
+    cgroup            /system.slice/docker-<id>.scope                   cut after the directory with the id
+    files             /sys/fs/cgroup/system.slice/docker-<id>.scope/*
+
+The format is described in cgroups(7), "/proc files".
+"""
 
 import os
 
 from agent.kernel.cgroup_v1 import CONTROLLERS
 from agent.kernel.files import KernelUnreadableError
 
-HIDDEN = (
+PROC_REMEDY = (
     "does the engine run on this machine? Under systemd: ProtectProc=default; "
     "in a container: --volume=/proc:/host/proc:ro"
 )
-MOUNT = "in a container: --volume=/sys/fs/cgroup:/host/sys/fs/cgroup:ro --cgroupns=host"
+CGROUP_REMEDY = "in a container: --volume=/sys/fs/cgroup:/host/sys/fs/cgroup:ro --cgroupns=host"
 
 
-def unified(cgroups: str) -> bool:
-    """Say whether the cgroups mounted at `cgroups` are of version 2 alone. Raises KernelUnreadableError."""
-    if os.path.exists(f"{cgroups}/cgroup.controllers"):  # noqa: PTH110 - pathlib doubles the memory of a small agent
+def is_unified(mount: str) -> bool:
+    """Return whether only cgroup version 2 is mounted at `mount`. Raises KernelUnreadableError if no cgroups are."""
+    if os.path.exists(f"{mount}/cgroup.controllers"):  # noqa: PTH110 - pathlib doubles the memory of a small agent
         return True
-    if any(os.path.isdir(f"{cgroups}/{controller}") for controller in CONTROLLERS):  # noqa: PTH112
+    if any(os.path.isdir(f"{mount}/{controller}") for controller in CONTROLLERS):  # noqa: PTH112
         return False
-    raise KernelUnreadableError(f"{cgroups} shows no cgroups; {MOUNT}")
+    raise KernelUnreadableError(f"{mount} shows no cgroups; {CGROUP_REMEDY}")
 
 
-def paths(process: str, container_id: str) -> dict[str, str]:
-    """Return the container's cgroups, by controller ("": version 2), relative to where they are mounted.
+def find_cgroup_paths(process: str, container_id: str) -> dict[str, str]:
+    """Return the container's cgroups by controller ("" for version 2), relative to where cgroups are mounted.
 
-    `process` is the directory of its first process. That one may have moved on to a child of the container's cgroup,
-    as systemd does in a container. Controllers for which the container has no cgroup of its own are left out.
+    The process may be in a child of the container's cgroup: systemd as the first process of a container moves itself.
+    Controllers for which the container has no cgroup of its own are left out.
+
+    Args:
+        process: the directory of the container's first process in /proc.
+        container_id: the id that is part of the directory's name.
+
+    Raises:
+        KernelUnreadableError: the file is hidden, or shows that the process is not this container's.
     """
     path = f"{process}/cgroup"
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
             lines = file.read().splitlines()
     except OSError as error:
-        raise KernelUnreadableError(f"{path} cannot be read: {error.strerror}; {HIDDEN}") from error
+        raise KernelUnreadableError(f"{path} cannot be read: {error.strerror}; {PROC_REMEDY}") from error
     found: dict[str, str] = {}
     for line in lines:
-        _, controllers, place = line.split(":", 2)
-        if own := _own(place, container_id):
+        _, controllers, cgroup = line.split(":", 2)
+        if own := _cut_after_id(cgroup, container_id):
             found |= dict.fromkeys(controllers.split(","), own)
-    if any(place.startswith("/..") for place in found.values()):
+    if any(cgroup.startswith("/..") for cgroup in found.values()):
         raise KernelUnreadableError(
             f"{path} leads out of the agent's own cgroup namespace: start it with --cgroupns=host"
         )
@@ -47,8 +61,8 @@ def paths(process: str, container_id: str) -> dict[str, str]:
     return found
 
 
-def _own(place: str, container_id: str) -> str:
-    """Return the path down to the directory named after the container; "" if there is none."""
-    parts = place.split("/")
+def _cut_after_id(cgroup: str, container_id: str) -> str:
+    """Return the path down to the directory that has the id in its name; "" if there is none."""
+    parts = cgroup.split("/")
     depth = next((depth for depth, part in enumerate(parts, 1) if container_id in part), 0)
     return "/".join(parts[:depth])

@@ -1,6 +1,6 @@
-"""The kernel's files: opened once, and read anew from their beginning as often as one likes.
+"""The kernel's files: opened once, then read again from their beginning as often as needed.
 
-Opening, reading and closing costs six times what reading alone does.
+To open, read and close a file costs six times what reading alone does.
 """
 
 import errno
@@ -9,22 +9,25 @@ import os
 from agent.metrics.reading import ContainerNotRunningError, ReadingError
 from agent.runtime.limits import DescriptorBudget
 
-# Most say less than half a page, all at once: one call, and no larger buffer, which costs more than a second call. What
-# is longer may come in pieces, since of a list of records the kernel hands over as many as fit into a page.
-PAGE_BYTES = 4096  # bytes
+# Most files have less than half a page, and come whole in one call; a larger buffer costs more than a second call.
+# Longer ones may come in pieces: of a list of records the kernel returns as many at once as fit into a page.
+PAGE_BYTES = 4096
 
-_MORE = "; raise the limit (LimitNOFILE= in the unit, ulimit -n in a shell): a container needs a dozen"
+_RAISE_LIMIT = "; raise the limit (LimitNOFILE= in the unit, ulimit -n in a shell): a container needs a dozen"
 
-# What reading a file says whose cgroup or process is gone.
-_ENDED = (errno.ENODEV, errno.ESRCH)
+# Errors of reading a file whose cgroup or process is gone.
+_GONE = (errno.ENODEV, errno.ESRCH)
 
 
 class KernelUnreadableError(ReadingError):
-    """The kernel's files cannot be used; the message names file and remedy. It says nothing about the container."""
+    """The kernel's files cannot be used. The message names the file and the remedy.
+
+    This says nothing about the container.
+    """
 
 
 class KernelFile:
-    """One of them."""
+    """An open file of the kernel."""
 
     __slots__ = ("_fd", "path")
 
@@ -33,38 +36,47 @@ class KernelFile:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def read(self) -> bytes:
-        """Return what it says now. Raises ContainerNotRunningError, and KernelUnreadableError."""
+        """Return the content of now.
+
+        Raises:
+            ContainerNotRunningError: the cgroup or the process is gone.
+            KernelUnreadableError: the file cannot be read.
+        """
         try:
             content = os.pread(self._fd, PAGE_BYTES, 0)
             if len(content) > PAGE_BYTES // 2:
                 while more := os.pread(self._fd, PAGE_BYTES, len(content)):
                     content += more
         except OSError as error:
-            if error.errno in _ENDED:
+            if error.errno in _GONE:
                 raise ContainerNotRunningError(f"{self.path} is gone: the container does not run") from error
             raise KernelUnreadableError(f"{self.path} cannot be read: {error.strerror}") from error
         return content
 
     def close(self) -> None:
-        """Close it."""
+        """Close the file."""
         os.close(self._fd)
 
 
 class KernelFiles:
-    """Opens files, and closes all of them together.
+    """A set of open files, closed together.
 
-    They leave half of the `descriptors` to others: a stream needs one where they need a dozen.
+    Half of `descriptors` stays free for others: a stream needs one descriptor, the files of a container a dozen.
     """
 
     def __init__(self, descriptors: DescriptorBudget) -> None:
         self._descriptors = descriptors
         self._open: list[KernelFile] = []
 
-    def find(self, path: str) -> KernelFile | None:
-        """Open a file that not every kernel has. Raises KernelUnreadableError if it cannot be opened."""
+    def open_if_present(self, path: str) -> KernelFile | None:
+        """Open a file that not every kernel has; return None if it does not exist.
+
+        Raises:
+            KernelUnreadableError: the file exists but cannot be opened, or too few descriptors are left.
+        """
         if not self._descriptors.acquire(spare=self._descriptors.limit // 2):
             raise KernelUnreadableError(
-                f"{path} is not opened: of {self._descriptors.limit} descriptors few are left{_MORE}"
+                f"{path} is not opened: of {self._descriptors.limit} descriptors few are left{_RAISE_LIMIT}"
             )
         try:
             file = KernelFile(path)
@@ -77,13 +89,13 @@ class KernelFiles:
         return file
 
     def open(self, path: str) -> KernelFile:
-        """Open a file that has to be there. Raises KernelUnreadableError."""
-        if found := self.find(path):
-            return found
+        """Open a file that every kernel has. Raises KernelUnreadableError if it cannot be opened or does not exist."""
+        if file := self.open_if_present(path):
+            return file
         raise KernelUnreadableError(f"{path} is not there")
 
     def close(self) -> None:
-        """Close them."""
+        """Close all files of the set."""
         while self._open:
             self._open.pop().close()
             self._descriptors.release()
@@ -91,24 +103,27 @@ class KernelFiles:
 
 def _remedy(error: OSError) -> str:
     if error.errno in (errno.EMFILE, errno.ENFILE):
-        return _MORE
+        return _RAISE_LIMIT
     if error.errno in (errno.EACCES, errno.EPERM):
         return "; let the agent's user read it (a sandbox or a security module forbids it)"
     return ""
 
 
 def read_number(file: KernelFile | None) -> int | None:
-    """Return the one number of a file; None where there is no such file, and for "max"."""
+    """Return the number in a file with a single value; None if there is no file, and for "max" (no limit)."""
     if file is None:
         return None
     content = file.read()
     return None if content.startswith(b"max") else int(content)
 
 
-def read_table(file: KernelFile | None, *wanted: bytes) -> dict[bytes, int]:
-    """Return the numbers that stand behind these words, as far as they are there; none where there is no such file."""
+def read_flat_keyed(file: KernelFile | None, *keys: bytes) -> dict[bytes, int]:
+    """Return the numbers of these keys in a "flat keyed" file (cgroup-v2.rst, "Format"): lines of a key and a number.
+
+    Keys that are missing are left out; the result is empty if there is no file.
+    """
     if file is None:
         return {}
     words = file.read().split()
     numbers = dict(zip(words[::2], words[1::2], strict=True))
-    return {word: int(numbers[word]) for word in wanted if word in numbers}
+    return {key: int(numbers[key]) for key in keys if key in numbers}

@@ -1,4 +1,4 @@
-"""The interfaces of a container's network namespace, added up as the engine adds up those that it made."""
+"""The interfaces of a container's network namespace, summed as an engine sums those that it created."""
 
 import re
 from collections.abc import Set
@@ -6,27 +6,28 @@ from collections.abc import Set
 from agent.kernel.files import KernelFiles, KernelUnreadableError
 from agent.messages.payloads import Network
 
-_ENGINES = re.compile(r"eth\d+")  # as engines name them unless they are told otherwise
+_ENGINE_NAME = re.compile(r"eth\d+")  # how engines name interfaces unless a user chose another name
 
-# Behind the name, `/proc/PID/net/dev` has sixteen numbers; of them:
+# /proc/PID/net/dev (proc(5)) has sixteen numbers after each name: eight of received data, then eight of sent data.
 _RECEIVED, _SENT = 0, 8
 _BYTES, _PACKETS, _ERRORS, _DROPPED = range(4)
 
 
 class NetworkInterfaces:
-    """The interfaces that the process at `process`, a directory in /proc, sees.
+    """The interfaces that a process sees; `process` is its directory in /proc.
 
-    What a container makes for itself (a tunnel, a bridge) is left out as the engine leaves it out: there the same bytes
-    would be counted twice. `listed` are the names that the engine is known to count; one that comes later
-    (`docker network connect`) counts if it is named as engines do.
+    Interfaces that a container created for itself (a tunnel, a bridge) are left out, as an engine leaves them out: they
+    would count the same bytes twice.
     """
 
     def __init__(self, files: KernelFiles, process: str) -> None:
         self._file = files.open(f"{process}/net/dev")
-        self.listed: Set[str] = frozenset()
+        # Names that the engine reported. Set while the readings are verified, before other threads read. An interface
+        # that is added later (`docker network connect`) counts if it is named as engines name theirs.
+        self.engine_names: Set[str] = frozenset()
 
     def read(self) -> Network | None:
-        """Return the sum of all interfaces; None where there are none."""
+        """Return the sum over the engine's interfaces; None if there are none."""
         interfaces = []
         for line in self._file.read().splitlines()[2:]:
             name, _, numbers = line.partition(b":")
@@ -49,4 +50,4 @@ class NetworkInterfaces:
         }
 
     def _counts(self, name: str) -> bool:
-        return name in self.listed or (name != "lo" and _ENGINES.fullmatch(name) is not None)
+        return name in self.engine_names or (name != "lo" and _ENGINE_NAME.fullmatch(name) is not None)

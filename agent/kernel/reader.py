@@ -1,7 +1,7 @@
-"""Readings straight from the files of this machine's kernel, and the clock rate of its CPUs.
+"""Readings of containers from the cgroup and /proc files of this machine.
 
-The same numbers that an engine on this machine would read, for a fiftieth of what asking it costs. Nothing here knows
-the engine; whether its numbers are the same is for others to prove (see kernel_source.py).
+They have the numbers that an engine on this machine would report, at a fiftieth of the cost of asking it. Whether they
+agree is verified elsewhere: see agent/collection/verification.py.
 """
 
 import os
@@ -9,7 +9,8 @@ import time
 from collections.abc import Set
 from threading import Lock
 
-from agent.kernel.cgroup_paths import MOUNT, paths, unified
+from agent.kernel.cgroup import Cgroup
+from agent.kernel.cgroup_paths import CGROUP_REMEDY, find_cgroup_paths, is_unified
 from agent.kernel.cgroup_v1 import CgroupV1
 from agent.kernel.cgroup_v2 import CgroupV2
 from agent.kernel.files import KernelFiles, KernelUnreadableError
@@ -20,24 +21,34 @@ from agent.runtime.limits import DescriptorBudget
 
 
 class KernelReader:
-    """The files below `proc` and `cgroups`: by default those mounted at /host, as for an agent in a container, if any.
+    """Opens the files of containers. Thread-safe; opens nothing before the first container.
 
-    From any thread; nothing is opened before it is asked for.
+    Args:
+        proc: where the process file system is mounted; by default at /host/proc, as for an agent in a container, if
+            that is a directory, else at /proc.
+        cgroups: where the cgroups are mounted; by default at /host/sys/fs/cgroup or /sys/fs/cgroup, likewise.
+        descriptors: the file descriptors that readings may use.
     """
 
     def __init__(
         self, proc: str | None = None, cgroups: str | None = None, descriptors: DescriptorBudget | None = None
     ) -> None:
         self._descriptors = descriptors or DescriptorBudget()
-        self._proc = proc or _mounted("/host/proc", "/proc")
-        self._cgroups = cgroups or _mounted("/host/sys/fs/cgroup", "/sys/fs/cgroup")
-        self._lock = Lock()
+        self._proc = proc or _first_directory("/host/proc", "/proc")
+        self._cgroups = cgroups or _first_directory("/host/sys/fs/cgroup", "/sys/fs/cgroup")
+        self._lock = Lock()  # guards the creation of `_host`, and nothing else
         self._host: Host | None = None
 
     def open(self, container_id: str, pid: int, host_network: bool) -> "ContainerFiles":
-        """Open the files of a running container, whose first process is `pid`. Raises KernelUnreadableError.
+        """Open the files of a running container.
 
-        `host_network`: what its interfaces carry is the host's, and not counted.
+        Args:
+            container_id: the container's id, which its cgroup is named after.
+            pid: the container's first process.
+            host_network: whether the container uses the network of the host, which is not counted as its own.
+
+        Raises:
+            KernelUnreadableError: the files cannot be used; the message names the file and the remedy.
         """
         with self._lock:
             if self._host is None:
@@ -51,33 +62,38 @@ class KernelReader:
             files.close()
             raise
 
-    def _open_cgroup(self, files: KernelFiles, host: Host, process: str, container_id: str) -> CgroupV1 | CgroupV2:
-        version_2 = unified(self._cgroups)
-        found = paths(process, container_id)
-        if version_2:
-            places = {"": f"{self._cgroups}{found.get('', '')}"}
+    def _open_cgroup(self, files: KernelFiles, host: Host, process: str, container_id: str) -> Cgroup:
+        unified = is_unified(self._cgroups)
+        found = find_cgroup_paths(process, container_id)
+        if unified:
+            directories = {"": f"{self._cgroups}{found.get('', '')}"}
         else:
-            places = {controller: f"{self._cgroups}/{controller}{path}" for controller, path in found.items()}
-        if not any(map(os.path.isdir, places.values())):
-            raise KernelUnreadableError(f"{next(iter(places.values()))} is not there; {MOUNT}")
-        return CgroupV2(files, host, places[""]) if version_2 else CgroupV1(files, host, places)
+            directories = {controller: f"{self._cgroups}/{controller}{path}" for controller, path in found.items()}
+        if not any(map(os.path.isdir, directories.values())):
+            raise KernelUnreadableError(f"{next(iter(directories.values()))} is not there; {CGROUP_REMEDY}")
+        return CgroupV2(files, host, directories[""]) if unified else CgroupV1(files, host, directories)
 
 
 class ContainerFiles:
-    """The files of one run of a container. Close them after use."""
+    """The open files of one run of a container. Close them after use."""
 
-    def __init__(self, files: KernelFiles, cgroup: CgroupV1 | CgroupV2, interfaces: NetworkInterfaces | None) -> None:
+    def __init__(self, files: KernelFiles, cgroup: Cgroup, interfaces: NetworkInterfaces | None) -> None:
         self._files = files
         self._cgroup = cgroup
         self._interfaces = interfaces
 
-    def count_interfaces(self, listed: Set[str]) -> None:
-        """Have these network interfaces counted, which are the engine's, whatever their names."""
+    def set_engine_interfaces(self, names: Set[str]) -> None:
+        """Count these network interfaces, which the engine reported, whatever their names are."""
         if self._interfaces:
-            self._interfaces.listed = listed
+            self._interfaces.engine_names = names
 
     def read(self) -> Reading:
-        """Return what they say now. Raises ContainerNotRunningError, and KernelUnreadableError."""
+        """Return a reading of now.
+
+        Raises:
+            ContainerNotRunningError: the cgroup is gone or has no process.
+            KernelUnreadableError: a file cannot be read or parsed.
+        """
         try:
             cgroup = self._cgroup
             pids = cgroup.pids()
@@ -99,9 +115,9 @@ class ContainerFiles:
             raise KernelUnreadableError(f"the kernel's files cannot be understood: {error!r}") from error
 
     def close(self) -> None:
-        """Close them."""
+        """Close the files."""
         self._files.close()
 
 
-def _mounted(*places: str) -> str:
-    return next((place for place in places if os.path.isdir(place)), places[-1])  # noqa: PTH112
+def _first_directory(*paths: str) -> str:
+    return next((path for path in paths if os.path.isdir(path)), paths[-1])  # noqa: PTH112

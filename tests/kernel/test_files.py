@@ -164,7 +164,7 @@ def test_network(v2: KernelTree) -> None:
     once = {"rx_bytes": 1, "rx_packets": 2, "rx_errors": 3, "rx_dropped": 4}
     once |= {"tx_bytes": 9, "tx_packets": 10, "tx_errors": 11, "tx_dropped": 12}
     assert files.read().network == {name: 2 * value for name, value in once.items()}
-    files.count_interfaces({"eth0", "tun0"})
+    files.set_engine_interfaces({"eth0", "tun0"})
     assert files.read().network == {name: 3 * value for name, value in once.items()}
     assert v2.open(host_network=True).read().network is None
 
