@@ -83,14 +83,20 @@ def _schema() -> int:
 
 
 def _check(config: Config, path: Path | None) -> int:
+    from agent.engine.charset import skip_charset_detection
+
+    skip_charset_detection()  # before the next import
     from agent.app.check import check
 
     return check(config, path)
 
 
 def _run(config: Config, options: argparse.Namespace, ending: CancelToken) -> int:
-    from agent.app.service import Service
+    from agent.engine.charset import skip_charset_detection
     from agent.runtime.limits import raise_descriptor_limit
+
+    skip_charset_detection()  # before the next import
+    from agent.app.service import Service
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would keep the broker's password
     sys.setswitchinterval(TURN)
