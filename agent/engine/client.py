@@ -1,8 +1,14 @@
-"""Docker Engine: who runs, what happens, and readings. The only module that imports docker.
+"""The calls to the Docker Engine. The only module that imports docker.
 
-Seven calls are made and no others, so that a socket proxy need not allow more: GET /_ping, /version, /info, /events,
-/containers/json, /containers/{id}/json and /containers/{id}/stats. They go through docker-py's session but not through
-its methods: those hide the response, so that nobody could end a blocked read, and wait for events without a limit.
+There are seven, all of them GET, and a socket proxy need not allow more:
+
+    connect()             /version, /info                 ping()           /_ping
+    list_containers()     /containers/json?all=1          inspect()        /containers/{id}/json
+    events()              /events                         stats_stream()   /containers/{id}/stats?stream=true
+                                                          stats_once()     /containers/{id}/stats?stream=false
+
+See https://docs.docker.com/reference/api/engine/. The calls use docker-py's session but not its methods: those hide the
+response, without which another thread cannot end a blocked read, and wait for events without a timeout.
 """
 
 import importlib.util
@@ -44,96 +50,113 @@ from agent.runtime.limits import DescriptorBudget
 
 T = TypeVar("T")
 
-ONE_SHOT_API = (1, 41)  # the first API that reads once without waiting for a second reading
-REMEMBERED_EVENTS = 256  # events: as many as the engine itself remembers, so that no older one can come again
-MAX_IDLE_CONNECTIONS = 32  # kept open between calls
+ONE_SHOT_API = (1, 41)  # the first version with one-shot=true: no waiting for a second sample
+RECENT_EVENTS = 256  # events that an engine keeps for `since`, and so the most that it can send a second time
+MAX_IDLE_CONNECTIONS = 32
 
-logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns of each that is not kept
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns of each connection above that number
 
 
 class EngineClient:
-    """The engine at `settings.url`; nothing is connected before connect(). From any thread.
+    """The engine at `settings.url`. Thread-safe; nothing is connected before connect().
 
-    All raise EngineError. None waits longer than `settings.timeout` for a connection, for an answer's beginning or
-    for its rest, and what takes a Cancel ends when that is set (while an answer has not even begun: after the timeout).
+    Every method raises EngineError. None waits longer than `settings.timeout` for a connection, for the head of a
+    response or for its rest. Methods with a `cancel` end when it is set; before the head has come, after the timeout.
+
+    Attributes:
+        local: whether the engine runs on this machine, which only a unix socket tells.
+        descriptors: the file descriptors that readings may use, of the engine and of the kernel's files.
     """
 
     def __init__(self, settings: EngineSettings) -> None:
         self.local = settings.url.startswith("unix://")
         self._settings = settings
-        self._calls = HttpClient(settings.url, settings.timeout)
-        self._api = OLDEST_API
+        self._http = HttpClient(settings.url, settings.timeout)
+        self._api = OLDEST_API  # written by the one thread that connects
         self.descriptors = DescriptorBudget()
 
     def connect(self) -> EngineInfo:
-        """Ask the engine who it is and agree on a version; again whenever it comes back, perhaps as another one."""
-        with self._calls.translate_errors(CancelToken()):
-            client = self._open()
-        self._calls.set_session(client, client.base_url)
-        found = self._ask("/version", VersionDocument)
+        """Make a new session and negotiate the API version.
+
+        Call this again when a lost engine is back: it may have another version.
+        """
+        with self._http.translate_errors(CancelToken()):
+            session = self._new_session()
+        self._http.set_session(session, session.base_url)
+        found = self._get_document("/version", VersionDocument)
         self._api = negotiate_version(found)
         info: EngineInfo = {"version": found.version, "api": f"{self._api[0]}.{self._api[1]}"}
-        # A socket proxy may not allow it, an engine may be stuck in one of its drivers: only a word would be missing.
+        # A socket proxy may not allow /info, and an engine may hang in one of its drivers. Only one field is lost then.
         with suppress(EngineError):
-            if cgroup := self._ask(self._path("/info"), InfoDocument).cgroup:
+            if cgroup := self._get_document(self._path("/info"), InfoDocument).cgroup:
                 info["cgroup"] = cgroup
         return info
 
     @property
     def supports_one_shot(self) -> bool:
-        """Whether the engine that answered connect() can read once without waiting for a second reading."""
+        """Whether the engine can take one sample without waiting for a second."""
         return self._api >= ONE_SHOT_API
 
     def ping(self) -> None:
-        """Return if the engine answers."""
-        with self._calls.get("/_ping", CancelToken()) as response:
-            self._calls.read_body(response)
+        """Return if the engine answers. Raises EngineError if not."""
+        with self._http.get("/_ping", CancelToken()) as response:
+            self._http.read_body(response)
 
     def list_containers(self) -> list[dict[str, Any]]:
-        """Return all containers, stopped ones too, as listed: Id, Names, State, Created, Labels, Image.
+        """Return the rows of all containers, stopped ones included: Id, Names, State, Created, Labels, Image.
 
-        A row without a container's id is left out, and the answer that had it counts as an error.
+        Rows without a container's id are left out, and the response counts as one error.
+
+        Raises:
+            InvalidResponseError: no row has an id.
         """
-        found = self._ask(self._path("/containers/json?all=1"), list[Any])
+        found = self._get_document(self._path("/containers/json?all=1"), list[Any])
         rows = [row for row in found if isinstance(row, dict) and is_container_id(row.get("Id"))]
         if len(rows) < len(found):
-            self._calls.count_error()
+            self._http.count_error()
             if not rows:
                 raise InvalidResponseError(f"the engine's list has {len(found)} rows, and none has a container's id")
         return rows
 
     def inspect(self, container_id: str) -> dict[str, Any]:
-        """Return all that the engine knows of a container. Raises NoSuchContainerError."""
-        return self._ask(self._path(f"/containers/{quote(container_id, safe='')}/json"), dict[str, Any])
+        """Return the inspect document of a container, by id or name. Raises NoSuchContainerError."""
+        return self._get_document(self._path(f"/containers/{quote(container_id, safe='')}/json"), dict[str, Any])
 
     def events(self, since: int | None, cancel: CancelToken) -> Generator[Event | None, None, None]:
-        """Yield what happens to containers, from `since` (ns, that instant included) or from now on, without a gap.
+        """Yield the events of containers without a gap, each once, until `cancel` is set.
 
-        None comes when the subscription stands, and again after every `settings.timeout` seconds of silence, with a
-        fresh subscription: a frozen engine is silent too. Ends only when `cancel` is set; when the engine ends it,
-        that is EngineUnreachableError.
+        Yields None when subscribed. After each `settings.timeout` seconds without an event it subscribes anew and
+        yields None again, since a frozen engine is silent, too.
+
+        Args:
+            since: yield events from this instant on, itself included, ns by the engine's clock; None for now.
+            cancel: ends the events.
+
+        Raises:
+            EngineUnreachableError: the engine ended the events, or did not accept the next subscription in time.
+            InvalidResponseError: the engine sent a line that is no JSON. What it meant is lost, so list anew.
         """
-        seen: deque[Event] = deque(maxlen=REMEMBERED_EVENTS)
+        seen: deque[Event] = deque(maxlen=RECENT_EVENTS)
         while not cancel.is_set():
             parameters = {"filters": '{"type":["container"]}'}
             if since is not None:
-                parameters["since"] = f"{since // 10**9}.{since % 10**9:09d}"  # as text: a float loses digits
-            with suppress(CancelledError), self._calls.get(self._path("/events"), cancel, parameters) as response:
-                since = _date(response) if since is None else since
+                parameters["since"] = f"{since // 10**9}.{since % 10**9:09d}"  # text, as a float loses digits
+            with suppress(CancelledError), self._http.get(self._path("/events"), cancel, parameters) as response:
+                since = _date_ns(response) if since is None else since
                 yield None
-                for event in self._until_silent(response):
+                for event in self._events_until_silence(response):
                     if event not in seen:
                         seen.append(event)
-                        since = event.time  # not the latest of all: the engine's clock may have been set back
+                        since = event.time  # of the last event, not the latest: the engine's clock may be set back
                         yield event
 
-    def _until_silent(self, response: requests.Response) -> Iterator[Event]:
+    def _events_until_silence(self, response: requests.Response) -> Iterator[Event]:
         try:
-            for line in split_lines(self._calls.iter_chunks(response)):
+            for line in split_lines(self._http.iter_chunks(response)):
                 try:
                     event = parse_event(line)
-                except msgspec.ValidationError:  # some later engine's idea of an event; the others are still good
-                    self._calls.count_error()
+                except msgspec.ValidationError:  # an event of a later API version; the others are still good
+                    self._http.count_error()
                     continue
                 if event:
                     yield event
@@ -142,57 +165,73 @@ class EngineClient:
         raise EngineUnreachableError("the engine ended its events")
 
     def stats_stream(self, container_id: str, cancel: CancelToken) -> Generator[bytes, None, None]:
-        """Yield a stats document about every second, as it came; ends with the container, or when `cancel` is set."""
+        """Yield a stats document about every second, not parsed, until `cancel` is set or the container is removed.
+
+        The stream of a container that stops goes on, with documents of zeros.
+
+        Raises:
+            NoSuchContainerError: the engine does not know the container.
+            DescriptorLimitError: there are too few file descriptors for another stream.
+        """
         path = self._path(f"/containers/{quote(container_id, safe='')}/stats?stream=true")
-        with suppress(CancelledError), self.descriptors.reserve(), self._calls.get(path, cancel) as response:
-            yield from split_lines(self._calls.iter_chunks(response))
+        with suppress(CancelledError), self.descriptors.reserve(), self._http.get(path, cancel) as response:
+            yield from split_lines(self._http.iter_chunks(response))
 
     def stats_once(self, container_id: str, cancel: CancelToken) -> bytes:
-        """Return one stats document, as it came. Raises CancelledError if `cancel` was set."""
+        """Return one stats document, not parsed.
+
+        Engines before version 25 answer at their next collection, up to a second later; without one-shot (API before
+        1.41) up to two.
+
+        Raises:
+            CancelledError: `cancel` was set.
+            NoSuchContainerError: the engine does not know the container.
+            DescriptorLimitError: there are too few file descriptors for another call.
+        """
         once = "stream=false&one-shot=true" if self.supports_one_shot else "stream=false"
         path = self._path(f"/containers/{quote(container_id, safe='')}/stats?{once}")
-        with self.descriptors.reserve(), self._calls.get(path, cancel) as response:
-            return self._calls.read_body(response)
+        with self.descriptors.reserve(), self._http.get(path, cancel) as response:
+            return self._http.read_body(response)
 
     def counters(self) -> EngineCounters:
-        """Return how often the engine was asked, failed, and was asked again after a failure."""
-        return self._calls.counters()
+        """Return the numbers of requests, of errors, and of retries after an error."""
+        return self._http.counters()
 
     def count_retry(self) -> None:
-        """Count that something failed is tried again."""
-        self._calls.count_retry()
+        """Count a retry after an error."""
+        self._http.count_retry()
 
     def count_error(self) -> None:
-        """Count an answer that turned out to be unusable."""
-        self._calls.count_error()
+        """Count a response that turned out to be unusable."""
+        self._http.count_error()
 
     def _path(self, path: str) -> str:
         return f"/v{self._api[0]}.{self._api[1]}{path}"
 
-    def _ask(self, path: str, kind: type[T]) -> T:
-        with self._calls.get(path, CancelToken()) as response:
-            return decode(self._calls.read_body(response), kind)
+    def _get_document(self, path: str, kind: type[T]) -> T:
+        with self._http.get(path, CancelToken()) as response:
+            return decode(self._http.read_body(response), kind)
 
-    def _open(self) -> docker.APIClient:
+    def _new_session(self) -> docker.APIClient:
         settings = self._settings
         ssh = settings.url.startswith("ssh://")
         if ssh and importlib.util.find_spec("paramiko") is None:
             raise EngineUnreachableError(f"{settings.url} needs an extra: pip install 'usage-agent[ssh]'")
         try:
-            # The version only keeps the constructor from asking for one: connect() agrees on it, again and again.
-            client = docker.APIClient(settings.url, f"{NEWEST_API[0]}.{NEWEST_API[1]}", tls=self._tls())
+            # Given a version, the constructor does not ask for one: connect() negotiates it, each time anew.
+            session = docker.APIClient(settings.url, f"{NEWEST_API[0]}.{NEWEST_API[1]}", tls=self._tls())
         except (DockerException, ValueError) as error:
             raise EngineUnreachableError(f"engine.url {settings.url}: {error}") from error
-        client.trust_env = False  # HTTP_PROXY is not meant for an engine
-        client.headers.update({"User-Agent": f"usage-agent/{__version__}", "Accept-Encoding": "identity"})
+        session.trust_env = False  # HTTP_PROXY is not meant for an engine
+        session.headers.update({"User-Agent": f"usage-agent/{__version__}", "Accept-Encoding": "identity"})
         if ssh:
-            # paramiko itself waits an hour for a channel
-            client.get_adapter(client.base_url).ssh_client.get_transport().channel_timeout = settings.timeout  # type: ignore[attr-defined]
+            # paramiko's own timeout for a channel is an hour.
+            session.get_adapter(session.base_url).ssh_client.get_transport().channel_timeout = settings.timeout  # type: ignore[attr-defined]
         elif self.local:
-            client.mount(client.base_url, UnixAdapter(settings.url.removeprefix("unix://"), MAX_IDLE_CONNECTIONS))
+            session.mount(session.base_url, UnixAdapter(settings.url.removeprefix("unix://"), MAX_IDLE_CONNECTIONS))
         else:
-            client.mount(client.base_url, TcpAdapter(MAX_IDLE_CONNECTIONS))
-        return client
+            session.mount(session.base_url, TcpAdapter(MAX_IDLE_CONNECTIONS))
+        return session
 
     def _tls(self) -> TLSConfig | bool:
         ca, cert, key = self._settings.tls_ca, self._settings.tls_cert, self._settings.tls_key
@@ -202,8 +241,8 @@ class EngineClient:
         return TLSConfig(pair, str(ca) if ca else None, verify=True)
 
 
-def _date(response: requests.Response) -> int | None:
-    """Return the engine's clock, in ns, to the second below: what happens after it cannot be missed."""
+def _date_ns(response: requests.Response) -> int | None:
+    """Return the engine's clock from the Date header, ns, rounded down to the second: no later event is missed."""
     with suppress(TypeError, ValueError, KeyError, OverflowError):
         return int(parsedate_to_datetime(response.headers["Date"]).timestamp()) * 10**9
     return None

@@ -1,16 +1,16 @@
-"""TODO."""
+"""Errors of the engine, divided by what a caller can do about them."""
 
 
 class EngineError(Exception):
-    """The engine did not give what was asked for; the message explains itself."""
+    """The engine did not give what was requested. The message explains itself."""
 
 
 class EngineUnreachableError(EngineError):
-    """Refused, timed out or broken off. It says nothing about the container that was asked for."""
+    """The connection was refused, timed out or broke. This says nothing about the container that was asked for."""
 
 
 class EngineRefusedError(EngineError):
-    """The engine answered with an HTTP error, whose code is `status`."""
+    """The engine responded with an HTTP status other than 200; it is `status`."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -22,4 +22,4 @@ class NoSuchContainerError(EngineRefusedError):
 
 
 class InvalidResponseError(EngineError):
-    """The answer cannot be understood."""
+    """The response is not what the Engine API describes."""

@@ -1,4 +1,11 @@
-"""One call to the engine: a GET that is bounded in time and size, can be ended, and fails as an EngineError only."""
+"""One GET to the engine: bounded in time and size, cancellable, and failing with an EngineError only.
+
+get(path, cancel)                    the head of the response, within the timeout
+├── status other than 200            EngineRefusedError, NoSuchContainerError
+└── iter_chunks() or read_body()     the body; each line, or all of it, within the timeout
+    ├── `cancel` is set              CancelledError, at once
+    └── anything else goes wrong     EngineUnreachableError, InvalidResponseError
+"""
 
 import sys
 import threading
@@ -16,9 +23,10 @@ from agent.messages.payloads import EngineCounters
 from agent.runtime.cancel import CancelledError, CancelToken
 
 CHUNK_BYTES = 1 << 16
+MAX_CAUSES = 8  # exceptions of urllib3 and requests that wrap each other; a chain may have a circle
 
-_FAILURES: tuple[type[Exception], ...] = (OSError, EOFError, HTTPException, urllib3.exceptions.HTTPError)
-_TIMEOUTS = (TimeoutError, requests.Timeout, urllib3.exceptions.ReadTimeoutError)
+_CONNECTION_ERRORS: tuple[type[Exception], ...] = (OSError, EOFError, HTTPException, urllib3.exceptions.HTTPError)
+_TIMEOUT_ERRORS = (TimeoutError, requests.Timeout, urllib3.exceptions.ReadTimeoutError)
 _REMEDIES = (
     (FileNotFoundError, ": is the engine running there?"),
     (ConnectionRefusedError, ": is the engine running there?"),
@@ -28,40 +36,43 @@ _REMEDIES = (
 
 
 class HttpClient:
-    """Makes the calls, through the session it was told to use, and counts them; from any thread.
+    """Sends GET requests to the engine and counts them. Thread-safe.
 
-    Nothing waits longer than `timeout` seconds for a connection, for an answer's beginning or for its rest.
+    Args:
+        url: the engine's address, for error messages.
+        timeout: the longest wait in seconds for a connection, for the head of a response and for its rest.
     """
 
     def __init__(self, url: str, timeout: float) -> None:
         self._engine = f"the engine at {url}"
         self._timeout = timeout
         self._ssh = url.startswith("ssh://")
-        paramiko = sys.modules.get("paramiko")  # docker has imported it, where it is installed
-        self._failures = (*_FAILURES, paramiko.SSHException) if paramiko else _FAILURES
+        paramiko = sys.modules.get("paramiko")  # docker has imported it if it is installed
+        self._connection_errors = (*_CONNECTION_ERRORS, paramiko.SSHException) if paramiko else _CONNECTION_ERRORS
+        # Both are written by the one thread that connects; a request that is under way keeps the old session.
         self._session: requests.Session | None = None
-        self._base = ""
-        self._lock = threading.Lock()
+        self._base_url = ""
+        self._lock = threading.Lock()  # guards `_counters`; nothing else is done under it
         self._counters: EngineCounters = {"requests": 0, "errors": 0, "retries": 0}
 
-    def set_session(self, session: requests.Session, base: str) -> None:
-        """Make calls to `base` through this session from now on, and close the idle connections of the one before."""
-        before, self._session, self._base = self._session, session, base
+    def set_session(self, session: requests.Session, base_url: str) -> None:
+        """Send requests to `base_url` through `session` from now on; close idle connections of the session before."""
+        before, self._session, self._base_url = self._session, session, base_url
         if before:
             before.close()
 
     def counters(self) -> EngineCounters:
-        """Return how often the engine was asked, failed, and was asked again after a failure."""
+        """Return the numbers of requests, of errors, and of retries after an error."""
         with self._lock:
             return self._counters.copy()
 
     def count_retry(self) -> None:
-        """Count that something failed is tried again."""
+        """Count a retry after an error."""
         with self._lock:
             self._counters["retries"] += 1
 
     def count_error(self) -> None:
-        """Count an answer that turned out to be unusable."""
+        """Count an error, or a response that turned out to be unusable."""
         with self._lock:
             self._counters["errors"] += 1
 
@@ -69,10 +80,14 @@ class HttpClient:
     def get(
         self, path: str, cancel: CancelToken, parameters: Mapping[str, str] | None = None
     ) -> Iterator[requests.Response]:
-        """Ask for `path`; the one way to the engine. Raises as `translated` does, EngineRefusedError included.
+        """Request `path`, and give the response to the block, which reads its body.
 
-        The block reads the body, and `cancel` ends that at once. An engine that does not even begin to answer is left
-        after the timeout only.
+        Setting `cancel` ends the reading at once; while the engine has sent no head, the request ends after the
+        timeout.
+
+        Raises:
+            EngineRefusedError, NoSuchContainerError: the status is not 200.
+            EngineUnreachableError, InvalidResponseError, CancelledError: as for `translate_errors`.
         """
         with self.translate_errors(cancel):
             if cancel.is_set():
@@ -81,44 +96,49 @@ class HttpClient:
                 self._counters["requests"] += 1
             if self._session is None:
                 raise EngineUnreachableError(f"{self._engine} was not connected to yet")
-            limits = (self._timeout, self._timeout)
+            timeouts = (self._timeout, self._timeout)
             try:
                 response = self._session.get(
-                    self._base + path, params=parameters, stream=True, timeout=limits, allow_redirects=False
+                    self._base_url + path, params=parameters, stream=True, timeout=timeouts, allow_redirects=False
                 )
-            except AttributeError as error:  # docker-py's ssh connection has dropped its socket while urllib3 used it
+            except AttributeError as error:  # docker-py's ssh connection dropped its socket while urllib3 used it
                 raise EngineUnreachableError(f"{self._engine}: the connection was lost") from error
             with closing(response), cancel.interrupting(lambda: self._interrupt(response)):
                 if response.status_code != 200:
-                    raise error_from_response(path, response.status_code, response.reason, self._whole(response))
+                    raise error_from_response(path, response.status_code, response.reason, self._read_all(response))
                 yield response
 
     @contextmanager
     def translate_errors(self, cancel: CancelToken) -> Iterator[None]:
-        """Turn every way of failing into an EngineError, and count it; into CancelledError once `cancel` is set."""
+        """Turn every error of the connection into an EngineError, and count it.
+
+        Raises:
+            EngineError: the block failed.
+            CancelledError: `cancel` is set, however the block ended.
+        """
         failure: EngineError | None = None
         cause: BaseException | None = None
         try:
             yield
         except EngineError as error:
             failure, cause = error, error.__cause__
-        except self._failures as error:
-            failure, cause = self._failure(error), error
-        if cancel.is_set():  # then an end is no failure, and a clean end may be a torn one
+        except self._connection_errors as error:
+            failure, cause = self._unreachable(error), error
+        if cancel.is_set():  # then a broken connection is no error, and a clean end may be a broken connection
             raise CancelledError from cause
         if failure:
             self.count_error()
             raise failure from cause
 
-    def _failure(self, error: Exception) -> EngineUnreachableError:
-        if isinstance(error, _TIMEOUTS):
+    def _unreachable(self, error: Exception) -> EngineUnreachableError:
+        if isinstance(error, _TIMEOUT_ERRORS):
             return EngineUnreachableError(f"{self._engine} did not answer within {self._timeout:g} s")
-        root = _root(error)
+        root = _root_cause(error)
         remedy = next((text for kind, text in _REMEDIES if isinstance(error, kind) or isinstance(root, kind)), "")
         return EngineUnreachableError(f"{self._engine} cannot be reached: {root or type(root).__name__}{remedy}")
 
     def _interrupt(self, response: requests.Response) -> None:
-        # An answer that has been read to its end or broken off meanwhile cannot be ended: then nothing is left to do.
+        # Fails if the response was read to its end or the connection broke in the meantime: nothing is left to do then.
         with suppress(OSError, ValueError, RuntimeError):
             if self._ssh:
                 response.raw.close()  # a channel of paramiko wakes its reader when it is closed, not when shut down
@@ -126,13 +146,20 @@ class HttpClient:
                 response.raw.shutdown()
 
     def iter_chunks(self, response: requests.Response, *, whole: bool = False) -> Iterator[bytes]:
-        """Yield the body as it comes. Each line of it, or if `whole` all of it, must come within the timeout.
+        """Yield the body as it arrives.
 
-        A blank line is none, so that an answer of nothing but newlines is no silence either, which ends by itself.
+        Args:
+            response: the response.
+            whole: whether the timeout is for the whole body; else it is for each line. A blank line is not counted as
+                a line: a body of nothing but newlines ends after the timeout, too.
+
+        Raises:
+            EngineUnreachableError: the body, or a line of it, took longer than the timeout.
+            InvalidResponseError: the chunked encoding is invalid.
         """
         deadline = None
-        begun = False
-        for chunk in self._pieces(response):
+        begun = False  # whether the current line has anything but blanks
+        for chunk in self._raw_chunks(response):
             now = time.monotonic()
             before, newline, rest = chunk.rpartition(b"\n")
             ended = bool(newline) and (begun or bool(before.strip())) and not whole
@@ -145,22 +172,27 @@ class HttpClient:
                 deadline = now + self._timeout
             yield chunk
 
-    def _pieces(self, response: requests.Response) -> Iterator[bytes]:
-        # paramiko's files have no read1(): there a chunk as the engine wrote it is read, which is a document.
-        pieces = response.raw.stream(CHUNK_BYTES) if self._ssh else iter(lambda: response.raw.read1(CHUNK_BYTES), b"")
+    def _raw_chunks(self, response: requests.Response) -> Iterator[bytes]:
+        # Files of paramiko have no read1(); over ssh a chunk is read as the engine wrote it, which is one document.
+        chunks = response.raw.stream(CHUNK_BYTES) if self._ssh else iter(lambda: response.raw.read1(CHUNK_BYTES), b"")
         try:
-            yield from pieces
-        except OverflowError as error:  # http.client believes any size of a chunk, even one below zero
+            yield from chunks
+        except OverflowError as error:  # http.client accepts any size of a chunk, even a negative one
             raise InvalidResponseError(f"{self._engine} sent a chunk of an impossible size") from error
 
     def read_body(self, response: requests.Response) -> bytes:
-        """Return the whole body, which is not empty."""
-        body = self._whole(response)
-        if not body.strip():  # an engine that is shutting down may say 200, and nothing else
+        """Return the whole body.
+
+        Raises:
+            EngineUnreachableError: the body is blank, or took longer than the timeout.
+            InvalidResponseError: the body has more than MAX_ANSWER_BYTES.
+        """
+        body = self._read_all(response)
+        if not body.strip():  # an engine that is shutting down may send status 200 and nothing else
             raise EngineUnreachableError(f"{self._engine} answered nothing")
         return body
 
-    def _whole(self, response: requests.Response) -> bytes:
+    def _read_all(self, response: requests.Response) -> bytes:
         body = bytearray()
         for chunk in self.iter_chunks(response, whole=True):
             body += chunk
@@ -169,12 +201,12 @@ class HttpClient:
         return bytes(body)
 
 
-def _root(error: BaseException) -> BaseException:
-    """Return the error below the wrappings of urllib3 and requests: its text is meant for people."""
-    for _ in range(8):
-        inner = (*error.args, getattr(error, "reason", None), error.__cause__)
-        below = next((one for one in inner if isinstance(one, BaseException)), None)
-        if below is None:
+def _root_cause(error: BaseException) -> BaseException:
+    """Return the innermost error below the wrappers of urllib3 and requests: its text is meant for people."""
+    for _ in range(MAX_CAUSES):
+        candidates = (*error.args, getattr(error, "reason", None), error.__cause__)
+        inner = next((candidate for candidate in candidates if isinstance(candidate, BaseException)), None)
+        if inner is None:
             break
-        error = below
+        error = inner
     return error

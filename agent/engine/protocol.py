@@ -1,4 +1,7 @@
-"""What the engine's answers mean, and the errors there are when they mean nothing. Pure: bytes in, values out."""
+"""Responses, events and version negotiation of the Engine API. Pure: bytes in, values out.
+
+Documents: https://docs.docker.com/reference/api/engine/ (versions, and "System": /version, /info, /events).
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,29 +21,27 @@ from agent.engine.errors import (
 
 T = TypeVar("T")
 
-OLDEST_API = (1, 24)  # the first API with everything that is read here; docker-py begins there too
-
-NEWEST_API = (1, 52)  # the newest that was tested: a newer engine is asked to speak this one
-
-MAX_ANSWER_BYTES = 16 << 20  # bytes of an answer; a list has 3 kB for each container with many labels, an inspect 60 kB
-
-MAX_SHOWN_CHARACTERS = (
-    200  # characters of what cannot be understood, in errors: a line of the log is no place for all of it
-)
+OLDEST_API = (1, 24)  # the first version with all fields that are read here; docker-py begins there, too
+NEWEST_API = (1, 52)  # the newest version that was tested; newer engines are asked to speak this one
+MAX_ANSWER_BYTES = 16 << 20  # a list has 3 kB for each container with many labels, an inspect document 60 kB
+MAX_SHOWN_CHARACTERS = 200  # of an invalid response in an error, which has to fit into a line of the log
 
 _ID = re.compile("[0-9a-f]{64}")
-
 _VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
-
-_CODE = re.compile("[0-9]{1,10}")
+_EXIT_CODE = re.compile("[0-9]{1,10}")
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something happened to a container; `time` in ns since the epoch, by the engine's clock.
+    """An event of a container.
 
-    `action` is the bare word ("health_status") and `detail` what the engine wrote after its colon ("healthy").
-    `attributes` are the container's labels together with what belongs to the action ("exitCode").
+    Attributes:
+        time: by the engine's clock, ns since the epoch.
+        action: the action without its detail, such as "health_status".
+        detail: what the engine wrote after the action's colon, such as "healthy"; may be empty.
+        id: the container's id.
+        name: the container's name; empty if the engine left it out.
+        attributes: the container's labels, and values that belong to the action, such as "exitCode".
     """
 
     time: int
@@ -52,14 +53,14 @@ class Event:
 
     @classmethod
     def unlisted(cls, container_id: str, now: int) -> "Event":
-        """What the engine would have told of a container that is not in its list any more."""
+        """Return the event that the engine would have sent for a container that is no longer in its list."""
         return cls(now, "destroy", "", container_id, "", {})
 
     @property
     def exit_code(self) -> int | None:
-        """How the container ended, if that is what happened and the engine says it."""
+        """The exit code of the container; None for events that have none."""
         code = self.attributes.get("exitCode", "")
-        return int(code) if _CODE.fullmatch(code) else None
+        return int(code) if _EXIT_CODE.fullmatch(code) else None
 
 
 class _Actor(msgspec.Struct):
@@ -68,7 +69,7 @@ class _Actor(msgspec.Struct):
 
 
 class _Event(msgspec.Struct):
-    """What all versions agree on: `status`, `id` and `from` are gone since API 1.52."""
+    """The fields that all API versions have: `status`, `id` and `from` are gone since 1.52."""
 
     type: str = msgspec.field(name="Type")
     action: str = msgspec.field(name="Action")
@@ -77,7 +78,7 @@ class _Event(msgspec.Struct):
 
 
 class VersionDocument(msgspec.Struct):
-    """The answer to /version, as far as it matters."""
+    """The fields of GET /version that are used; `oldest` is empty before API 1.25."""
 
     version: Annotated[str, Meta(max_length=100)] = msgspec.field(name="Version")
     api: str = msgspec.field(name="ApiVersion")
@@ -85,7 +86,7 @@ class VersionDocument(msgspec.Struct):
 
 
 class InfoDocument(msgspec.Struct):
-    """The answer to /info, as far as it matters; `cgroup` is "1" or "2"."""
+    """The fields of GET /info that are used; `cgroup` is "1" or "2", empty before API 1.41."""
 
     cgroup: Annotated[str, Meta(max_length=10)] = msgspec.field(name="CgroupVersion", default="")
 
@@ -95,30 +96,32 @@ class _ErrorDocument(msgspec.Struct):
 
 
 def decode(raw: bytes, kind: type[T]) -> T:
-    """Return the JSON document as a `kind`; raise InvalidResponseError for anything else, saying what was wrong."""
+    """Return a JSON document as a `kind`. Raises InvalidResponseError, with the reason, for any other bytes."""
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        why = str(error)[:MAX_SHOWN_CHARACTERS]
-        raise InvalidResponseError(f"the engine's answer cannot be understood: {why}: {raw[:60]!r}") from error
+        reason = str(error)[:MAX_SHOWN_CHARACTERS]
+        raise InvalidResponseError(f"the engine's answer cannot be understood: {reason}: {raw[:60]!r}") from error
 
 
 def is_container_id(value: object) -> bool:
-    """Whether this is a container's id: 64 hexadecimal digits, Docker's as well as Podman's."""
+    """Return whether this is the id of a container: 64 hexadecimal digits, of Docker's and Podman's alike."""
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 def parse_event(line: bytes) -> Event | None:
-    """Return what one line of /events says, None if it is about something else than a container.
+    """Return the event in one line of /events; None if it is not about exactly one container.
 
-    Raises msgspec.ValidationError for a document of another shape, InvalidResponseError for what is no document.
+    Raises:
+        msgspec.ValidationError: the line is a JSON object, but no event as described.
+        InvalidResponseError: the line is no JSON object.
     """
     document = decode(line, dict[str, object])
     if document.get("Type") != "container":
         return None
     found = msgspec.convert(document, _Event)
     if not found.actor.id:
-        return None  # of several at once, as `prune`
+        return None  # `prune` is an event of several containers at once
     if not is_container_id(found.actor.id):
         raise msgspec.ValidationError(f"not a container's id: {found.actor.id[:MAX_SHOWN_CHARACTERS]!r}")
     action, _, detail = found.action.partition(":")
@@ -127,20 +130,25 @@ def parse_event(line: bytes) -> Event | None:
 
 
 def error_from_response(path: str, status: int, reason: str, body: bytes) -> EngineRefusedError:
-    """Return the error for an answer with an HTTP status other than 200."""
+    """Return the error for a response with an HTTP status other than 200."""
     try:
         message = decode(body, _ErrorDocument).message
-    except InvalidResponseError:  # a proxy on the way may answer with a web page
+    except InvalidResponseError:  # a proxy in between may answer with a web page
         message = ""
     words = (message or body[:MAX_SHOWN_CHARACTERS].decode(errors="replace"))[:MAX_SHOWN_CHARACTERS]
     text = f"the engine refused {path}: {status} {reason[:MAX_SHOWN_CHARACTERS]}: {words}"
-    # A proxy's 404, or one for a path that the engine does not know, is no word on the container.
+    # The 404 of a proxy, or for a path that the engine does not know, says nothing about the container.
     unknown = status == 404 and "/containers/" in path and "container" in message.lower()
     return NoSuchContainerError(status, text) if unknown else EngineRefusedError(status, text)
 
 
 def negotiate_version(engine: VersionDocument) -> tuple[int, int]:
-    """Return the API version to speak: the newest that both know. Raises EngineError where there is none."""
+    """Return the newest API version that both the engine and the agent know.
+
+    Raises:
+        EngineError: there is none.
+        InvalidResponseError: the engine's version is not a version.
+    """
     newest = _version(engine.api)
     if newest < OLDEST_API:
         raise EngineError(f"engine {engine.version} speaks API {engine.api} at most; 1.24 (Docker 1.12) is needed")
@@ -159,10 +167,12 @@ def _version(text: str) -> tuple[int, int]:
 
 
 def split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Split at newlines, wherever the chunks begin and end; empty lines are left out.
+    """Yield the lines of a body, wherever its chunks begin and end; blank lines are left out.
 
-    Raises InvalidResponseError for a line that does not end, EngineUnreachableError when the chunks end within one:
-    engines close every document with a newline, so that one was torn off.
+    Raises:
+        InvalidResponseError: a line has more than MAX_ANSWER_BYTES.
+        EngineUnreachableError: the chunks end within a line. Engines end every document with a newline, so the
+            connection broke in the middle of one.
     """
     begun = bytearray()
     for chunk in chunks:

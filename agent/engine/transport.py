@@ -1,7 +1,10 @@
-"""HTTP over a unix socket, or TCP, in time.
+"""HTTP over a unix socket or TCP, for `requests`, with a deadline for every read.
 
-http.client gives each piece of an answer that arrives the timeout anew: a status line that comes a byte a second, or
-trailers without an end, would keep a thread for hours. Here a read of any kind is over within the timeout.
+http.client applies its timeout to each piece of a response that arrives: a status line that comes one byte a second, or
+trailers without an end, would keep a thread for hours. Here the whole head, and each read of the body, is over within
+the timeout.
+
+    requests.Session → UnixAdapter, TcpAdapter → pool → connection → _DeadlineResponse → _DeadlineReader → socket
 """
 
 import http.client
@@ -18,18 +21,18 @@ from requests.adapters import HTTPAdapter
 
 
 class _DeadlineReader(io.RawIOBase):
-    """A socket's bytes, until `deadline` (monotonic)."""
+    """The bytes of a socket, until `deadline` (monotonic seconds)."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
         self.deadline = math.inf
         self._raw = raw
 
     def readable(self) -> bool:
-        """Say that there is something to read."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        """Read what there is."""
+        """Read what has arrived. Raises TimeoutError after the deadline."""
         count = self._raw.readinto(buffer)
         if time.monotonic() > self.deadline:
             raise TimeoutError("timed out")
@@ -42,11 +45,11 @@ class _DeadlineReader(io.RawIOBase):
 
 
 class _DeadlineResponse(http.client.HTTPResponse):
-    """An answer whose beginning, and each piece of whose body, is there within the socket's timeout."""
+    """A response whose head, and each read of whose body, is complete within the socket's timeout."""
 
     def __init__(self, sock: socket.socket, *arguments: Any, **keywords: Any) -> None:
         super().__init__(sock, *arguments, **keywords)
-        self._within = sock.gettimeout()
+        self._timeout = sock.gettimeout()
         self._bytes = _DeadlineReader(self.fp.detach())
         self.fp = io.BufferedReader(self._bytes)
 
@@ -54,7 +57,7 @@ class _DeadlineResponse(http.client.HTTPResponse):
         """Read status line and headers."""
         self._restart_deadline()
         super().begin()
-        # urllib3 would refuse this too, and leave the socket open until somebody collects it.
+        # urllib3 would refuse this, too, but leave the socket open until the garbage collector finds it.
         if len({length.strip() for length in self.headers.get("Content-Length", "").split(",")}) > 1:
             raise http.client.HTTPException("an answer of more than one length")
 
@@ -64,18 +67,18 @@ class _DeadlineResponse(http.client.HTTPResponse):
         return super().read1(n)
 
     def _restart_deadline(self) -> None:
-        self._bytes.deadline = math.inf if self._within is None else time.monotonic() + self._within
+        self._bytes.deadline = math.inf if self._timeout is None else time.monotonic() + self._timeout
 
 
-class _Plain(urllib3.connection.HTTPConnection):
+class _HttpConnection(urllib3.connection.HTTPConnection):
     response_class = _DeadlineResponse
 
 
-class _Secure(urllib3.connection.HTTPSConnection):
+class _HttpsConnection(urllib3.connection.HTTPSConnection):
     response_class = _DeadlineResponse
 
 
-class _Connection(_Plain):
+class _UnixConnection(_HttpConnection):
     """A connection to the socket at `path`."""
 
     def __init__(self, *arguments: Any, path: str, **keywords: Any) -> None:
@@ -83,63 +86,63 @@ class _Connection(_Plain):
         self._path = path
 
     def connect(self) -> None:
-        """Connect."""
-        connecting = socket.socket(socket.AF_UNIX)
+        """Connect to the socket within the timeout."""
+        unix_socket = socket.socket(socket.AF_UNIX)
         try:
-            connecting.settimeout(self.timeout)
-            connecting.connect(self._path)
+            unix_socket.settimeout(self.timeout)
+            unix_socket.connect(self._path)
         except BaseException:
-            connecting.close()
+            unix_socket.close()
             raise
-        self.sock = connecting
+        self.sock = unix_socket
 
 
-class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
+class _UnixPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _UnixConnection
 
 
-class _PlainPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Plain
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
 
 
-class _SecurePool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _Secure
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
 
 
 class TcpAdapter(HTTPAdapter):
-    """Carries requests over TCP, with TLS or without, and keeps `connections` of each host for later."""
+    """Sends requests over TCP, with or without TLS; keeps up to `max_idle` idle connections per host."""
 
-    def __init__(self, connections: int) -> None:
-        super().__init__(pool_maxsize=connections)
-        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
+    def __init__(self, max_idle: int) -> None:
+        super().__init__(pool_maxsize=max_idle)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
 
 class UnixAdapter(HTTPAdapter):
-    """Carries requests for any URL to the socket at `path`, and keeps `connections` of them for later.
+    """Sends requests for any URL to the socket at `path`; keeps up to `max_idle` idle connections.
 
-    One pool for all paths: docker-py's own adapter keeps a pool for each of the last 25 URLs and closes the others,
-    even one that a thread has just got, and leaves the socket of a failed connection to whoever collects the error.
+    One pool serves all URLs. docker-py's own adapter has a pool for each of the last 25 URLs and closes the others,
+    even one that a thread has just taken, and leaves the socket of a failed connection to the garbage collector.
     """
 
-    def __init__(self, path: str, connections: int) -> None:
+    def __init__(self, path: str, max_idle: int) -> None:
         super().__init__()
-        self._pool = _Pool("localhost", maxsize=connections, path=path)
+        self._pool = _UnixPool("localhost", maxsize=max_idle, path=path)
 
     def get_connection_with_tls_context(
         self,
-        request: requests.PreparedRequest,  # noqa: ARG002 - all go the same way
+        request: requests.PreparedRequest,  # noqa: ARG002 - one pool serves all
         verify: bool | str | None,  # noqa: ARG002
         proxies: Mapping[str, str] | None = None,  # noqa: ARG002
         cert: tuple[str, str] | str | None = None,  # noqa: ARG002
     ) -> urllib3.HTTPConnectionPool:
-        """Return the pool."""
+        """Return the pool for a request."""
         return self._pool
 
     def request_url(self, request: requests.PreparedRequest, proxies: Mapping[str, str] | None) -> str:  # noqa: ARG002
-        """Return what stands in the request's first line."""
+        """Return the target in the request line."""
         return request.path_url
 
     def close(self) -> None:
-        """Close the connections that nobody uses; one in use is closed after that."""
+        """Close the idle connections; a connection in use is closed when it is given back."""
         super().close()
         self._pool.close()
