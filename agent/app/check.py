@@ -1,4 +1,4 @@
-"""`usage-agent check`: tries everything the agent needs, one line for each, with the remedy for what does not work."""
+"""`usage-agent check`: tries everything the agent needs and prints a line for each, with a remedy where one helps."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -20,17 +20,23 @@ from agent.runtime.cancel import CancelToken
 from agent.runtime.limits import LimitError
 from agent.runtime.text import escape
 
-ENGINE, BROKER = 3, 4  # exit codes; the configuration's is 2
-FASTEST = 1.0  # seconds: engines take a reading of a container about once a second
+ENGINE_FAILED, BROKER_FAILED = 3, 4  # exit codes; 2 is the configuration's
+ENGINE_INTERVAL_SECONDS = 1.0  # an engine reads a container about once a second
+MAX_PARALLEL_READINGS = 16  # older engines take a second for each
 
 
 def check(config: Config, path: Path | None) -> int:
-    """Print what works and what does not; the exit code of the first thing that does not.
+    """Print what works and what does not.
 
-    `path` is the file that the configuration was read from, if there is one.
+    Args:
+        config: the configuration.
+        path: the file that it was read from; None if there is none.
+
+    Returns:
+        The exit code: that of the first part that does not work, or 0.
     """
-    where = path or "no file, the defaults and the environment"
-    _line("ok", "configuration", f"{where}: {config.agent.host}, every {config.agent.interval:g} s")
+    origin = path or "no file, the defaults and the environment"
+    _print_line("ok", "configuration", f"{origin}: {config.agent.host}, every {config.agent.interval:g} s")
     codes = (_check_engine(config), _check_broker(config))
     return next((code for code in codes if code), 0)
 
@@ -41,40 +47,42 @@ def _check_engine(config: Config) -> int:
         info = engine.connect()
         source = create_source(config.engine.source, config.agent.interval, engine)
         cgroup = f", cgroup v{info['cgroup']}" if "cgroup" in info else ""
-        _line("ok", "engine", f"{config.engine.url}: version {info['version']}, API {info['api']}{cgroup}")
+        _print_line("ok", "engine", f"{config.engine.url}: version {info['version']}, API {info['api']}{cgroup}")
         _check_readings(config, engine, source)
-    except (EngineError, ValueError) as error:  # or what it says of a container cannot be understood
-        _line("FAIL", "engine", str(error))
-        return ENGINE
+    except (EngineError, ValueError) as error:  # ValueError: the inspect document of a container cannot be used
+        _print_line("FAIL", "engine", str(error))
+        return ENGINE_FAILED
     return 0
 
 
 def _check_readings(config: Config, engine: EngineClient, source: Source) -> None:
-    selection = ContainerFilter(config.engine.include, config.engine.exclude)
+    container_filter = ContainerFilter(config.engine.include, config.engine.exclude)
     running = [row for row in engine.list_containers() if row.get("State") in ("running", "paused")]
     containers = [parse_inspect_of(engine.inspect(row["Id"]), row["Id"]) for row in running]
-    selected = [container for container in containers if selection.matches(container.name, container.labels)]
-    with ThreadPoolExecutor(16) as pool:  # older engines take a second for each
-        first = partial(_first, source, config.agent.interval)
-        readings = [(container, pool.submit(first, container)) for container in selected]
-    # By now it is clear whether the kernel's files can be used.
-    _line("ok", "containers", f"{len(running)} running, {len(selected)} of them selected; source {source.name}")
+    selected = [container for container in containers if container_filter.matches(container.name, container.labels)]
+    with ThreadPoolExecutor(MAX_PARALLEL_READINGS) as pool:
+        first_reading = partial(_first_reading, source, config.agent.interval)
+        readings = [(container, pool.submit(first_reading, container)) for container in selected]
+    # Only after the readings is it known whether the kernel's files can be used, and so which source this is.
+    _print_line("ok", "containers", f"{len(running)} running, {len(selected)} of them selected; source {source.name}")
     if isinstance(source, FallbackSource) and source.trouble:
-        _line("note", "source", f"not kernel, or not for all: {source.trouble}")
-    if config.agent.interval < FASTEST and source.name != "kernel":
-        _line("note", "configuration", f"agent.interval: usages come every {FASTEST:g} s, as often as the engine reads")
+        _print_line("note", "source", f"not kernel, or not for all: {source.trouble}")
+    if config.agent.interval < ENGINE_INTERVAL_SECONDS and source.name != "kernel":
+        text = f"agent.interval: usages come every {ENGINE_INTERVAL_SECONDS:g} s, as often as the engine reads"
+        _print_line("note", "configuration", text)
     for container, reading in readings:
-        _line(*_judge(container, reading))
+        _print_line(*_describe(container, reading))
 
 
-def _first(source: Source, interval: float, container: Container) -> Reading:
+def _first_reading(source: Source, interval: float, container: Container) -> Reading:
     with closing(source.open(container.id, interval, CancelToken())) as reader:
         while not (reading := reader.read()):
             pass
         return reading
 
 
-def _judge(container: Container, future: "Future[Reading]") -> tuple[str, str, str]:
+def _describe(container: Container, future: "Future[Reading]") -> tuple[str, str, str]:
+    """Return the line of one container: what was measured, or why nothing could be."""
     try:
         reading = future.result()
     except (EngineError, ReadingError, LimitError) as error:
@@ -88,15 +96,15 @@ def _judge(container: Container, future: "Future[Reading]") -> tuple[str, str, s
 
 def _check_broker(config: Config) -> int:
     if config.broker.embedded:
-        _line("ok", "broker", "embedded: started and ended together with the agent")
+        _print_line("ok", "broker", "embedded: started and ended together with the agent")
         return 0
     try:
-        _line("ok", "broker", probe(config.broker))
+        _print_line("ok", "broker", probe(config.broker))
     except BrokerError as error:
-        _line("FAIL", "broker", str(error))
-        return BROKER
+        _print_line("FAIL", "broker", str(error))
+        return BROKER_FAILED
     return 0
 
 
-def _line(verdict: str, what: str, text: str) -> None:
-    print(f"{verdict:<5} {escape(what):<14} {escape(text)}", flush=True)
+def _print_line(verdict: str, subject: str, text: str) -> None:
+    print(f"{verdict:<5} {escape(subject):<14} {escape(text)}", flush=True)

@@ -1,44 +1,51 @@
-"""Another agent that speaks for the same host, told by what it leaves at our own topic."""
+"""Detection of another agent that publishes for the same host, by what it leaves retained on our own status topic."""
 
 import logging
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import orjson
 
 log = logging.getLogger(__name__)
 
 
+class _RetainedStatus(NamedTuple):
+    started_at: str
+    time: str
+    running: bool
+
+
 class DuplicateAgentDetector:
-    """Looks at the agent's status as the broker had it, after each connecting. For the publisher's thread."""
+    """Checks the retained status of the agent after each connect. For the publisher's thread."""
 
     def __init__(self, host: str, topic: str, started_at: str) -> None:
         self._host = host
         self._topic = topic
-        self._left: tuple[str, str] | None = None
-        self._known = {"", started_at}
+        self._first: _RetainedStatus | None = None
+        self._known = {"", started_at}  # start times: no agent, ourselves, and those that were warned of
 
     def check(self, retained: Mapping[str, bytes]) -> None:
-        """Warn, once of each, of an agent that is not us and runs, or has spoken since we first looked.
+        """Warn, once for each, of another agent that runs, or has published since the first check.
 
-        What is there at first and does not run was left behind by an agent before us: by its will, if we took over.
+        A `stopped` that was there at the first check is of an agent before us: its end, or its will if we took over.
         """
-        started_at, time, runs = _read(retained.get(self._topic, b""))
-        if self._left is None:
-            self._left = (started_at, time)
-        if started_at not in self._known and (runs or self._left != (started_at, time)):
-            self._known.add(started_at)
+        status = _parse(retained.get(self._topic, b""))
+        if self._first is None:
+            self._first = status
+        if status.started_at not in self._known and (status.running or status != self._first):
+            self._known.add(status.started_at)
             log.warning(
-                "another agent, started at %s, speaks for host %s on this broker, too: "
-                "end one of them, or give each its own agent.host",
-                started_at,
+                "another agent, started at %s, publishes for host %s on this broker too: "
+                "stop one of them, or give each its own agent.host",
+                status.started_at,
                 self._host,
             )
 
 
-def _read(payload: bytes) -> tuple[str, str, bool]:
-    """When that agent was started, when it said this, and whether that it runs; empty where no agent has spoken."""
+def _parse(payload: bytes) -> _RetainedStatus:
+    """Return the fields of a retained status; empty ones if no agent has published it."""
     try:
         status = orjson.loads(payload)
-        return str(status["started_at"]), str(status["time"]), status["status"] == "running"
+        return _RetainedStatus(str(status["started_at"]), str(status["time"]), status["status"] == "running")
     except (ValueError, KeyError, TypeError):
-        return "", "", False
+        return _RetainedStatus("", "", running=False)

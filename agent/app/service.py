@@ -1,10 +1,13 @@
-"""The wiring: every part is made here, started from the sink up and stopped from the source down.
+"""The composition root: makes all parts of the agent, starts them from the sink up, stops them from the source down.
 
 Docker Engine ─ events ──► EngineWatcher ──► Supervisor ──► one Collector per container ─ usages ─┐
-                                            │ statuses                                       ▼
-                                            └──────────────────────────────────────────► Outbox
-                                                                                             │
-MQTT broker ◄─ messages ─────────────────────────────────────────────────────── Publisher ◄──┘
+                                                  │ statuses                                      ▼
+                                                  └──────────────────────────────────────────► Outbox
+                                                                                                  │
+MQTT broker ◄─ messages ───────────────────────────────────────────────────────── Publisher ◄─────┘
+
+Threads: "publisher" runs the Publisher, "events" the EngineWatcher, the main thread the Monitor. The Supervisor and the
+collectors have threads of their own.
 """
 
 import logging
@@ -14,11 +17,11 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
-from typing import Any
 
 from agent import __version__
-from agent.app.agent_status import process_metrics
+from agent.app.agent_status import AgentCountersPublisher, AgentStatusPublisher
 from agent.app.duplicate_agent import DuplicateAgentDetector
+from agent.app.monitor import HealthReporter, Monitor
 from agent.collection.collector import CollectorContext
 from agent.collection.fallback import create_source
 from agent.config import Config
@@ -32,8 +35,8 @@ from agent.containers.watcher import EngineWatcher
 from agent.engine.client import EngineClient
 from agent.kernel.host import core_mhz
 from agent.messages.outbox import Outbox
-from agent.messages.payloads import AgentCounters, AgentStatus, EngineInfo
-from agent.messages.topics import Message, MessageBuilder
+from agent.messages.payloads import EngineInfo
+from agent.messages.topics import MessageBuilder
 from agent.mqtt.errors import BrokerError
 from agent.mqtt.publisher import Publisher
 from agent.mqtt.stdout import StdoutPublisher
@@ -42,66 +45,68 @@ from agent.runtime.heartbeat import HeartbeatFile
 from agent.runtime.logs import WarnOnce
 from agent.runtime.scheduler import Scheduler
 from agent.runtime.systemd import SystemdNotifier
-from agent.runtime.timestamps import format_time
-from agent.runtime.watchdog import MARGIN_SECONDS, Watchdog
+from agent.runtime.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
-TICK_SECONDS = 1.0  # seconds between two looks at how the threads are doing
+JOIN_MARGIN_SECONDS = 1.0  # the publisher ends by itself at the deadline; its thread may need a moment more
 
 
 class Service:
-    """The running agent, until `ending` is set.
+    """The running agent.
 
-    `once`: one usage of every container, then the end. `dry_run`: printed, not published.
+    Args:
+        config: the configuration.
+        ending: ends the agent when it is set.
+        once: publish one usage of every container, then end.
+        dry_run: print what would be published, and use no broker.
     """
 
     def __init__(self, config: Config, ending: CancelToken, once: bool = False, dry_run: bool = False) -> None:
         self._config = config
-        self._once = once
-        self._started = time.time_ns()
-        self._status: AgentStatus = {
-            "status": "running",
-            "time": format_time(self._started),
-            "version": __version__,
-            "started_at": format_time(self._started),
-            "interval": config.agent.interval,
-        }
-        self._telling = threading.Lock()  # of the agent's status: several threads know something of it
         self._ending = ending
-        self._defect = False
+        self._once = once
+        self._failed = False  # by a defect; written by the publisher's and the events thread, only to True
         self._watchdog = Watchdog()
-        self._notices = WarnOnce()
-        self._scheduler = Scheduler("readings", watchdog=self._watchdog)
-        self._systemd = SystemdNotifier(os.environ)
-        self._heartbeat = HeartbeatFile(config.agent.host, os.environ)
-        self._ready = False
-        self._next_notice = 0.0
-
-        topics = config.topics
-        self._messages = MessageBuilder(topics.base, config.agent.host, config.broker.qos)
-        own_topic = self._messages.agent_status(self._status).topic
-        self._duplicates = DuplicateAgentDetector(config.agent.host, own_topic, self._status["started_at"])
-        self._outbox = Outbox(config.outbox.capacity, config.outbox.on_full)
-        self._engine = EngineClient(config.engine)
-        self._source = create_source(config.engine.source, config.agent.interval, self._engine, self._tell)
-        retention = StatusRetention(topics.forget_removed)
-        selection = ContainerFilter(config.engine.include, config.engine.exclude)
-        self._registry = ContainerRegistry(
-            TopicNames(topics.container), selection, retention, self._outbox, self._messages
-        )
-        reconciler = RetainedStatusReconciler(self._registry, retention, self._messages)
-        self._supervisor = Supervisor(self._registry, reconciler)
-        self._watcher = EngineWatcher(
-            self._engine, self._supervisor, self._watchdog, config.engine.timeout, self._engine_answered
-        )
         self._embedded = _embedded_broker() if config.broker.embedded and not dry_run else None
-        self._publisher: Publisher | StdoutPublisher = (
-            StdoutPublisher(self._outbox) if dry_run else self._make_publisher(reconciler)
+
+        # Messages, and the outbox where they wait.
+        self._outbox = Outbox(config.outbox.capacity, config.outbox.on_full)
+        self._messages = MessageBuilder(config.topics.base, config.agent.host, config.broker.qos)
+        self._status = AgentStatusPublisher(config.agent.interval, self._messages, self._outbox)
+        self._duplicates = DuplicateAgentDetector(config.agent.host, self._status.topic, self._status.started_at)
+
+        # The containers: which there are, and what is published of them.
+        retention = StatusRetention(config.topics.forget_removed)
+        registry = ContainerRegistry(
+            TopicNames(config.topics.container),
+            ContainerFilter(config.engine.include, config.engine.exclude),
+            retention,
+            self._outbox,
+            self._messages,
         )
+        self._supervisor = Supervisor(registry, RetainedStatusReconciler(registry, retention, self._messages))
+
+        # The sink: what carries messages away, and brings what the broker had retained.
+        self._publisher = StdoutPublisher(self._outbox) if dry_run else self._make_publisher()
+
+        # The source: the engine, and where readings come from.
+        self._engine = EngineClient(config.engine)
+        self._readings = Scheduler("readings", watchdog=self._watchdog)
+        self._source = create_source(
+            config.engine.source, config.agent.interval, self._engine, on_change=self._status.publish
+        )
+        self._warn_once = WarnOnce()
+        self._watcher = EngineWatcher(
+            self._engine, self._supervisor, self._watchdog, config.engine.timeout, self._on_engine_answer
+        )
+
+        # What looks after all of them.
+        self._health = self._make_health_reporter()
+        self._monitor = self._make_monitor(registry)
 
     def run(self) -> int:
-        """Run until the end or, with `once`, until all is published. Returns the exit code: 0, or 1 if it failed."""
+        """Run until the end. Return the exit code: 0; 1 after a defect, or if with `once` not all was published."""
         with ExitStack() as stack:
             try:
                 if self._embedded:
@@ -109,152 +114,117 @@ class Service:
             except BrokerError as error:
                 log.error("%s", error)  # noqa: TRY400  # the message says all, with the remedy
                 return 1
-            self._tell()
-            publisher = self._spawn("publisher", self._publisher.run)
-            self._spawn("events", self._watcher.run)
+            self._status.publish()
+            publisher = self._start_thread("publisher", self._publisher.run)
+            self._start_thread("events", self._watcher.run)
             log.info("usage-agent %s: %s every %g s", __version__, self._config.agent.host, self._config.agent.interval)
-            complete = self._watch_over()
-            return self._end(publisher) if complete else self._end(publisher) or 1
+            complete = self._monitor.run()
+            return self._stop(publisher) if complete else self._stop(publisher) or 1
 
-    def _watch_over(self) -> bool:
-        """Look after the threads every second until the end; with `once`, whether every container had its turn."""
-        begun = time.monotonic()
-        patience = 2 * self._config.engine.timeout + MARGIN_SECONDS
-        next_counters = begun + self._config.agent.interval
-        while not self._ending.wait(0.1 if self._once else TICK_SECONDS):
-            now = time.monotonic()
-            self._registry.clear_expired(now)
-            self._report()
-            if now >= next_counters:
-                next_counters = max(next_counters + self._config.agent.interval, now)
-                self._outbox.add_status(self._messages.agent_counters(self._counters(now - begun)))
-            if self._once and self._supervisor.complete:
-                return True
-            if self._once and now > begun + patience:
-                log.error("not every container had a usage within %.0f s", patience)
-                return False
-        return not self._once
+    def _stop(self, publisher: threading.Thread) -> int:
+        """Stop from the source down, within one deadline. Return the exit code.
 
-    def _report(self) -> None:
-        """Say how things are, to systemd and in the heartbeat file. The watchdog is fed only while all threads move."""
-        overdue = self._watchdog.overdue()
-        troubles = [f"{name} hangs" for name in overdue]
-        troubles += [trouble for trouble in (self._watcher.trouble, self._publisher.trouble) if trouble]
-        self._heartbeat.write(troubles)
-        counters, collectors = self._outbox.counters(), len(self._supervisor.collectors)
-        # The publisher has no trouble to tell either while its first attempt lasts.
-        published = counters["sent"] or (not collectors and self._outbox.idle)
-        if not self._ready and not troubles and published:
-            self._ready = True
-            self._systemd.notify("READY=1")
-        if not overdue and time.monotonic() >= self._next_notice:
-            self._next_notice = time.monotonic() + self._systemd.interval
-            usages = "{sent} usages sent, {dropped} dropped, {waiting} waiting".format_map(counters)
-            status = "; ".join(troubles) or f"{collectors} containers, {usages}"
-            self._systemd.notify("WATCHDOG=1", f"STATUS={status}")
-
-    def _end(self, publisher: threading.Thread) -> int:
-        """Stop from the source down, within the deadline. What has not left by then stays unsent."""
-        deadline = time.monotonic() + self._config.shutdown.timeout
-        log.info("ending within %g s", self._config.shutdown.timeout)
-        self._systemd.notify("STOPPING=1")
-        self._watcher.stop()  # first what brings new work, then what does it, then what carries it away
+        What has not left by the deadline stays unsent. Only the publisher is joined: the other threads have nothing
+        left to say, and may be waiting for an engine that does not answer.
+        """
+        timeout = self._config.shutdown.timeout
+        deadline = time.monotonic() + timeout
+        log.info("ending within %g s", timeout)
+        self._health.report_stopping()
+        # First what brings new containers, then what collects their usages: nothing is added to the outbox behind them.
+        self._watcher.stop()
         self._supervisor.stop()
-        if self._publisher.connected:  # usages before the goodbyes, but the goodbyes must have time to leave
+        # Then the usages, before the statuses that end them. But those must have time to leave: half of what remains.
+        if self._publisher.connected:
             self._outbox.wait_idle((deadline - time.monotonic()) / 2)
         self._supervisor.publish_agent_exit()
         self._outbox.close()
-        self._tell(status="stopped", reason="exit")
+        # The agent's own status is the last word, and with it everything is there for the publisher to deliver.
+        self._status.publish_stopped()
         self._publisher.stop(deadline)
-        publisher.join(max(deadline - time.monotonic(), 0) + 1)
-        self._heartbeat.remove()
-        return self._summary()
+        publisher.join(max(deadline - time.monotonic(), 0) + JOIN_MARGIN_SECONDS)
+        self._health.report_stopped()
+        return self._summarize()
 
-    def _summary(self) -> int:
+    def _summarize(self) -> int:
         counters = self._outbox.counters()
         log.info("ended: %(added)d usages, %(sent)d sent, %(dropped)d dropped, %(waiting)d unsent", counters)
         unsent = self._once and counters["sent"] < counters["added"]
-        return 1 if self._defect or unsent else 0
+        return 1 if self._failed or unsent else 0
 
-    def _make_publisher(self, reconciler: RetainedStatusReconciler) -> Publisher:
-        return Publisher(
-            self._config.broker,
-            self._config.agent.host,
-            self._outbox,
-            will=self._will,
-            retained_filter=self._messages.own_topics,
-            on_retained=(self._duplicates.check, reconciler.add),
-            backoff=self._config.backoff,
-            watchdog=self._watchdog,
-        )
-
-    def _engine_answered(self, info: EngineInfo) -> None:
-        config = self._config
+    def _on_engine_answer(self, info: EngineInfo) -> None:
+        """Let the supervisor begin, or go on; called on the events thread each time the engine was connected."""
         self._supervisor.start(
             CollectorContext(
                 engine=self._engine,
                 source=self._source,
-                interval=config.agent.interval,
-                timeout=config.engine.timeout,
-                backoff=config.backoff,
+                interval=self._config.agent.interval,
+                timeout=self._config.engine.timeout,
+                backoff=self._config.backoff,
                 core_mhz=core_mhz() if self._engine.local else None,
                 watchdog=self._watchdog,
+                scheduler=self._readings,
                 usage_limit=1 if self._once else None,
-                warn_once=self._notices,
-                scheduler=self._scheduler,
+                warn_once=self._warn_once,
             )
         )
-        log.info("engine %s, API %s, cgroup v%s; source %s", *_words(info), self._source.name)
-        self._tell(engine=info)
+        cgroup = info.get("cgroup", " unknown")
+        log.info("engine %s, API %s, cgroup v%s; source %s", info["version"], info["api"], cgroup, self._source.name)
+        self._status.set_engine(info, self._source)
 
-    def _tell(self, **news: Any) -> None:
-        """Say how the agent stands, with what is new, the source too; from any thread. `stopped` is the last word."""
-        with self._telling:
-            if self._status["status"] == "running":
-                self._status = self._status_with(**news)
-                if "engine" in self._status:
-                    self._status["source"] = self._source.name  # asked for here, so that the newest is told last
-                self._outbox.add_status(self._messages.agent_status(self._status))
+    def _make_publisher(self) -> Publisher:
+        return Publisher(
+            self._config.broker,
+            self._config.agent.host,
+            self._outbox,
+            will=self._status.will,
+            retained_filter=self._messages.own_topics,
+            on_retained=(self._duplicates.check, self._supervisor.add_retained),
+            backoff=self._config.backoff,
+            watchdog=self._watchdog,
+        )
 
-    def _will(self) -> Message:
-        return self._messages.agent_status(self._status_with(status="stopped", reason="connection lost"))
+    def _make_health_reporter(self) -> HealthReporter:
+        return HealthReporter(
+            HeartbeatFile(self._config.agent.host, os.environ),
+            SystemdNotifier(os.environ),
+            self._watchdog,
+            self._outbox,
+            self._supervisor,
+            self._watcher,
+            self._publisher,
+        )
 
-    def _status_with(self, **news: Any) -> AgentStatus:
-        return {**self._status, "time": format_time(time.time_ns()), **news}  # type: ignore[typeddict-item]
+    def _make_monitor(self, registry: ContainerRegistry) -> Monitor:
+        return Monitor(
+            self._ending,
+            self._config.agent.interval,
+            self._config.engine.timeout,
+            self._once,
+            registry,
+            self._supervisor,
+            self._health,
+            AgentCountersPublisher(self._messages, self._outbox, self._supervisor, self._engine, self._publisher),
+        )
 
-    def _counters(self, uptime: float) -> AgentCounters:
-        return {
-            "time": format_time(time.time_ns()),
-            "uptime": round(uptime, 3),
-            "containers": len(self._supervisor.collectors),
-            "outbox": self._outbox.counters(),
-            "engine": self._engine.counters(),
-            "broker": self._publisher.counters(),
-            "process": process_metrics(),
-        }
-
-    def _spawn(self, name: str, run: Callable[[], None]) -> threading.Thread:
-        thread = threading.Thread(target=partial(self._guard, run), name=name, daemon=True)
+    def _start_thread(self, name: str, run: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=partial(self._run_guarded, run), name=name, daemon=True)
         thread.start()
         return thread
 
-    def _guard(self, run: Callable[[], None]) -> None:
+    def _run_guarded(self, run: Callable[[], None]) -> None:
         try:
             run()
-        except BrokenPipeError:  # --dry-run into a program that has read enough
+        except BrokenPipeError:  # `--dry-run` into a program that has read enough
             self._ending.set()
-        except Exception:  # the edge of the thread: without it nothing works, so the agent ends, and says why
+        except Exception:  # the edge of a thread without which nothing works: the agent ends, and the log says why
             log.exception("the agent ends by a defect of its own")
-            self._defect = True
+            self._failed = True
             self._ending.set()
-
-
-def _words(info: EngineInfo) -> tuple[str, str, str]:
-    return info["version"], info["api"], info.get("cgroup", " unknown")
 
 
 def _embedded_broker() -> AbstractContextManager[object]:
-    # Only who asks for one keeps it in memory.
+    # Imported only where it is asked for: everything else would keep it in memory for nothing.
     from agent.mqtt.embedded import EmbeddedBroker
 
     return EmbeddedBroker()

@@ -1,4 +1,4 @@
-"""Threads and file descriptors: use as many as the system allows, and say which limit to raise when that is too few."""
+"""Limits on threads and file descriptors: errors that name the limit to raise, and a budget for readings."""
 
 import resource
 import sys
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-RESERVED_DESCRIPTORS = 64  # for the broker, the events, inspect calls and idle connections
+RESERVED_DESCRIPTORS = 64  # not for readings: the broker, the events, inspect calls and idle connections
 
 
 class LimitError(Exception):
@@ -44,9 +44,12 @@ def raise_descriptor_limit() -> None:
 
 
 class DescriptorBudget:
-    """The file descriptors that readings may use. Thread-safe.
+    """The file descriptors that readings may use. Thread-safe; its lock is held for no other call.
 
-    When they are used up a container lacks its usages; the agent still receives events and publishes.
+    When all are in use, further containers have no usages. The agent still receives events and publishes.
+
+    Attributes:
+        limit: file descriptors that the process may open in all.
     """
 
     def __init__(self) -> None:
@@ -57,7 +60,7 @@ class DescriptorBudget:
         self._lock = threading.Lock()
 
     def acquire(self, spare: int = 0) -> bool:
-        """Take one; return False, and take none, if no more than `spare` are free."""
+        """Take one descriptor. Return False, and take none, if not more than `spare` are free."""
         with self._lock:
             if self._free <= spare:
                 return False
@@ -65,7 +68,7 @@ class DescriptorBudget:
             return True
 
     def release(self) -> None:
-        """Give one back."""
+        """Give one descriptor back."""
         with self._lock:
             self._free += 1
 

@@ -1,10 +1,11 @@
 """Logging to standard error: for people, for the journal, or for machines.
 
 text     `2026-11-24T20:40:00Z info  supervisor: message`
-journal  `<6>supervisor: message`; the journal keeps the time itself (sd-daemon(3) has the numbers)
+journal  `<6>supervisor: message`; the journal adds the time (sd-daemon(3) defines the numbers)
 json     `{"time": …, "level": …, "logger": …, "message": …, "exception": …}`
 
-Whatever a container, an engine or a broker is called or answers, one message is one line: nobody can forge another.
+Names of containers and answers of engines and brokers are logged escaped: one message is always one line, so that no
+message can look like two.
 """
 
 import json
@@ -17,47 +18,46 @@ from agent.runtime.text import escape
 
 log = logging.getLogger(__name__)
 
-
-class WarnOnce:
-    """Warns of each thing once. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._said: set[str] = set()
-
-    def warn(self, text: str) -> None:
-        """Say it, if it was not said before."""
-        with self._lock:
-            news = text not in self._said
-            self._said.add(text)
-        if news:
-            log.warning("%s", text)
-
-
-_NOISY = ("docker", "paho", "paramiko", "requests", "urllib3")
+_LIBRARIES = ("docker", "paho", "paramiko", "requests", "urllib3")
 
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
-# The journal cuts lines at 48 KiB (LineMax=) and reads a priority at the start of the rest: a way to forge a line.
-# A character is up to 4 bytes.
-_LONGEST = 10_000
+# The journal splits lines at 48 KiB (LineMax=, journald.conf(5)) and looks for a priority at the start of the rest,
+# which would let a long message forge a line. A character is up to 4 bytes in UTF-8.
+_MAX_LINE_CHARACTERS = 10_000
 
 
-class _StandardError(logging.StreamHandler):  # type: ignore[type-arg]
-    """Our own handler, so that a second setup() replaces it and nobody else's."""
+class WarnOnce:
+    """Logs each warning once. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards `_logged`
+        self._logged: set[str] = set()
+
+    def warn(self, text: str) -> None:
+        """Log a warning, unless the same text was logged before."""
+        with self._lock:
+            first = text not in self._logged
+            self._logged.add(text)
+        if first:
+            log.warning("%s", text)
+
+
+class _StandardErrorHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """A class of its own, so that `configure_logging` replaces its own handler and no other."""
 
 
 class TextFormatter(logging.Formatter):
-    """Lines for people; the lines of an exception follow, indented by two spaces."""
+    """Formats lines for people. The lines of an exception follow, indented by two spaces."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line, and one for each line of an exception."""
-        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
-        return "\n".join([f"{moment} {record.levelname.lower():<5} {_message(record)}", *_exception(record)])
+        date_time = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
+        return "\n".join([f"{date_time} {record.levelname.lower():<5} {_message(record)}", *_exception(record)])
 
 
 class JournalFormatter(logging.Formatter):
-    """Lines for the journal, each with its priority."""
+    """Formats lines for the journal, each with its priority."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line, and one for each line of an exception."""
@@ -66,15 +66,15 @@ class JournalFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line, in ASCII: what could do harm is a JSON escape, and nothing is lost."""
+    """Formats one JSON object per line, in ASCII: JSON's own escapes make it safe, and nothing is cut off."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
-        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        date_time = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         fields = {
-            "time": f"{moment}.{int(record.msecs):03d}Z",
+            "time": f"{date_time}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
-            "logger": _name(record),
+            "logger": _logger_name(record),
             "message": record.getMessage(),
         }
         if record.exc_info:
@@ -82,23 +82,28 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields)
 
 
-def configure_logging(level: str, format: str) -> None:  # noqa: A002 - the name of the key it is the value of
-    """Log to standard error as `agent.log_level` and `agent.log_format` have it; may be called again."""
-    handler = _StandardError()
+def configure_logging(level: str, format: str) -> None:  # noqa: A002 - named like the configuration's key
+    """Log to standard error. A further call replaces the earlier configuration.
+
+    Args:
+        level: value of `agent.log_level`. Libraries log from `warning` on, or from `level` if that is higher.
+        format: value of `agent.log_format`.
+    """
+    handler = _StandardErrorHandler()
     handler.setFormatter(_formatter(format))
     root = logging.getLogger()
-    for earlier in [handler for handler in root.handlers if isinstance(handler, _StandardError)]:
+    for earlier in [handler for handler in root.handlers if isinstance(handler, _StandardErrorHandler)]:
         root.removeHandler(earlier)
     root.addHandler(handler)
     root.setLevel(level.upper())
-    for name in _NOISY:  # they tell every request and every packet
+    for name in _LIBRARIES:  # at `info` and below they log every request and every packet
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
 
 
 def is_journal_stream(journal_stream: str, descriptor: int) -> bool:
-    """Return whether `descriptor` is the stream to the journal that systemd names in $JOURNAL_STREAM ("device:inode").
+    """Return whether `descriptor` is the stream to the journal that $JOURNAL_STREAM names as "device:inode".
 
-    The variable alone says nothing: it is inherited by whoever redirects its output elsewhere.
+    The variable alone does not tell: a child process inherits it even when its output goes elsewhere (systemd.exec(5)).
     """
     try:
         status = os.fstat(descriptor)
@@ -115,13 +120,13 @@ def _formatter(format: str) -> logging.Formatter:  # noqa: A002 - likewise
     return TextFormatter()
 
 
-def _name(record: logging.LogRecord) -> str:
-    # Of our own the module: which package it lies in tells people nothing.
+def _logger_name(record: logging.LogRecord) -> str:
+    # The agent's own loggers by the module's name: its package is of no use to a user.
     return record.name.rpartition(".")[2] if record.name.startswith("agent.") else record.name
 
 
 def _message(record: logging.LogRecord) -> str:
-    return _line(f"{_name(record)}: {record.getMessage()}")
+    return _line(f"{_logger_name(record)}: {record.getMessage()}")
 
 
 def _exception(record: logging.LogRecord) -> list[str]:
@@ -132,4 +137,6 @@ def _exception(record: logging.LogRecord) -> list[str]:
 
 def _line(text: str) -> str:
     line = escape(text)
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}… ({len(line)} characters)"
+    if len(line) <= _MAX_LINE_CHARACTERS:
+        return line
+    return f"{line[:_MAX_LINE_CHARACTERS]}… ({len(line)} characters)"

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT end the agent, the second one at once."""
+"""Signals: the first SIGTERM or SIGINT ends the agent in order, the second one at once."""
 
 import logging
 import signal
@@ -13,9 +13,12 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def ending_signals(ending: CancelToken) -> Iterator[None]:
-    """Set `ending` at the first SIGTERM or SIGINT, and let the next one kill; the earlier handlers come back later.
+    """Handle signals while the block runs; afterwards the earlier handlers are restored.
 
-    The configuration is read at the start only: a SIGHUP is answered with a line that says so, and harms nobody.
+    SIGHUP is only logged: the configuration is read at the start, and by default the signal would kill the agent.
+
+    Args:
+        ending: set at the first SIGTERM or SIGINT. The next one has its default effect, which kills the process.
     """
 
     def end(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001

@@ -1,24 +1,29 @@
-"""TODO."""
+"""Notifications to systemd about the state of the service (sd_notify(3))."""
 
 import socket
 from collections.abc import Mapping
 
+DEFAULT_WATCHDOG_USEC = 30_000_000  # without a watchdog; `systemctl status` then is at most 10 s old
+
 
 class SystemdNotifier:
-    """Tells systemd how the service is doing (sd_notify); does nothing where systemd did not ask for it."""
+    """Sends notifications, if systemd has asked for them with NOTIFY_SOCKET.
+
+    Attributes:
+        interval: seconds between two WATCHDOG=1, a third of what systemd allows with WATCHDOG_USEC.
+    """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        # Three times as often as systemd asks for; without a watchdog, as often as people look at a status.
-        self.interval = int(environment.get("WATCHDOG_USEC") or 30_000_000) / 3e6
+        self.interval = int(environment.get("WATCHDOG_USEC") or DEFAULT_WATCHDOG_USEC) / 3 / 1e6
         address = environment.get("NOTIFY_SOCKET", "")
-        self._address = "\0" + address[1:] if address.startswith("@") else address
+        self._address = "\0" + address[1:] if address.startswith("@") else address  # @: abstract, unix(7)
 
     def notify(self, *assignments: str) -> None:
-        """Send assignments such as READY=1. One datagram, never blocking: systemd reads when it can."""
+        """Send assignments such as READY=1 in one datagram. Never blocks; failures are ignored."""
         if not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as sock:
             try:
                 sock.sendto("\n".join(assignments).encode(), self._address)
-            except OSError:  # a full queue or a vanished systemd must not stop the agent
+            except OSError:  # a full queue, or a systemd that is gone, must not stop the agent
                 return

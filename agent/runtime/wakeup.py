@@ -1,33 +1,33 @@
-"""Waking a thread that sleeps in poll()."""
+"""Waking a thread that waits in poll(2), with an eventfd(2)."""
 
 import os
 from contextlib import suppress
 
 
 class WakeupEvent:
-    """Something to poll() for beside a socket; `set` may be called from any thread and never blocks."""
+    """An event whose descriptor is readable while it is set. `set` may be called from any thread and never blocks."""
 
     def __init__(self) -> None:
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._set = False
+        self._set = False  # only saves system calls; the descriptor decides whether the thread wakes
 
     def __del__(self) -> None:
-        # Not closed before nobody can call set() any more: the number may be another file's by then.
+        # Closed only when no thread can call set() any more: afterwards the number may be that of another file.
         os.close(self._fd)
 
     def fileno(self) -> int:
-        """Return the file descriptor, readable while set."""
+        """Return the descriptor to wait for."""
         return self._fd
 
     def set(self) -> None:
-        """Wake the thread, now or when it sleeps next."""
+        """Wake the thread, now or as soon as it waits again."""
         if not self._set:
             self._set = True
             os.eventfd_write(self._fd, 1)
 
     def clear(self) -> None:
-        """Sleep again. To be called before looking at what one may have been woken for."""
+        """Let the thread wait again. Call this before looking for what the thread may have been woken for."""
         with suppress(BlockingIOError):
             os.eventfd_read(self._fd)
-        # Last: whoever still finds it set has put before that what is looked at next.
+        # Last: a thread that still finds it set has already done what it wants to be seen, and it is looked for next.
         self._set = False

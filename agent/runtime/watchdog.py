@@ -1,35 +1,35 @@
-"""TODO."""
+"""Deadlines of the agent's threads: before a thread does what may block, it says how long that takes at most."""
 
 import threading
 import time
 
-MARGIN_SECONDS = 10.0  # seconds a thread may be late on a loaded machine before it counts as hanging
+MARGIN_SECONDS = 10.0  # a thread may be so much later on a loaded machine before it counts as hanging
 
 
 class Watchdog:
-    """The promises of the agent's threads to show up again in time.
+    """Knows which threads are overdue. Thread-safe; its lock is held for no other call.
 
-    Before a thread does what may block it promises how long that can take at most. A promise that is overdue is a
-    thread that hangs, and the watchdog is no longer fed: a restart is better than a silent agent.
+    While one is overdue, systemd's watchdog is not fed (see `app.monitor`), and systemd restarts the agent: a restart
+    is better than an agent that has fallen silent.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._due: dict[str, float] = {}
+        self._deadlines: dict[str, float] = {}  # monotonic, by thread
 
-    def expect_within(self, name: str, within: float) -> None:
-        """`name` will show up again within so many seconds."""
-        due = time.monotonic() + within
+    def expect_within(self, name: str, seconds: float) -> None:
+        """Expect the thread `name` to call again within `seconds`; this replaces its earlier deadline."""
+        deadline = time.monotonic() + seconds
         with self._lock:
-            self._due[name] = due
+            self._deadlines[name] = deadline
 
     def clear(self, name: str) -> None:
-        """`name` has ended as it should."""
+        """Expect nothing more of the thread `name`, because it has ended or waits for nothing."""
         with self._lock:
-            self._due.pop(name, None)
+            self._deadlines.pop(name, None)
 
     def overdue(self) -> list[str]:
-        """Who has not shown up in time."""
+        """Return the names of the threads whose deadline has passed."""
         now = time.monotonic()
         with self._lock:
-            return sorted(name for name, due in self._due.items() if due < now)
+            return sorted(name for name, deadline in self._deadlines.items() if deadline < now)

@@ -1,1 +1,1 @@
-"""What the commands run."""
+"""The service's own parts: status, monitor, detection of a second agent."""

@@ -20,7 +20,7 @@ View = Callable[[Mosquitto], RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
 ANOTHER_CLIENT = r"another client uses the same client id \(usage-agent-h\).*give each agent its own broker.client_id"
-ANOTHER_AGENT = "another agent, started at .*, speaks for host h on this broker, too: .*its own agent.host"
+ANOTHER_AGENT = "another agent, started at .*, publishes for host h on this broker too: .*its own agent.host"
 
 
 def test_the_agent_is_killed(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:

@@ -1,0 +1,130 @@
+"""What the main thread does while the other threads work: it looks after them, once a second.
+
+each second      retained statuses of removed containers expire
+                 Watchdog, EngineWatcher, Publisher ──► heartbeat file, READY=1, WATCHDOG=1 and STATUS= of systemd
+each interval    the agent's counters are published
+with `--once`    the loop ends when every container had its usages, or when that took too long
+"""
+
+import logging
+import time
+
+from agent.app.agent_status import AgentCountersPublisher
+from agent.containers.registry import ContainerRegistry
+from agent.containers.supervisor import Supervisor
+from agent.containers.watcher import EngineWatcher
+from agent.messages.outbox import Outbox
+from agent.mqtt.publisher import Publisher
+from agent.mqtt.stdout import StdoutPublisher
+from agent.runtime.cancel import CancelToken
+from agent.runtime.heartbeat import HeartbeatFile
+from agent.runtime.systemd import SystemdNotifier
+from agent.runtime.watchdog import MARGIN_SECONDS, Watchdog
+
+log = logging.getLogger(__name__)
+
+CHECK_SECONDS = 1.0
+ONCE_CHECK_SECONDS = 0.1  # with `--once`, where a user waits for the end
+
+
+class HealthReporter:
+    """Reports how the agent's threads are doing, to systemd and in the heartbeat file. For the main thread."""
+
+    def __init__(
+        self,
+        heartbeat: HeartbeatFile,
+        systemd: SystemdNotifier,
+        watchdog: Watchdog,
+        outbox: Outbox,
+        supervisor: Supervisor,
+        watcher: EngineWatcher,
+        publisher: Publisher | StdoutPublisher,
+    ) -> None:
+        self._heartbeat = heartbeat
+        self._systemd = systemd
+        self._watchdog = watchdog
+        self._outbox = outbox
+        self._supervisor = supervisor
+        self._watcher = watcher
+        self._publisher = publisher
+        self._ready = False
+        self._next_notice = 0.0  # monotonic
+
+    def report(self) -> None:
+        """Report the state now. systemd's watchdog is fed only while every thread moves."""
+        overdue = self._watchdog.overdue()
+        troubles = [f"{name} hangs" for name in overdue]
+        troubles += [trouble for trouble in (self._watcher.trouble, self._publisher.trouble) if trouble]
+        self._heartbeat.write(troubles)
+        counters, collectors = self._outbox.counters(), len(self._supervisor.collectors)
+        # Something must have reached the broker: during its first attempt the publisher has no trouble to report yet.
+        published = counters["sent"] or (not collectors and self._outbox.idle)
+        if not self._ready and not troubles and published:
+            self._ready = True
+            self._systemd.notify("READY=1")
+        if not overdue and time.monotonic() >= self._next_notice:
+            self._next_notice = time.monotonic() + self._systemd.interval
+            usages = "{sent} usages sent, {dropped} dropped, {waiting} waiting".format_map(counters)
+            status = "; ".join(troubles) or f"{collectors} containers, {usages}"
+            self._systemd.notify("WATCHDOG=1", f"STATUS={status}")
+
+    def report_stopping(self) -> None:
+        """Report that the agent was asked to end, and is ending."""
+        self._systemd.notify("STOPPING=1")
+
+    def report_stopped(self) -> None:
+        """Remove the heartbeat file: the agent has ended as it was asked to."""
+        self._heartbeat.remove()
+
+
+class Monitor:
+    """Runs on the main thread from the start of the other threads to the end.
+
+    Args:
+        ending: ends the loop.
+        interval: seconds between two publications of the agent's counters.
+        engine_timeout: seconds without an answer of the engine that are an error.
+        once: end the loop when every container had its usages.
+    """
+
+    def __init__(
+        self,
+        ending: CancelToken,
+        interval: float,
+        engine_timeout: float,
+        once: bool,
+        registry: ContainerRegistry,
+        supervisor: Supervisor,
+        health: HealthReporter,
+        counters: AgentCountersPublisher,
+    ) -> None:
+        self._ending = ending
+        self._interval = interval
+        self._completion_timeout = 2 * engine_timeout + MARGIN_SECONDS
+        self._once = once
+        self._registry = registry
+        self._supervisor = supervisor
+        self._health = health
+        self._counters = counters
+
+    def run(self) -> bool:
+        """Look after the threads until the end.
+
+        Returns:
+            Whether the agent did what it was started for: with `once`, whether every container had its usages.
+        """
+        started = time.monotonic()
+        next_counters = started + self._interval
+        while not self._ending.wait(ONCE_CHECK_SECONDS if self._once else CHECK_SECONDS):
+            now = time.monotonic()
+            self._registry.clear_expired(now)
+            self._health.report()
+            if now >= next_counters:
+                next_counters = max(next_counters + self._interval, now)
+                self._counters.publish(now - started)
+            if self._once and self._supervisor.complete:
+                return True
+            if self._once and now > started + self._completion_timeout:
+                log.error("not every container had a usage within %.0f s", self._completion_timeout)
+                return False
+        return not self._once
