@@ -1,4 +1,4 @@
-"""The configuration: defined in `settings.py`, filled from `config.toml` and the environment in `loading.py`."""
+"""The configuration: defined in `settings.py`, loaded by `loader.py` from `config.toml` and the environment."""
 
 from agent.config.loader import DEFAULT_PATHS, find, load
 from agent.config.secret import Secret

@@ -1,4 +1,4 @@
-"""What each key may be: values converted to their types, and wrong ones described without giving secrets away."""
+"""Converts each value to its key's type, and describes wrong values without showing secrets."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -7,8 +7,8 @@ from typing import Any, get_args
 import msgspec
 from msgspec import inspect
 
-from agent.config.fields import Key, WrongValueError, bare, did_you_mean
-from agent.config.secret import LONGEST, Secret
+from agent.config.fields import Key, WrongValueError, did_you_mean, unwrap
+from agent.config.secret import MAX_PASSWORD_BYTES, Secret
 from agent.config.urls import EMBEDDED, masked, parse_broker, parse_engine
 from agent.runtime.text import quote
 
@@ -19,21 +19,25 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def convert(key: Key, raw: object) -> Any:
-    """Return the value that `raw`, as TOML has it, means for `key`; raises WrongValueError with every mistake in it."""
+    """Convert a value as TOML has it to the type of `key`.
+
+    Raises:
+        WrongValueError: the value is not allowed; with every mistake in it.
+    """
     if key.path == "broker.protocol" and type(raw) is int:
         raw = str(raw)
     if not isinstance(key.kind, inspect.VarTupleType):
-        return _convert(key, key.path, key.annotation, raw)
+        return _convert_one(key, key.path, key.annotation, raw)
     item_type = get_args(get_args(key.annotation)[0])[0]
     if key.path == "broker.url" and isinstance(raw, str):
-        return (_convert(key, key.path, item_type, raw),)
+        return (_convert_one(key, key.path, item_type, raw),)
     if not isinstance(raw, list):
         raise WrongValueError(f"{key.path} is {_found(key, raw)}, allowed is an array of strings")
     values: list[Any] = []
     mistakes: list[str] = []
     for index, item in enumerate(raw):
         try:
-            values.append(_convert(key, f"{key.path}[{index}]", item_type, item))
+            values.append(_convert_one(key, f"{key.path}[{index}]", item_type, item))
         except WrongValueError as wrong:
             mistakes += wrong.args
     if key.path == "broker.url" and not raw:
@@ -45,42 +49,8 @@ def convert(key: Key, raw: object) -> Any:
     return tuple(values)
 
 
-def _convert(key: Key, path: str, annotation: Any, raw: object) -> Any:
-    try:
-        value = msgspec.convert(raw, annotation, dec_hook=_secret)
-    except msgspec.ValidationError:
-        raise WrongValueError(f"{path} is {_found(key, raw)}, {_allowed(annotation, raw)}") from None
-    try:
-        rule = RULES.get(key.path)
-        return _text(value) if rule is None else rule(_text(value))
-    except ValueError as error:
-        raise WrongValueError(f"{path} is {_found(key, raw)}, {error}") from None
-
-
-def _secret(_: type[Any], raw: object) -> Secret:
-    if isinstance(raw, str) and not _SURROGATE.search(raw) and 0 < len(raw.encode()) <= LONGEST:
-        return Secret(raw)
-    raise TypeError
-
-
-def _found(key: Key, raw: object) -> str:
-    """Return what was found, in words: never a secret, never what is inside a table or an array."""
-    if isinstance(key.kind, inspect.CustomType):
-        return sort(raw)
-    match raw:
-        case str():
-            return quote(masked(raw) if key.name == "url" else raw)
-        case bool():
-            return str(raw).lower()
-        case float():
-            return repr(raw)
-        case int() if raw.bit_length() <= 64:  # Python refuses to write out very long ones
-            return str(raw)
-    return sort(raw)
-
-
-def sort(raw: object) -> str:
-    """Return what sort of TOML value `raw` is, and nothing of the value itself."""
+def describe_type(raw: object) -> str:
+    """Return the TOML type of `raw`, with an article, and nothing of the value itself."""
     match raw:
         case str():
             return "a string"
@@ -95,69 +65,103 @@ def sort(raw: object) -> str:
     return "a date or time"
 
 
+def _convert_one(key: Key, path: str, annotation: Any, raw: object) -> Any:
+    try:
+        value = msgspec.convert(raw, annotation, dec_hook=_decode_secret)
+    except msgspec.ValidationError:
+        raise WrongValueError(f"{path} is {_found(key, raw)}, {_allowed(annotation, raw)}") from None
+    try:
+        check = CHECKS.get(key.path)
+        return _check_text(value) if check is None else check(_check_text(value))
+    except ValueError as error:
+        raise WrongValueError(f"{path} is {_found(key, raw)}, {error}") from None
+
+
+def _decode_secret(_: type[Any], raw: object) -> Secret:
+    if isinstance(raw, str) and not _SURROGATE.search(raw) and 0 < len(raw.encode()) <= MAX_PASSWORD_BYTES:
+        return Secret(raw)
+    raise TypeError
+
+
+def _found(key: Key, raw: object) -> str:
+    """Return the wrong value as an error may show it: never a secret, and only the type of tables and arrays."""
+    if isinstance(key.kind, inspect.CustomType):
+        return describe_type(raw)
+    match raw:
+        case str():
+            return quote(masked(raw) if key.name == "url" else raw)
+        case bool():
+            return str(raw).lower()
+        case float():
+            return repr(raw)
+        case int() if raw.bit_length() <= 64:  # Python refuses to convert very long integers to text
+            return str(raw)
+    return describe_type(raw)
+
+
 def _allowed(annotation: Any, raw: object) -> str:
-    kind = bare(inspect.type_info(annotation))
+    kind = unwrap(inspect.type_info(annotation))
     match kind:
         case inspect.BoolType():
             return "allowed are true and false"
         case inspect.LiteralType():
-            values = [
-                str(value) for value in get_args(get_args(annotation)[0])
-            ]  # in their order; kind.values is sorted
+            # In the order of the definition; `kind.values` is sorted.
+            values = [str(value) for value in get_args(get_args(annotation)[0])]
             return f"allowed are {', '.join(values[:-1])} and {values[-1]}{did_you_mean(raw, values)}"
-        case inspect.IntType(ge=low, le=high):
-            return f"allowed is a whole number from {low} to {high}"
-        case inspect.FloatType(gt=None, ge=low, le=high):
-            return f"allowed is a number from {low} to {high}"
-        case inspect.FloatType(gt=low, le=high):
-            return f"allowed is a number above {low}, up to {high}"
-        case inspect.StrType(max_length=longest):
-            return f"allowed is a string of 1 to {longest} characters"
-    return f"allowed is a string of 1 to {LONGEST} bytes in UTF-8"
+        case inspect.IntType(ge=minimum, le=maximum):
+            return f"allowed is a whole number from {minimum} to {maximum}"
+        case inspect.FloatType(gt=None, ge=minimum, le=maximum):
+            return f"allowed is a number from {minimum} to {maximum}"
+        case inspect.FloatType(gt=lower_bound, le=maximum):
+            return f"allowed is a number above {lower_bound}, up to {maximum}"
+        case inspect.StrType(max_length=max_length):
+            return f"allowed is a string of 1 to {max_length} characters"
+    return f"allowed is a string of 1 to {MAX_PASSWORD_BYTES} bytes in UTF-8"
 
 
-def _text(value: Any) -> Any:
+def _check_text(value: Any) -> Any:
     if isinstance(value, str) and _CONTROL.search(value):
         raise ValueError("allowed is text in UTF-8 without control characters")
     return value
 
 
-def _broker_url(text: str) -> str:
+def _check_broker_url(text: str) -> str:
     parse_broker(text)
     return text
 
 
-def _levels(text: str) -> str:
-    """Check one or more levels of a topic; raises ValueError."""
+def _check_levels(text: str) -> str:
     if re.search("[+#]", text):
-        raise ValueError("allowed are no + and no #")
+        raise ValueError("allowed is text without + and #")
     if "" in text.split("/"):
-        raise ValueError("allowed is no / at the start, at the end, or behind another /")
+        raise ValueError("allowed is text without a / at the start, at the end, or after another /")
     return text
 
 
-def _base(text: str) -> str:
-    # Topics that start with $ belong to the broker ($SYS, $share); nobody's # or + would see ours there.
+def _check_base(text: str) -> str:
+    # Topics that start with $ belong to the broker ($SYS, $share), and the filters # and +/… do not match them
+    # (MQTT 5, section 4.7.2).
     if text.startswith("$"):
-        raise ValueError("allowed is no $ at the start")
-    return _levels(text)
+        raise ValueError("allowed is text without a $ at the start")
+    return _check_levels(text)
 
 
-def _template(text: str) -> str:
+def _check_template(text: str) -> str:
     for placeholder in re.findall(r"\{([^{}]*)\}", text):
         if placeholder not in PLACEHOLDERS:
             meant = did_you_mean("{" + placeholder + "}", ["{" + name + "}" for name in PLACEHOLDERS])
             raise ValueError(f"allowed are {{name}}, {{id}}, {{short_id}}, {{project}} and {{service}}{meant}")
-    plain = re.sub(r"\{[^{}]*\}", "x", text)
-    if re.search("[{}]", plain):
+    filled = re.sub(r"\{[^{}]*\}", "x", text)
+    if re.search("[{}]", filled):
         raise ValueError("allowed are { and } only around a placeholder")
-    _levels(plain)
+    _check_levels(filled)
     return text
 
 
-RULES: Mapping[str, Callable[[str], str]] = {
+CHECKS: Mapping[str, Callable[[str], str]] = {
     "engine.url": parse_engine,
-    "broker.url": _broker_url,
-    "topics.base": _base,
-    "topics.container": _template,
+    "broker.url": _check_broker_url,
+    "topics.base": _check_base,
+    "topics.container": _check_template,
 }
+"""By key: what its type does not check. Returns the value to use, or raises ValueError with what is allowed."""

@@ -1,4 +1,4 @@
-"""Settings that are fine one by one and wrong together, or that name files nobody can read."""
+"""Checks of several keys together, and of the files that they name."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,13 +8,15 @@ from agent.config.secret import read_secret
 from agent.config.urls import parse_broker
 from agent.runtime.text import quote
 
-Contradiction = tuple[tuple[str, ...], str]
+Contradiction = tuple[tuple[str, ...], str]  # the paths of the keys, and the text of the mistake
 
 
 def contradictions(values: Mapping[str, Any], wrong: set[str]) -> Iterator[Contradiction]:
-    """Yield the key paths of each contradiction and what to say of it.
+    """Yield the contradictions between keys, and the files that cannot be used.
 
-    `values` are all values by key path; nothing is said of keys that are `wrong` already.
+    Args:
+        values: the values of all keys, by path.
+        wrong: paths of keys whose values are not allowed; what depends on them is left out.
     """
     for paths, text in _all(values, wrong):
         if wrong.isdisjoint(paths):
@@ -28,21 +30,21 @@ def _all(values: Mapping[str, Any], wrong: set[str]) -> Iterator[Contradiction]:
     for table in ("engine", "broker"):
         yield from _certificates(table, values)
         if f"{table}.url" not in wrong:
-            yield from _tls_without_tls(table, values)
+            yield from _unused_tls(table, values)
     yield from _credentials(values)
 
 
 def _certificates(table: str, values: Mapping[str, Any]) -> Iterator[Contradiction]:
     cert, key = f"{table}.tls_cert", f"{table}.tls_key"
-    for one, other in ((cert, key), (key, cert)):
-        if values[one] is not None and values[other] is None:
-            yield (one, other), f"{one} is set without {other}, allowed are both or neither"
+    for present, missing in ((cert, key), (key, cert)):
+        if values[present] is not None and values[missing] is None:
+            yield (present, missing), f"{present} is set without {missing}, allowed are both or neither"
     for path in (f"{table}.tls_ca", cert, key):
         if values[path] is not None and (reason := _unreadable(values[path])):
             yield (path,), f"{path} is {quote(values[path])}, which {reason}, allowed is a file that the agent can read"
 
 
-def _tls_without_tls(table: str, values: Mapping[str, Any]) -> Iterator[Contradiction]:
+def _unused_tls(table: str, values: Mapping[str, Any]) -> Iterator[Contradiction]:
     if table == "engine":
         encrypted, remedy = values["engine.url"].startswith("tcp://"), "a tcp:// address"
     else:
@@ -58,16 +60,17 @@ def _credentials(values: Mapping[str, Any]) -> Iterator[Contradiction]:
     username, password, file = "broker.username", "broker.password", "broker.password_file"
     if values[password] is not None and values[file] is not None:
         yield (password, file), f"{password} and {file} are both set, allowed is one of them"
-    if values[file] is not None and (reason := _no_password(values[file])):
+    if values[file] is not None and (reason := _unusable_password(values[file])):
         yield (file,), f"{file} is {quote(values[file])}, which {reason}, allowed is a file with the password alone"
     addresses = [parse_broker(url) for url in values["broker.url"]]
     in_url = {
         username: any(address.username is not None for address in addresses),
         password: any(address.password is not None for address in addresses),
     }
-    for path, same in ((username, username), (password, password), (file, password)):
-        if in_url[same] and values[path] is not None:
-            yield (path, "broker.url"), f"{path} is set and so is the {same[7:]} in broker.url, allowed is one of them"
+    for path, credential in ((username, username), (password, password), (file, password)):
+        if in_url[credential] and values[path] is not None:
+            kind = credential.removeprefix("broker.")
+            yield (path, "broker.url"), f"{path} is set and so is the {kind} in broker.url, allowed is one of them"
 
 
 def _unreadable(path: str) -> str:
@@ -79,7 +82,7 @@ def _unreadable(path: str) -> str:
     return ""
 
 
-def _no_password(path: str) -> str:
+def _unusable_password(path: str) -> str:
     try:
         read_secret(path)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Every key of the configuration: its names, its type, and how text from the environment becomes a value for it."""
+"""The keys of the configuration: their names, their types, and how text of an environment variable is read for them."""
 
 import re
 import tomllib
@@ -17,37 +17,45 @@ PREFIX = "USAGE_AGENT_"
 
 
 class WrongValueError(Exception):
-    """A value that a key cannot have: each argument is one mistake, in words."""
+    """A value that is not allowed for its key. Each argument is the text of one mistake."""
 
     args: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Key:
-    """One key: `annotation` is its type as the settings define it, `kind` the same without what wraps it."""
+    """One key.
+
+    Attributes:
+        table: table of the key, `agent` in `agent.host`.
+        name: its name in the table, `host` in `agent.host`.
+        annotation: its type as `settings.py` defines it.
+        kind: the same type without its metadata and without None.
+        optional: whether an empty string stands for the default.
+    """
 
     table: str
     name: str
     annotation: Any
     kind: inspect.Type
-    optional: bool  # an empty string stands for the default
+    optional: bool
 
     @property
     def path(self) -> str:
-        """The key as `config.toml` has it: `table.name`."""
+        """The key as `config.toml` names it: `table.name`."""
         return f"{self.table}.{self.name}"
 
     @property
     def variable(self) -> str:
-        """The key as the environment has it: `USAGE_AGENT_TABLE__NAME`."""
+        """The key's environment variable: `USAGE_AGENT_TABLE__NAME`."""
         return f"{PREFIX}{self.table}__{self.name}".upper()
 
 
-def bare(kind: inspect.Type) -> inspect.Type:
-    """Return a type without its description and without its None."""
+def unwrap(kind: inspect.Type) -> inspect.Type:
+    """Return a type without its metadata and without None."""
     if isinstance(kind, inspect.Metadata):
-        return bare(kind.type)
-    return bare(kind.types[0]) if isinstance(kind, inspect.UnionType) else kind
+        return unwrap(kind.type)
+    return unwrap(kind.types[0]) if isinstance(kind, inspect.UnionType) else kind
 
 
 def _keys() -> Iterable[Key]:
@@ -55,14 +63,18 @@ def _keys() -> Iterable[Key]:
         for field in msgspec.structs.fields(table.type):
             kind = inspect.type_info(field.type)
             if isinstance(kind, inspect.Metadata) and "description" in (kind.extra_json_schema or {}):
-                yield Key(table.name, field.name, field.type, bare(kind), field.default in (None, msgspec.NODEFAULT))
+                yield Key(table.name, field.name, field.type, unwrap(kind), field.default in (None, msgspec.NODEFAULT))
 
 
 KEYS: Mapping[str, Key] = {key.path: key for key in _keys()}
 
 
 def from_text(key: Key, text: str) -> object:
-    """Return what the text of an environment variable says, typed as TOML would have it; raises WrongValueError."""
+    """Return the text of a key's environment variable as the value that TOML would have.
+
+    Raises:
+        WrongValueError: the text of a list is no list.
+    """
     if isinstance(key.kind, inspect.VarTupleType):
         return _list(key, text.strip())
     if isinstance(key.kind, inspect.StrType | inspect.CustomType) or key.path == "broker.protocol":
@@ -73,7 +85,7 @@ def from_text(key: Key, text: str) -> object:
 
 def _list(key: Key, text: str) -> list[Any]:
     if not text.startswith("["):
-        # A comma may be part of a password: between addresses it separates only where another one starts.
+        # A comma may be part of a password. So it separates addresses only where the next one starts after it.
         comma = rf",\s*(?=[A-Za-z][A-Za-z0-9+.-]*://|{EMBEDDED})" if key.path == "broker.url" else ","
         return [part.strip() for part in re.split(comma, text) if part.strip()]
     value = _toml(text)
@@ -85,7 +97,7 @@ def _list(key: Key, text: str) -> list[Any]:
 
 
 def _toml(text: str) -> Any:
-    """Return the one TOML value that `text` is, or None."""
+    """Return `text` read as one TOML value, or None if it is none."""
     try:
         document = tomllib.loads(f"value = {text.strip()}")
     except (ValueError, RecursionError):
@@ -94,7 +106,13 @@ def _toml(text: str) -> Any:
 
 
 def did_you_mean(found: object, choices: Iterable[str], prefix: str = "") -> str:
-    """Return `; did you mean …?` with the choice, after `prefix`, that `found` resembles in any case, or nothing."""
+    """Return `; did you mean …?` with the choice that `found` resembles, or an empty string.
+
+    Args:
+        found: what was found; upper and lower case count as equal.
+        choices: what is allowed.
+        prefix: put before the choice in the answer.
+    """
     by_lower = {choice.lower(): choice for choice in choices}
     close = get_close_matches(found[:100].lower(), by_lower, 1, 0.5) if isinstance(found, str) else []
     return f"; did you mean {prefix}{by_lower[close[0]]}?" if close else ""

@@ -1,7 +1,10 @@
-"""Loading the configuration: `config.toml` and the environment → frozen settings, or every mistake at once.
+"""Loads the configuration from `config.toml` and the environment, or reports every mistake in it at once.
 
-The one typed definition is in `settings.py`; here values find their keys, in `keys.py` and `values.py` they get their
-types, and `contradictions.py` looks at them together. Nothing is touched but the files that the configuration names.
+    config.toml ──► read() ──┐
+    environment ─────────────┼──► _Loading.add() ──► contradictions() ──► Config, or ConfigError
+    DOCKER_HOST ─────────────┘      conversion.py     cross_validation.py    settings.py
+
+`fields.py` lists the keys that `settings.py` defines. Only the configuration file and the files named in it are opened.
 """
 
 import re
@@ -12,27 +15,31 @@ from typing import Any
 
 import msgspec
 
-from agent.config.conversion import convert, sort
+from agent.config.conversion import convert, describe_type
 from agent.config.cross_validation import contradictions
 from agent.config.fields import KEYS, PREFIX, WrongValueError, did_you_mean, from_text
-from agent.config.settings import (
-    Config,
-    ConfigError,
-)
+from agent.config.settings import Config, ConfigError
 from agent.runtime.text import escape, quote
 
 DEFAULT_PATHS = (Path("config.toml"), Path("/etc/usage-agent/config.toml"))
-LARGEST = 1 << 20  # bytes; a device given by mistake must not fill the memory
+MAX_FILE_BYTES = 1 << 20  # a device named by mistake must not fill the memory
 
 TABLES: Mapping[str, type[Any]] = {field.name: field.type for field in msgspec.structs.fields(Config)}
 VARIABLES: Mapping[str, str] = {key.variable: path for path, key in KEYS.items()}
 
-# What Docker's links and Kubernetes put into the environment of a container whose neighbour is called "usage-agent".
+# Variables that Docker's links and Kubernetes set in containers that can reach a service called "usage-agent".
 _FOREIGN = re.compile(PREFIX + r"(NAME|ENV_.*|SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP)(_[A-Z]+)?)?)")
 
 
-class _Found:
-    """What was found so far: values and places by key path, and the mistakes."""
+class _Loading:
+    """What was loaded so far.
+
+    Attributes:
+        values: values by key path.
+        places: where a key is set, by key path: the file or a variable.
+        wrong: paths of keys whose values are not allowed.
+        mistakes: lines of the error.
+    """
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -40,8 +47,8 @@ class _Found:
         self.wrong: set[str] = set()
         self.mistakes: list[str] = []
 
-    def take(self, path: str, raw: object, place: str) -> None:
-        """Convert one value, or note what is wrong with it; text from a key's own variable is read as TOML first."""
+    def add(self, path: str, raw: object, place: str) -> None:
+        """Convert and add one value, or its mistakes. The text of the key's own variable is read by the key's type."""
         key = KEYS[path]
         self.places[path] = place
         try:
@@ -54,32 +61,36 @@ class _Found:
 
 
 def load(path: Path | None, environment: Mapping[str, str]) -> Config:
-    """Return the configuration: the environment before the file, the file before the defaults.
+    """Return the configuration. The environment overrides the file, and the file the defaults.
 
-    Without `path`, the first of `DEFAULT_PATHS` that exists is read, or none.
-    Raises ConfigError whose text is every mistake, a line each.
+    Args:
+        path: the file; None for the first of `DEFAULT_PATHS` that exists, if any.
+        environment: the environment variables.
+
+    Raises:
+        ConfigError: there are mistakes; each is a line of the message.
     """
-    found = _Found()
+    loading = _Loading()
     file = find(DEFAULT_PATHS) if path is None else path
     try:
         document = {} if file is None else read(file)
     except ConfigError as error:
-        document, found.mistakes = None, [str(error)]
-    _take_file(found, document or {}, escape(str(file)), environment)
-    _take_environment(found, environment)
-    _take_docker(found, environment)
-    values = _defaults() | found.values
-    if document is not None:  # else half of what belongs together is not known
-        for paths, text in contradictions(values, found.wrong):
-            place = next((found.places[path] for path in paths if path in found.places), "defaults")
-            found.mistakes.append(f"{place}: {text}")
-    if found.mistakes:
-        raise ConfigError("\n".join(found.mistakes))
+        document, loading.mistakes = None, [str(error)]
+    _add_file(loading, document or {}, escape(str(file)), environment)
+    _add_environment(loading, environment)
+    _add_docker(loading, environment)
+    values = _defaults() | loading.values
+    if document is not None:  # without the file only a part of the keys is known
+        for paths, text in contradictions(values, loading.wrong):
+            place = next((loading.places[path] for path in paths if path in loading.places), "defaults")
+            loading.mistakes.append(f"{place}: {text}")
+    if loading.mistakes:
+        raise ConfigError("\n".join(loading.mistakes))
     return _build(values)
 
 
 def find(paths: Iterable[Path]) -> Path | None:
-    """Return the first path at which there is something, even if it cannot be read."""
+    """Return the first path that exists, even if it cannot be read."""
     for path in paths:
         try:
             path.lstat()
@@ -90,100 +101,113 @@ def find(paths: Iterable[Path]) -> Path | None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the TOML document in a file; raises ConfigError: one line with file, place in it, and what is wrong."""
+    """Return the TOML document in a file.
+
+    Raises:
+        ConfigError: the file cannot be used; one line with the file, line and column in it, and the reason.
+    """
     place = escape(str(path))
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
+            content = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) else "not a path"
-        raise ConfigError(f"{place}: cannot be read ({reason}), allowed is a readable file in TOML") from None
-    if len(content) > LARGEST:
-        raise ConfigError(f"{place}: is longer than {LARGEST} bytes, allowed is a configuration in TOML")
+        raise ConfigError(
+            f"{place}: cannot be read ({reason}), allowed is a TOML file that the agent can read"
+        ) from None
+    if len(content) > MAX_FILE_BYTES:
+        raise ConfigError(
+            f"{place}: is larger than {MAX_FILE_BYTES} bytes, allowed is a TOML file with the keys of the configuration"
+        )
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         column = error.start - content.rfind(b"\n", 0, error.start)
-        raise ConfigError(f"{place}: line {line}, column {column}: is not UTF-8, allowed is text in UTF-8") from None
+        raise ConfigError(
+            f"{place}: line {line}, column {column}: is not valid UTF-8, allowed is text in UTF-8"
+        ) from None
     try:
         return tomllib.loads(text)
     except RecursionError:
-        raise ConfigError(f"{place}: is nested too deep, allowed are tables of keys") from None
+        raise ConfigError(f"{place}: is nested too deeply, allowed are tables of keys") from None
     except ValueError as error:
         raise ConfigError(f"{place}: {_syntax(str(error), text)}") from None
 
 
 def _syntax(message: str, text: str) -> str:
-    """Return tomllib's message with the place before it; it quotes at most one character or the name of a key."""
+    """Return tomllib's message with line and column in front. It quotes one character or a key, never a value."""
     match = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message, re.DOTALL)
-    if match is None:  # an integer of thousands of digits: Python's own refusal, without a place
+    if match is None:  # an integer of thousands of digits, which Python refuses without line and column
         return "is not TOML: a value cannot be read"
     lines = text.split("\n")
     line, column = (match[2], match[3]) if match[2] else (len(lines), len(lines[-1]) + 1)
     return f"line {line}, column {column}: is not TOML: {escape(match[1])}"
 
 
-def _take_file(found: _Found, document: Mapping[str, Any], place: str, environment: Mapping[str, str]) -> None:
+def _add_file(loading: _Loading, document: Mapping[str, Any], place: str, environment: Mapping[str, str]) -> None:
     for table, content in document.items():
         if table not in TABLES:
             tables = f"allowed are the tables {', '.join(TABLES)}"
-            found.mistakes.append(f"{place}: {_bare(table)} is unknown, {tables}{_meant(table, TABLES, '')}")
+            loading.mistakes.append(f"{place}: {_quote_key(table)} is unknown, {tables}{_suggest(table, TABLES, '')}")
         elif not isinstance(content, dict):
-            found.mistakes.append(f"{place}: {table} is {sort(content)}, allowed is a table: [{table}]")
+            loading.mistakes.append(f"{place}: {table} is {describe_type(content)}, allowed is a table: [{table}]")
         else:
             for name, raw in content.items():
                 if f"{table}.{name}" not in KEYS:
-                    found.mistakes.append(f"{place}: {_unknown(table, name)}")
+                    loading.mistakes.append(f"{place}: {_unknown(table, name)}")
                 elif KEYS[f"{table}.{name}"].variable not in environment:
-                    found.take(f"{table}.{name}", raw, place)
+                    loading.add(f"{table}.{name}", raw, place)
 
 
 def _unknown(table: str, name: str) -> str:
     names = [key.name for key in KEYS.values() if key.table == table]
-    return f"{table}.{_bare(name)} is unknown, allowed are {', '.join(names)}{_meant(name, names, f'{table}.')}"
+    return f"{table}.{_quote_key(name)} is unknown, allowed are {', '.join(names)}{_suggest(name, names, f'{table}.')}"
 
 
-def _meant(name: str, siblings: Iterable[str], prefix: str) -> str:
-    """Return the did-you-mean of an unknown name: one beside it, else the same name elsewhere."""
+def _suggest(name: str, siblings: Iterable[str], prefix: str) -> str:
+    """Return the "did you mean" for an unknown name: a similar sibling, else the same name in another table."""
     elsewhere = [path for path, key in KEYS.items() if key.name == name]
     return did_you_mean(name, siblings, prefix) or (f"; did you mean {' or '.join(elsewhere)}?" if elsewhere else "")
 
 
-def _bare(name: str) -> str:
+def _quote_key(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else quote(name)
 
 
-def _take_environment(found: _Found, environment: Mapping[str, str]) -> None:
+def _add_environment(loading: _Loading, environment: Mapping[str, str]) -> None:
     for variable in sorted(name for name in environment if name.startswith(PREFIX)):
         if variable in VARIABLES:
-            found.take(VARIABLES[variable], environment[variable], variable)
+            loading.add(VARIABLES[variable], environment[variable], variable)
         elif not _FOREIGN.fullmatch(variable):
             names = [name.removeprefix(PREFIX) for name in VARIABLES]
             meant = did_you_mean(variable.removeprefix(PREFIX), names, PREFIX)
-            found.mistakes.append(f"{escape(variable)}: is unknown, allowed is {PREFIX}<TABLE>__<KEY>{meant}")
+            loading.mistakes.append(f"{escape(variable)}: is unknown, allowed is {PREFIX}<TABLE>__<KEY>{meant}")
 
 
-def _take_docker(found: _Found, environment: Mapping[str, str]) -> None:
-    """Take the engine's address, and its certificates, from where the docker command takes them."""
+def _add_docker(loading: _Loading, environment: Mapping[str, str]) -> None:
+    """Add the engine's address and certificates from the variables that the docker command uses.
+
+    See https://docs.docker.com/reference/cli/docker/#environment-variables.
+    """
     host = environment.get("DOCKER_HOST", "")
-    if host and "engine.url" not in found.values and "engine.url" not in found.wrong:
-        found.take("engine.url", host, "DOCKER_HOST")
+    if host and "engine.url" not in loading.values and "engine.url" not in loading.wrong:
+        loading.add("engine.url", host, "DOCKER_HOST")
         if environment.get("DOCKER_TLS_VERIFY") and host.startswith("tcp://"):
             for path, file in _docker_certificates(environment):
-                if path not in found.places:
-                    found.take(path, str(file), "DOCKER_TLS_VERIFY")
-    url = found.values.get("engine.url", "")
-    if re.fullmatch(r"tcp://(\[[^]]*\]|[^:/]*)", url):  # IANA's ports; docker-py wants one
-        tls = any(found.values.get(f"engine.{name}") for name in ("tls_ca", "tls_cert"))
-        found.values["engine.url"] = f"{url}:{2376 if tls else 2375}"
+                if path not in loading.places:
+                    loading.add(path, str(file), "DOCKER_TLS_VERIFY")
+    url = loading.values.get("engine.url", "")
+    if re.fullmatch(r"tcp://(\[[^]]*\]|[^:/]*)", url):  # the ports that IANA has assigned; docker-py needs one
+        tls = any(loading.values.get(f"engine.{name}") for name in ("tls_ca", "tls_cert"))
+        loading.values["engine.url"] = f"{url}:{2376 if tls else 2375}"
 
 
 def _docker_certificates(environment: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
     folder = Path(environment.get("DOCKER_CERT_PATH") or Path(environment.get("HOME", "/")) / ".docker")
     yield "engine.tls_ca", folder / "ca.pem"
     for path, file in (("engine.tls_cert", folder / "cert.pem"), ("engine.tls_key", folder / "key.pem")):
-        if file.exists():  # an engine may want no certificate of its clients
+        if file.exists():  # an engine need not ask its clients for a certificate
             yield path, file
 
 

@@ -1,4 +1,4 @@
-"""What must never be seen: passwords, in memory and in files."""
+"""Secrets: passwords that must never be shown, in memory and in files."""
 
 import logging
 import stat
@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import NoReturn
 
 MASK = "********"
-LONGEST = 65535  # bytes of a password that MQTT can carry
+MAX_PASSWORD_BYTES = 65535  # MQTT 5, section 1.5.6: binary data has a length of two bytes
 
 log = logging.getLogger(__name__)
 
 
 class Secret:
-    """A string that shows itself as asterisks wherever it is printed; only `reveal()` gives it away."""
+    """A string that is shown as asterisks wherever it is printed. Only `reveal()` returns it."""
 
     __slots__ = ("_value",)
 
@@ -21,14 +21,14 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Return the secret itself: for the socket, never for a log."""
+        """Return the string itself, for a connection, never for a log."""
         return self._value
 
     def __repr__(self) -> str:
         return MASK
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret is not written out")
+        raise TypeError("a secret cannot be serialized")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and other._value == self._value
@@ -38,17 +38,19 @@ class Secret:
 
 
 def read_secret(path: str) -> Secret:
-    """Return what the file at `path` holds, without the newline that editors and `echo` leave at its end.
+    """Return the password in the file at `path`, without the one newline that editors and `echo` leave at its end.
 
-    Raises OSError when it cannot be read, and ValueError, which says why, when it holds no password.
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: the file holds no password. The message says what is wrong, for a sentence about the file.
     """
     with Path(path).open("rb") as file:
-        content = file.read(LONGEST + 3)
+        content = file.read(MAX_PASSWORD_BYTES + 3)
     content = content.removesuffix(b"\n").removesuffix(b"\r")
     if not content:
         raise ValueError("is empty")
-    if len(content) > LONGEST:
-        raise ValueError(f"is longer than {LONGEST} bytes")
+    if len(content) > MAX_PASSWORD_BYTES:
+        raise ValueError(f"is longer than {MAX_PASSWORD_BYTES} bytes")
     try:
         return Secret(content.decode())
     except UnicodeDecodeError:
@@ -56,9 +58,9 @@ def read_secret(path: str) -> Secret:
 
 
 @cache
-def warn_of_readers(path: str) -> None:
-    """Log a warning, once for each path, about a file with a secret that every user of the machine can read."""
-    # Docker mounts secrets readable by all (0444), but in a container where the agent is the only one.
+def warn_if_world_readable(path: str) -> None:
+    """Log a warning, once for each path, if every user of the machine can read the file with a password."""
+    # Docker mounts secrets with mode 0444, but in a container in which the agent is the only user.
     in_container = Path(path).resolve().is_relative_to(Path("/run/secrets").resolve())
     mode = stat.S_IMODE(Path(path).stat().st_mode)
     if mode & stat.S_IROTH and not in_container:

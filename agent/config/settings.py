@@ -1,8 +1,8 @@
-"""Every setting: its type, range, default and one sentence. The one definition of the configuration.
+"""Every key of the configuration with its type, range, default and description. This is its only definition.
 
-`config.py` fills these values from `config.toml` and the environment; a test holds the shipped `config.toml` to them.
-Durations are seconds. A field without a description is no key: it is derived from the
-others. Where the default is None or has to be found out (a factory), an empty string stands for it.
+`loader.py` fills these values from `config.toml` and the environment. A test compares the shipped `config.toml` with
+them. Durations are seconds. A field without a description is no key: it is derived from other fields. Where the default
+is None, or a factory has to determine it, an empty string in the configuration stands for the default.
 """
 
 import socket
@@ -11,17 +11,17 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from agent.config.secret import Secret, read_secret, warn_of_readers
+from agent.config.secret import Secret, read_secret, warn_if_world_readable
 from agent.config.urls import EMBEDDED, Address, parse_broker
 
 LOCAL_SOCKET = "unix:///var/run/docker.sock"
 
 Text = Annotated[str, Meta(min_length=1, max_length=1024)]
-LongText = Annotated[str, Meta(min_length=1, max_length=16383)]  # of 4 bytes each: what MQTT can carry, 65535 bytes
+LongText = Annotated[str, Meta(min_length=1, max_length=16383)]  # of 4 bytes each: MQTT carries up to 65535 bytes
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used: one mistake on each line, each with its place and what is allowed."""
+    """The configuration cannot be used. Each line of the message is one mistake: its place, and what is allowed."""
 
 
 class AgentSettings(Struct, frozen=True, kw_only=True):
@@ -35,11 +35,11 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
     ] = 10.0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        Meta(description="What is logged: debug, info, warning or error, and everything worse."),
+        Meta(description="The least severe messages that are logged: debug, info, warning or error."),
     ] = "info"
     log_format: Annotated[
         Literal["auto", "text", "json"],
-        Meta(description="How it is logged: text, json, or auto: journal priorities under systemd, else text."),
+        Meta(description="Format of the log: text, json, or auto (journal priorities under systemd, else text)."),
     ] = "auto"
 
 
@@ -56,65 +56,76 @@ class EngineSettings(Struct, frozen=True, kw_only=True):
     tls_key: Annotated[Text | None, Meta(description="For tcp://: file with the key of tls_cert.")] = None
     source: Annotated[
         Literal["auto", "stream", "poll", "kernel"],
-        Meta(description="Where readings come from: kernel, poll, stream, or auto: the cheapest one that works here."),
+        Meta(description="Where readings come from: kernel, poll, stream, or auto (the cheapest one that works here)."),
     ] = "auto"
     timeout: Annotated[
-        float, Meta(gt=0, le=3600, description="Seconds without an answer that are an error (above 0, up to 3600).")
+        float,
+        Meta(gt=0, le=3600, description="Seconds without an answer after which a call fails (above 0, up to 3600)."),
     ] = 10.0
     include: Annotated[
         tuple[Text, ...],
-        Meta(description="Globs on container names; the label usage-agent.enable=true or false outranks both lists."),
+        Meta(description="Globs on container names; the label usage-agent.enable=true or false overrides both lists."),
     ] = ("*",)
     exclude: Annotated[
-        tuple[Text, ...], Meta(description="Globs on the names of containers that are left out, even if included.")
+        tuple[Text, ...],
+        Meta(description="Globs on the names of containers that are left out, even if they are included."),
     ] = ()
 
 
 class BackoffSettings(Struct, frozen=True, kw_only=True):
-    """Waits between attempts: min(base * factor^n, cap) before retry n (from 0), and at most 10 % more, by chance."""
+    """Waits between attempts: min(base * factor^n, cap) before retry n (from 0), plus a random share of up to 10 %."""
 
     base: Annotated[
         float, Meta(gt=0, le=86400, description="Seconds before the first retry (above 0, up to 86400).")
     ] = 5.0
     factor: Annotated[
-        float, Meta(ge=1, le=1000, description="What each further wait is multiplied by (1 to 1000).")
+        float, Meta(ge=1, le=1000, description="Factor by which each further wait is longer (1 to 1000).")
     ] = 4.0
     cap: Annotated[
-        float, Meta(gt=0, le=86400, description="Seconds that no wait is longer than (base or more, up to 86400).")
+        float, Meta(gt=0, le=86400, description="Seconds of the longest wait (base or more, up to 86400).")
     ] = 120.0
 
 
 class BrokerSettings(Struct, frozen=True, kw_only=True):
     """The MQTT broker.
 
-    `addresses` are the parsed `url`, credentials included; `url` itself is kept without them, fit to be shown.
+    Attributes:
+        url: the addresses as text without credentials, so that they can be shown.
+        addresses: the parsed addresses with their credentials.
     """
 
     url: Annotated[
         tuple[LongText, ...],
         Meta(
-            description="mqtt://, mqtts://, ws://, wss://, unix://, or a list, tried in turn; or embedded (an extra)."
+            description="mqtt://, mqtts://, ws://, wss:// or unix://, or a list, tried in turn; or embedded (an extra)."
         ),
     ] = ("mqtt://127.0.0.1:1883",)
-    username: Annotated[LongText | None, Meta(description="Name to log in with (empty: none).")] = None
+    username: Annotated[LongText | None, Meta(description="User name for the broker (empty: none).")] = None
     password: Annotated[
-        Secret | None, Meta(description="Password to log in with (empty: none); better kept in password_file.")
+        Secret | None, Meta(description="Password for the broker (empty: none); password_file is safer.")
     ] = None
     password_file: Annotated[
         Text | None,
-        Meta(description="File with the password, read at each connect: a systemd credential, a Docker secret."),
+        Meta(description="File with the password (a systemd credential, a Docker secret), read at each connect."),
     ] = None
     client_id: Annotated[LongText | None, Meta(description="MQTT client identifier (empty: usage-agent-<host>).")] = (
         None
     )
     protocol: Annotated[
         Literal["auto", "5", "3.1.1"],
-        Meta(description='MQTT version: "5", "3.1.1", or "auto": 5, and 3.1.1 where the broker refuses it.'),
+        Meta(description='MQTT version: "5", "3.1.1", or "auto" (5, or 3.1.1 if the broker refuses 5).'),
     ] = "auto"
-    keepalive: Annotated[int, Meta(ge=1, le=65535, description="Seconds between signs of life (1 to 65535).")] = 30
+    keepalive: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=65535,
+            description="Seconds without a message after which a keep-alive packet is sent (1 to 65535).",
+        ),
+    ] = 30
     qos: Annotated[
         Literal[0, 1, 2],
-        Meta(description="Quality of service of usage messages (0, 1 or 2); status messages always have 1."),
+        Meta(description="Quality of service (QoS) of usage messages (0, 1 or 2); status messages always have 1."),
     ] = 1
     tls_ca: Annotated[
         Text | None,
@@ -124,18 +135,18 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         Text | None, Meta(description="For mqtts://, wss://: file with the agent's own certificate.")
     ] = None
     tls_key: Annotated[Text | None, Meta(description="For mqtts://, wss://: file with the key of tls_cert.")] = None
-    tls_insecure: Annotated[
-        bool, Meta(description="Whether any certificate is accepted, whoever it belongs to (true, false).")
-    ] = False
+    tls_insecure: Annotated[bool, Meta(description="Accept any certificate without verification (true, false).")] = (
+        False
+    )
     addresses: tuple[Address, ...] = ()
 
     @property
     def embedded(self) -> bool:
-        """Whether the broker is one that the agent brings along."""
+        """Whether the broker is the embedded one, which the agent starts and stops."""
         return any(address.scheme == EMBEDDED for address in self.addresses)
 
     def __post_init__(self) -> None:
-        """Parse `url`; raises ValueError."""
+        """Parse `url`. Raises ValueError."""
         if tuple(map(str, self.addresses)) != self.url:
             msgspec.structs.force_setattr(self, "addresses", tuple(map(parse_broker, self.url)))
             msgspec.structs.force_setattr(self, "url", tuple(map(str, self.addresses)))
@@ -166,17 +177,17 @@ class OutboxSettings(Struct, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=10_000_000,
-            description="Usage messages that may wait for the broker, in flight or not (1 to 10000000).",
+            description="Usage messages that may wait for the broker, those in flight included (1 to 10000000).",
         ),
     ] = 1000
     on_full: Annotated[
         Literal["drop_newest", "drop_oldest"],
-        Meta(description="What gives way when it is full: drop_newest or drop_oldest."),
+        Meta(description="Which message is dropped when the outbox is full: drop_newest or drop_oldest."),
     ] = "drop_newest"
 
 
 class ShutdownSettings(Struct, frozen=True, kw_only=True):
-    """The ending."""
+    """The end of the agent."""
 
     timeout: Annotated[
         float, Meta(ge=0, le=3600, description="Seconds for the last messages to leave (0 to 3600).")
@@ -184,7 +195,7 @@ class ShutdownSettings(Struct, frozen=True, kw_only=True):
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """The whole configuration, table by table; `Config()` is the defaults."""
+    """The whole configuration, table by table. `Config()` has the defaults."""
 
     agent: AgentSettings = msgspec.field(default_factory=AgentSettings)
     engine: EngineSettings = EngineSettings()
@@ -196,14 +207,17 @@ class Config(Struct, frozen=True, kw_only=True):
 
 
 def read_password(settings: BrokerSettings) -> Secret | None:
-    """Return the password of the keys, read anew where it is a file's; None where there is none.
+    """Return the password of `password` or `password_file`, or None. The file is read at each call.
 
-    An address may carry its own: one of them at most is set. Raises ConfigError when the file cannot be used.
+    An address may have a password of its own instead; at most one of the three is set.
+
+    Raises:
+        ConfigError: the file cannot be used.
     """
     if settings.password_file is None:
         return settings.password
     try:
-        warn_of_readers(settings.password_file)
+        warn_if_world_readable(settings.password_file)
         return read_secret(settings.password_file)
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"

@@ -1,4 +1,4 @@
-"""Secrets: never seen, and read from files anew."""
+"""Secrets are never shown, and are read again from their file at each connect."""
 
 import logging
 import pickle
@@ -14,8 +14,8 @@ from agent.config import Address, BrokerSettings, Config, ConfigError, Secret, r
 WORD = "Zq9-hunter2-Xw7"
 
 
-def test_a_secret_shows_itself_in_nothing_but_reveal() -> None:
-    """Not in str, repr, a format, an address, the settings, nor in anything made of them."""
+def test_a_secret_is_returned_by_reveal_only() -> None:
+    """It is not in str, repr, formatted text, an address, the settings, or text made of them."""
     secret = Secret(WORD)
     broker = BrokerSettings(url=(f"mqtt://user:{WORD}@host",), password=secret)
     shown = [f"{secret} {secret!r}", str(secret), repr([secret]), repr(broker)]
@@ -25,23 +25,23 @@ def test_a_secret_shows_itself_in_nothing_but_reveal() -> None:
     assert broker.addresses == (Address("mqtt", "host", 1883, "", "user", secret),)
 
 
-def test_a_secret_cannot_be_written_out() -> None:
-    """Encoders refuse it; so does pickle."""
+def test_a_secret_cannot_be_serialized() -> None:
+    """Neither as JSON nor by pickle."""
     with pytest.raises(TypeError):
         msgspec.json.encode(BrokerSettings(password=Secret(WORD)))
     with pytest.raises(TypeError):
         pickle.dumps(Secret(WORD))
 
 
-def test_settings_changed_elsewhere_keep_their_credentials() -> None:
-    """A copy with another keepalive logs in as before; one with another url does not."""
+def test_a_copy_of_the_settings_keeps_the_credentials_of_its_url() -> None:
+    """A copy with another keepalive has the same credentials, a copy with another url has none."""
     broker = BrokerSettings(url=(f"mqtt://user:{WORD}@host",))
     assert msgspec.structs.replace(broker, keepalive=5).addresses == broker.addresses
     assert msgspec.structs.replace(broker, url=("mqtt://other",)).addresses == (Address("mqtt", "other", 1883),)
 
 
-def test_a_password_file_is_read_at_each_asking(tmp_path: Path) -> None:
-    """It may be replaced while the agent runs; the one newline at its end is not part of the password."""
+def test_a_password_file_is_read_at_each_call(tmp_path: Path) -> None:
+    """It may be replaced while the agent runs. One newline at its end is not part of the password."""
     file = tmp_path / "password"
     file.touch(mode=0o600)
     settings = BrokerSettings(password_file=str(file))
@@ -61,8 +61,8 @@ def test_a_password_file_is_read_at_each_asking(tmp_path: Path) -> None:
         (WORD.encode() * 5000, "is longer than 65535 bytes"),
     ],
 )
-def test_a_password_file_that_holds_none_is_a_mistake(tmp_path: Path, content: bytes | None, reason: str) -> None:
-    """The error names the file and what is wrong, and nothing that is in it."""
+def test_a_password_file_that_cannot_be_used_is_a_mistake(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    """The error names the file and the reason, and contains nothing of the file."""
     file = tmp_path / "password"
     if content is not None:
         file.touch(mode=0o600)
@@ -73,10 +73,10 @@ def test_a_password_file_that_holds_none_is_a_mistake(tmp_path: Path, content: b
     assert WORD not in "".join(traceback.format_exception(error.value))
 
 
-def test_a_password_file_open_to_all_is_warned_of_once(
+def test_a_world_readable_password_file_is_warned_of_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, expected_warnings: Callable[..., None]
 ) -> None:
-    """A warning with the remedy, not one at every connect."""
+    """The warning names the remedy, and is not repeated at each connect."""
     expected_warnings("every user can read")
     file = tmp_path / "password"
     file.write_text(WORD)

@@ -1,7 +1,7 @@
-"""Addresses of brokers and engines: taken apart, refused, and shown without credentials."""
+"""Addresses of brokers and engines are parsed, refused, and shown without credentials."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.config import Address, Secret
@@ -27,7 +27,7 @@ from agent.config.urls import masked, parse_broker, parse_engine
         ("unix://u:p@/run/m.sock", Address("unix", "", 0, "/run/m.sock", "u", Secret("p"))),
     ],
 )
-def test_an_address_of_a_broker_is_taken_apart(text: str, address: Address) -> None:
+def test_an_address_of_a_broker_is_parsed(text: str, address: Address) -> None:
     """Ports and the websocket's path have defaults, credentials are percent-decoded."""
     assert parse_broker(text) == address
 
@@ -42,11 +42,11 @@ def test_only_mqtts_and_wss_are_encrypted() -> None:
     ("text", "allowed"),
     [
         ("", "mqtt://, mqtts://"),
-        ("host", "did you mean mqtt:// before it"),
+        ("host", "did you mean to start with mqtt://"),
         ("ssl://h", "did you mean mqtts://"),
         ("mqtt:host", "mqtt://, mqtts://"),
-        ("mqtt://", "names a host"),
-        ("mqtt://:1883", "names a host"),
+        ("mqtt://", "an address with a host"),
+        ("mqtt://:1883", "an address with a host"),
         ("mqtt://h:0", "a port from 1 to 65535"),
         ("mqtt://h:65536", "a port from 1 to 65535"),
         ("mqtt://h:0000001", "a port from 1 to 65535"),
@@ -58,21 +58,21 @@ def test_only_mqtts_and_wss_are_encrypted() -> None:
         (f"mqtt://{'a' * 64}.example.org", "a host name"),
         ("mqtt://a,b", "a host name"),
         ("mqtt://a%00b", "a host name"),
-        ("mqtt://h/topic", "nothing behind it"),
-        ("ws://h/mqtt?token=x", "no ? and no #"),
+        ("mqtt://h/topic", "nothing after it"),
+        ("ws://h/mqtt?token=x", "without ? and #"),
         ("mqtt://u:p/w@h", "only as %2F"),
         ("mqtt://u:p#w@h", "only as %2F"),
         ("mqtt://u:%ff@h", "percent-encoded"),
-        ("mqtt://u:%00@h", "no %00"),
-        ("mqtt:// h", "no spaces"),
-        ("mqtt://h\n", "no spaces"),
+        ("mqtt://u:%00@h", "without %00"),
+        ("mqtt:// h", "without spaces"),
+        ("mqtt://h\n", "without spaces"),
         ("unix://run/m.sock", "unix:///path"),
         ("unix:///", "unix:///path"),
         ("unix:///a%00b", "unix:///path"),
     ],
 )
-def test_what_is_no_address_is_refused_with_what_is_allowed(text: str, allowed: str) -> None:
-    """The error tells what to write instead; what no resolver or socket accepts never gets that far."""
+def test_a_wrong_address_is_refused_with_what_is_allowed(text: str, allowed: str) -> None:
+    """So is an address that no resolver or socket would accept."""
     with pytest.raises(ValueError, match=r"^allowed ") as error:
         parse_broker(text)
     assert allowed in str(error.value)
@@ -89,16 +89,16 @@ def test_what_is_no_address_is_refused_with_what_is_allowed(text: str, allowed: 
         ("ssh://host:22", "ssh://host:22"),
     ],
 )
-def test_an_address_of_an_engine_is_brought_to_one_form(text: str, shown: str) -> None:
-    """It stays a text, without a slash at its end."""
+def test_an_address_of_an_engine_is_normalized(text: str, shown: str) -> None:
+    """It remains text, without a slash at its end."""
     assert parse_engine(text) == shown
 
 
 @pytest.mark.parametrize(
     "text", ["http://h", "unix://u@/run/s", "tcp://u@h", "ssh://u:p@h", "ssh://h/path", "tcp://", "npipe:////./pipe/x"]
 )
-def test_an_engine_takes_no_password_and_three_schemes(text: str) -> None:
-    """Credentials that would not be used are refused, not ignored."""
+def test_an_address_of_an_engine_has_one_of_three_schemes_and_no_password(text: str) -> None:
+    """Credentials that would not be used are refused rather than ignored."""
     with pytest.raises(ValueError, match=r"^allowed "):
         parse_engine(text)
 
@@ -117,11 +117,12 @@ def test_an_engine_takes_no_password_and_three_schemes(text: str) -> None:
         ("mqtt://h\x1b[2J", "mqtt://h\\x1b[2J"),
     ],
 )
-def test_a_broken_address_is_shown_without_what_may_be_a_credential(text: str, shown: str) -> None:
-    """What stands before an @ or where a port should be may be a password, and so may a query."""
+def test_a_wrong_address_is_shown_without_possible_credentials(text: str, shown: str) -> None:
+    """Text in front of an @, in the place of a port, or in a query may be a password."""
     assert masked(text) == shown
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["mqtt", "mqtts", "ws", "wss"]),
     st.from_regex(r"[a-z]([a-z0-9_.-]{0,20}[a-z0-9])?", fullmatch=True).filter(lambda host: ".." not in host)
@@ -129,8 +130,8 @@ def test_a_broken_address_is_shown_without_what_may_be_a_credential(text: str, s
     | st.ip_addresses(v=6).map("[{}]".format),
     st.integers(1, 65535),
 )
-def test_what_is_shown_is_understood_again(scheme: str, host: str, port: int) -> None:
-    """str() of an address without credentials is that address, and is its own masked form."""
+def test_an_address_as_text_can_be_parsed_again(scheme: str, host: str, port: int) -> None:
+    """The text of an address without credentials is that address, and masking does not change it."""
     address = parse_broker(f"{scheme}://{host}:{port}")
     assert parse_broker(str(address)) == address
     assert masked(str(address)) == str(address)

@@ -1,4 +1,4 @@
-"""What is logged, line by line: for people, for the journal, for machines."""
+"""The formats of the log: for people, for the journal, for machines."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.runtime.logs import JournalFormatter, JsonFormatter, TextFormatter, is_journal_stream
@@ -22,7 +22,7 @@ Started = Callable[..., list[str]]
 
 
 def record(message: str, level: int = logging.INFO, error: BaseException | None = None) -> logging.LogRecord:
-    """Give what logging gives a formatter."""
+    """Return a log record as a formatter receives it."""
     info: ExceptionInfo | None = None if error is None else (type(error), error, error.__traceback__)
     made = logging.LogRecord("agent.supervisor", level, __file__, 1, "%s", (message,), info)
     made.created = 1_795_552_800.125
@@ -40,14 +40,14 @@ def record(message: str, level: int = logging.INFO, error: BaseException | None 
         (logging.CRITICAL, "2026-11-24T20:40:00Z critical supervisor: on", "<2>supervisor: on"),
     ],
 )
-def test_a_line_has_time_level_logger_and_message(level: int, text: str, journal: str) -> None:
-    """For people with the time in UTC; for the journal, which keeps the time itself, with its priority."""
+def test_a_line_has_level_logger_and_message(level: int, text: str, journal: str) -> None:
+    """Text has the time in UTC as well; the journal adds the time itself, and has a priority."""
     assert TextFormatter().format(record("on", level)) == text
     assert JournalFormatter().format(record("on", level)) == journal
 
 
-def test_json_is_one_object_a_line() -> None:
-    """The fields are time, level, logger and message; the message is whole, whatever is in it."""
+def test_json_is_one_object_per_line() -> None:
+    """Its fields are time, level, logger and message. Any message is kept unchanged."""
     line = JsonFormatter().format(record(FORGED, logging.WARNING))
     assert line.isascii()
     assert line.isprintable()
@@ -59,16 +59,17 @@ def test_json_is_one_object_a_line() -> None:
     }
 
 
-def test_no_message_can_forge_a_line_or_steer_a_terminal() -> None:
-    """Line ends, control characters and marks that turn the writing direction are shown as escapes."""
+def test_no_message_can_forge_a_line_or_control_a_terminal() -> None:
+    """Line ends, control characters and marks that change the direction of writing are escaped."""
     shown = r"supervisor: web\n2026-11-24T20:40:00Z error supervisor: forged\r\x1b[2Kgone\u2028\u202egnp.exe\x85"
     assert TextFormatter().format(record(FORGED)) == f"2026-11-24T20:40:00Z info  {shown}"
     assert JournalFormatter().format(record(FORGED)) == f"<6>{shown}"
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
-def test_whatever_is_logged_one_line_is_one_line(message: str, failure: str) -> None:
-    """Every line is a message's first or an exception's, which is indented: nothing else can be printed."""
+def test_any_message_is_one_line(message: str, failure: str) -> None:
+    """Every further line belongs to an exception and is indented."""
     entry = record(message, logging.ERROR, ValueError(failure))
     first, *others = re.split(r"[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", TextFormatter().format(entry))
     assert first.startswith("2026-11-24T20:40:00Z error supervisor: ")
@@ -78,8 +79,8 @@ def test_whatever_is_logged_one_line_is_one_line(message: str, failure: str) -> 
     assert json.loads(JsonFormatter().format(entry))["message"] == message
 
 
-def test_an_exception_follows_indented() -> None:
-    """A traceback belongs to its message; in JSON it is a field of its own."""
+def test_the_lines_of_an_exception_are_indented() -> None:
+    """In JSON the traceback is a field of its own."""
     error = ValueError("bad\n<0>supervisor: forged")
     lines = JournalFormatter().format(record("failed", logging.ERROR, error)).split("\n")
     assert lines == ["<3>supervisor: failed", "<3>  ValueError: bad", "<3>  <0>supervisor: forged"]
@@ -89,15 +90,15 @@ def test_an_exception_follows_indented() -> None:
     )
 
 
-def test_a_line_is_shorter_than_the_journals_longest() -> None:
-    """The journal cuts lines at 48 KiB and would read a priority at the start of the rest."""
+def test_a_line_is_shorter_than_the_journals_limit() -> None:
+    """The journal splits lines at 48 KiB and would read a priority at the start of the rest."""
     line = JournalFormatter().format(record("\U0001f40b" * 60_000))
     assert len(line.encode()) < 48 * 1024
     assert line.endswith("… (60012 characters)")
 
 
-def test_the_journal_is_known_by_device_and_inode(tmp_path: Path) -> None:
-    """$JOURNAL_STREAM counts only while standard error still is that stream."""
+def test_the_journal_is_recognized_by_device_and_inode(tmp_path: Path) -> None:
+    """$JOURNAL_STREAM applies only if standard error is that stream."""
     with (tmp_path / "one").open("w") as one, (tmp_path / "two").open("w") as two:
         status = os.fstat(one.fileno())
         named = f"{status.st_dev}:{status.st_ino}"
@@ -109,7 +110,7 @@ def test_the_journal_is_known_by_device_and_inode(tmp_path: Path) -> None:
 
 @pytest.fixture
 def started(tmp_path: Path) -> Started:
-    """Give a function that runs code in a process of its own and returns what it wrote to standard error."""
+    """Return a function that runs code in a new process and returns the lines it wrote to standard error."""
 
     def run(code: str, journal: bool = False) -> list[str]:
         with (tmp_path / "stderr").open("w") as stderr:
@@ -123,8 +124,8 @@ def started(tmp_path: Path) -> Started:
     return run
 
 
-def test_auto_is_the_journals_way_under_systemd_and_text_elsewhere(started: Started) -> None:
-    """`auto` looks where standard error goes; `text` and `json` do not."""
+def test_auto_is_the_journals_format_under_systemd_and_text_elsewhere(started: Started) -> None:
+    """`auto` depends on where standard error goes; `text` and `json` do not."""
     code = "configure_logging('info', '{}'); logging.getLogger('agent.x').info('on')"
     assert started(code.format("auto"), journal=True) == ["<6>x: on"]
     [text] = started(code.format("auto"))
@@ -135,8 +136,8 @@ def test_auto_is_the_journals_way_under_systemd_and_text_elsewhere(started: Star
     assert json.loads(line)["message"] == "on"
 
 
-def test_the_level_is_kept_and_libraries_are_quiet(started: Started) -> None:
-    """Libraries speak from warning on, or from our level if that is higher."""
+def test_libraries_log_warnings_and_errors_only(started: Started) -> None:
+    """They log from `warning` on, or from the configured level if that is higher."""
     names = ("agent.x", "paho.mqtt", "docker.api", "urllib3.connectionpool")
     code = f"[logging.getLogger(n).log(l, '%d', l) for n in {names} for l in (10, 20, 30, 40)]"
     debug = started(f"configure_logging('debug', 'auto'); {code}", journal=True)
@@ -146,8 +147,8 @@ def test_the_level_is_kept_and_libraries_are_quiet(started: Started) -> None:
     assert error == ["<3>x: 40", *(f"<3>{name}: 40" for name in names[1:])]
 
 
-def test_a_second_setup_replaces_the_first(started: Started) -> None:
-    """Whatever is set up again, each message is one line; handlers of others stay."""
+def test_a_second_configuration_replaces_the_first(started: Started) -> None:
+    """Each message is logged once. Handlers of other code stay."""
     code = (
         "logging.getLogger().addHandler(logging.NullHandler()); configure_logging('error', 'text'); "
         "configure_logging('info', 'auto'); "
