@@ -33,7 +33,7 @@ RUN /build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /build/wheel
 
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="usage-agent" \
-      org.opencontainers.image.description="Publishes what every container uses to MQTT" \
+      org.opencontainers.image.description="Publishes the resource usage of every container to MQTT" \
       org.opencontainers.image.licenses="MPL-2.0"
 COPY --from=build /opt/usage-agent /opt/usage-agent
 ENV PATH=/opt/usage-agent/bin:$PATH

@@ -1,7 +1,7 @@
-"""The commands and their exit codes: 0 well, 1 anything else, 2 configuration, and for `check` 3 engine, 4 broker.
+"""The commands and their exit codes: 0 success, 2 configuration, 1 anything else; for `check` also 3 engine, 4 broker.
 
-What a command needs is imported when it is given: `health` is asked every half minute, for months, and must not load
-the clients of engine and broker each time.
+Each command imports what it needs when it runs. A container's health check runs `health` every half minute, for months:
+it must not load the client libraries of engine and broker each time.
 """
 
 import argparse
@@ -22,27 +22,27 @@ from agent.runtime.logs import configure_logging
 from agent.runtime.signals import ending_signals
 
 COMMANDS = {
-    "run": "run the agent, in the foreground",
-    "check": "try configuration, engine and broker, and say what works",
+    "run": "run the agent in the foreground",
+    "check": "try configuration, engine and broker, and print what works and what does not",
     "schema": "print the JSON Schema of the payloads",
-    "health": "tell whether the running agent is well",
+    "health": "print whether the running agent is well",
 }
 
-# Seconds for which a thread may keep the interpreter while others wait. At Python's 5 ms each of those that wait wakes
-# 200 times a second to ask for it: with thousands of streams a busy agent came to do nothing else.
-TURN = 0.05
+# How long a thread may keep the interpreter while others wait for it. With Python's default of 5 ms each waiting thread
+# wakes 200 times a second to ask for it; with thousands of streams a busy agent came to do nothing else.
+SWITCH_INTERVAL_SECONDS = 0.05
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code."""
+    """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
     ending = CancelToken()
     try:
-        # From here on, not only once the agent runs: what it needs takes half a second to import.
+        # Signals are handled from here on, because importing what the agent needs takes half a second.
         with ending_signals(ending) if options.command == "run" else nullcontext():
-            code = _command(options, ending)
+            code = _run_command(options, ending)
         sys.stdout.flush()
-    except BrokenPipeError:  # what we print into has read enough; nor may the interpreter's last flush complain of it
+    except BrokenPipeError:  # the reader of our output has ended; the interpreter's last flush must not fail either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     finally:
@@ -51,14 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _flush_log() -> None:
-    """Give up what a full disk keeps of the log: the last flush would fail, and that would be the exit code."""
+    """Flush the log; discard it if the disk is full, else the interpreter's last flush would change the exit code."""
     try:
         sys.stderr.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
-def _command(options: argparse.Namespace, ending: CancelToken) -> int:
+def _run_command(options: argparse.Namespace, ending: CancelToken) -> int:
     if options.command == "schema":
         return _schema()
     try:
@@ -98,8 +98,8 @@ def _run(config: Config, options: argparse.Namespace, ending: CancelToken) -> in
     skip_charset_detection()  # before the next import
     from agent.app.service import Service
 
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would keep the broker's password
-    sys.setswitchinterval(TURN)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would contain the broker's password
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     raise_descriptor_limit()
     configure_logging(config.agent.log_level, config.agent.log_format)
     return Service(config, ending, once=options.once, dry_run=options.dry_run).run()
@@ -114,20 +114,20 @@ def _health(config: Config) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="usage-agent",
-        description="Publishes what every container uses to MQTT: one JSON message per container and interval.",
+        description="Publishes the resource usage of every container to MQTT: one JSON message per interval.",
     )
     parser.add_argument("--version", action="version", version=f"usage-agent {__version__}")
     _add_config(parser, None)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
-        # The default is the parser's above: one of a command's own would overwrite what stood before the command.
+        # Without a default of its own: that would overwrite a --config in front of the command.
         _add_config(commands.add_parser(name, help=text, description=text), argparse.SUPPRESS)
     run = commands.choices["run"]
-    run.add_argument("--once", action="store_true", help="publish one usage of every container, then end")
-    run.add_argument("--dry-run", action="store_true", help="print what would be published; needs no broker")
+    run.add_argument("--once", action="store_true", help="publish one usage of every container, then exit")
+    run.add_argument("--dry-run", action="store_true", help="print what would be published, and use no broker")
     return parser
 
 
 def _add_config(parser: argparse.ArgumentParser, default: object) -> None:
-    text = "configuration file (default: ./config.toml, then /etc/usage-agent/config.toml, else the defaults)"
+    text = "configuration file (default: ./config.toml, else /etc/usage-agent/config.toml, else built-in defaults)"
     parser.add_argument("--config", type=Path, metavar="PATH", default=default, help=text)

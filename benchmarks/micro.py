@@ -18,7 +18,7 @@ from benchmarks.programs import clean_environment
 from benchmarks.progress import say, wait
 from benchmarks.stage import Stage, open_broker
 
-MODULES = "import agent.cli, agent.service"
+MODULES = "import agent.cli, agent.app.service"
 SETTLED = 2.5  # seconds until an engine goes to rest, whose readings somebody has read a moment ago
 BURSTS = {"burst": (100, 5000), "alone": (1, 1000)}
 """How many containers at once, and how many usages in all."""
