@@ -65,6 +65,7 @@ def has_passed(moment: float) -> bool:
     return time.monotonic() > moment
 
 
+@pytest.mark.slow
 def test_session_taken_over_does_not_reset_the_backoff(
     scripted_broker: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings
 ) -> None:
