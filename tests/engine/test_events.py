@@ -1,4 +1,4 @@
-"""Events: none is lost between two subscriptions, none comes twice, and silence is told from death."""
+"""Events: none is lost between two subscriptions, none comes twice, and a silent engine is told from a lost one."""
 
 import itertools
 import threading
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from email.utils import formatdate
 
 import pytest
-from support.asking import Reader, connected
+from support.asking import PATIENT, Reader, connected, connected_with_short_timeout
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.processes import wait_until
 from support.fakes.engine import FakeEngine
@@ -16,18 +16,18 @@ from agent.engine.errors import EngineUnreachableError, InvalidResponseError
 from agent.engine.protocol import Event
 from agent.runtime.cancel import CancelToken
 
-SHORT = 1.0  # seconds of silence after which an engine is asked again
+SILENCE = 1.0  # seconds without an event after which the client subscribes anew; a slow machine needs that long
 
 
 def subscribed(url: str, cancel: CancelToken, since: int | None = None, timeout: float = 10.0) -> Reader[Event | None]:
-    """Return a reader whose subscription stands."""
-    reader = Reader(connected(url, timeout).events(since, cancel))
+    """Return a thread that reads the events of a client which is subscribed."""
+    reader = Reader(connected_with_short_timeout(url, timeout).events(since, cancel))
     assert reader.next() is None
     return reader
 
 
 def actions(reader: Reader[Event | None], count: int) -> list[str]:
-    """Return the actions of the next events, heartbeats left out."""
+    """Return the actions of the next events; the None of each new subscription is left out."""
     found: list[str] = []
     while len(found) < count:
         if event := reader.next():
@@ -36,7 +36,7 @@ def actions(reader: Reader[Event | None], count: int) -> list[str]:
 
 
 def until(reader: Reader[Event | None], container: str, action: str) -> list[Event]:
-    """Return the events of a container up to this one; those of others and heartbeats are left out."""
+    """Return the events of a container up to this action; those of other containers are left out."""
     found: list[Event] = []
     while not found or found[-1].action != action:
         event = reader.next()
@@ -47,15 +47,15 @@ def until(reader: Reader[Event | None], container: str, action: str) -> list[Eve
 
 @pytest.fixture
 def cancel() -> Iterator[CancelToken]:
-    """Give what ends all reading when the test does."""
+    """Give a token that is set when the test ends."""
     cancel = CancelToken()
     yield cancel
     cancel.set()
 
 
 @pytest.mark.parametrize("api", ["1.41", "1.52"])
-def test_what_happens_is_told(fake_engine: FakeEngine, cancel: CancelToken, api: str) -> None:
-    """Events of every version say when, what, of whom and with which particulars."""
+def test_event_has_time_action_container_and_attributes(fake_engine: FakeEngine, cancel: CancelToken, api: str) -> None:
+    """Events of every API version are understood alike."""
     fake_engine.api = api
     reader = subscribed(fake_engine.url, cancel)
     container = fake_engine.run("web", labels={"com.example": "yes"})
@@ -69,9 +69,9 @@ def test_what_happens_is_told(fake_engine: FakeEngine, cancel: CancelToken, api:
     assert event.time == container.finished or event.time > container.finished
 
 
-def test_silence_is_answered_with_a_new_subscription(fake_engine: FakeEngine, cancel: CancelToken) -> None:
-    """After each silence the engine is asked again, and what is asked again is not told again."""
-    reader = subscribed(fake_engine.url, cancel, timeout=SHORT)
+def test_silence_leads_to_a_new_subscription(fake_engine: FakeEngine, cancel: CancelToken) -> None:
+    """After each silence the client subscribes anew, and events that come again are left out."""
+    reader = subscribed(fake_engine.url, cancel, timeout=SILENCE)
     fake_engine.run("web")
     assert actions(reader, 2) == ["create", "start"]
     assert reader.next() is None
@@ -83,8 +83,8 @@ def test_silence_is_answered_with_a_new_subscription(fake_engine: FakeEngine, ca
     assert reader.end() is None
 
 
-def test_drip_is_silence(fake_engine: FakeEngine, cancel: CancelToken) -> None:
-    """A subscription from which only the beginning of a chunk comes, without an end, is silent: a new one is made."""
+def test_incomplete_chunk_is_silence(fake_engine: FakeEngine, cancel: CancelToken) -> None:
+    """A subscription that sends the size of a chunk without end is silent: the client subscribes anew."""
 
     def drip() -> Iterator[bytes]:
         yield b"HTTP/1.1 200 OK\r\nDate: %s\r\nTransfer-Encoding: chunked\r\n\r\n" % formatdate(usegmt=True).encode()
@@ -92,45 +92,45 @@ def test_drip_is_silence(fake_engine: FakeEngine, cancel: CancelToken) -> None:
             yield b"0"
 
     fake_engine.script("/events", Answer(raw=drip()), times=1)
-    reader = subscribed(fake_engine.url, cancel, timeout=SHORT)
+    reader = subscribed(fake_engine.url, cancel, timeout=SILENCE)
     fake_engine.run("web")
     assert actions(reader, 1) != []
 
 
-def test_clock_that_was_set_back(fake_engine: FakeEngine, cancel: CancelToken) -> None:
-    """After an event from the future the next subscription begins where the engine's clock is now, and misses none."""
+def test_engines_clock_may_be_set_back(fake_engine: FakeEngine, cancel: CancelToken) -> None:
+    """After an event from the future, events of the corrected clock are not missed."""
     container = fake_engine.run("web")
-    reader = subscribed(fake_engine.url, cancel, since=container.started, timeout=SHORT)
+    reader = subscribed(fake_engine.url, cancel, since=container.started, timeout=SILENCE)
     assert actions(reader, 1) == ["start"]
     fake_engine.clock = 10**12
     fake_engine.pause(container)
     fake_engine.clock = 0
     fake_engine.unpause(container)
     assert actions(reader, 2) == ["pause", "unpause"]
-    fake_engine.script("/events", Answer(chunks=[], delay=0.5), times=1)  # the subscription that is lost
+    fake_engine.script("/events", Answer(chunks=[], delay=0.5), times=1)  # this subscription is lost
     assert isinstance(reader.end(), EngineUnreachableError)
     fake_engine.pause(container)
     assert reader.next() is None
 
 
-def test_nothing_is_lost_between_subscriptions(fake_engine: FakeEngine, cancel: CancelToken) -> None:
-    """What happens after a subscription has gone dumb and before the next is caught up with, even the very first."""
+def test_no_event_is_lost_between_subscriptions(fake_engine: FakeEngine, cancel: CancelToken) -> None:
+    """Events between a subscription that fell silent and the next one are yielded, even if it was the first."""
 
-    def dumb() -> Iterator[bytes]:
-        asked.set()
+    def silent() -> Iterator[bytes]:
+        subscribing.set()
         while not cancel.wait(0.05):
             yield b""
 
-    asked = threading.Event()
-    fake_engine.script("/events", Answer(chunks=dumb()), times=1)
-    reader = subscribed(fake_engine.url, cancel, timeout=SHORT)
-    assert asked.wait(20)
+    subscribing = threading.Event()
+    fake_engine.script("/events", Answer(chunks=silent()), times=1)
+    reader = subscribed(fake_engine.url, cancel, timeout=SILENCE)
+    assert subscribing.wait(PATIENT)
     fake_engine.run("meanwhile")
     assert actions(reader, 2) == ["create", "start"]
 
 
-def test_goes_on_where_it_was(fake_engine: FakeEngine, cancel: CancelToken) -> None:
-    """`since` includes its own instant: what happened at the same nanosecond is not lost, it comes again."""
+def test_since_includes_its_own_instant(fake_engine: FakeEngine, cancel: CancelToken) -> None:
+    """An event at the same nanosecond is not lost: it comes again."""
     first = subscribed(fake_engine.url, cancel)
     fake_engine.run("web")
     events = [first.next(), first.next()]
@@ -139,9 +139,9 @@ def test_goes_on_where_it_was(fake_engine: FakeEngine, cancel: CancelToken) -> N
     assert again.next() == events[-1]
 
 
-def test_two_at_one_instant(fake_engine: FakeEngine, cancel: CancelToken) -> None:
-    """Two events may carry the same time; both are told, and both once."""
-    reader = subscribed(fake_engine.url, cancel, timeout=SHORT)
+def test_two_events_at_one_instant_both_count(fake_engine: FakeEngine, cancel: CancelToken) -> None:
+    """Two events may have the same time; each is yielded once."""
+    reader = subscribed(fake_engine.url, cancel, timeout=SILENCE)
     container = fake_engine.run("web")
     assert actions(reader, 2) == ["create", "start"]
     twin = fake_engine.event("die", container)
@@ -153,21 +153,21 @@ def test_two_at_one_instant(fake_engine: FakeEngine, cancel: CancelToken) -> Non
     assert actions(reader, 1) == ["start"]
 
 
-def test_long_memory_is_bounded(fake_engine: FakeEngine, cancel: CancelToken) -> None:
-    """A thousand events, each once and in order, whatever is remembered of them."""
+def test_many_events_come_once_and_in_order(fake_engine: FakeEngine, cancel: CancelToken) -> None:
+    """A thousand events are yielded, though fewer are remembered to recognise repetitions."""
     reader = subscribed(fake_engine.url, cancel)
     container = fake_engine.run("web")
     assert actions(reader, 2) == ["create", "start"]
     begun = fake_engine.now()
     for number in range(1000):
         fake_engine.events.push(fake_engine.event(f"exec_start: {number}", container) | {"timeNano": begun + number})
-    told = [event.detail for event in itertools.islice(iter(reader.next, "never"), 1000) if event]
-    assert told == [str(number) for number in range(1000)]
+    details = [event.detail for event in itertools.islice(iter(reader.next, "never"), 1000) if event]
+    assert details == [str(number) for number in range(1000)]
 
 
 @pytest.mark.parametrize("line", [b"<html>\n", b"\xff\n", b"[]\n", b'{"Type":\n'])
-def test_rubbish_among_events(fake_engine: FakeEngine, cancel: CancelToken, line: bytes) -> None:
-    """A line that is no document: nobody knows what was lost, so the subscription ends with an error."""
+def test_line_that_is_no_document_ends_the_events(fake_engine: FakeEngine, cancel: CancelToken, line: bytes) -> None:
+    """Nothing shows which event such a line was, so the subscription ends with an error."""
     reader = subscribed(fake_engine.url, cancel)
     fake_engine.events.wait_for_listeners()
     fake_engine.events.push(line)
@@ -175,7 +175,7 @@ def test_rubbish_among_events(fake_engine: FakeEngine, cancel: CancelToken, line
 
 
 def test_unknown_event_is_skipped(fake_engine: FakeEngine, cancel: CancelToken) -> None:
-    """An event of a shape that is not known is counted, one of another kind is none of our business; others go on."""
+    """A container's event of an unknown shape is a counted error, an event of another type is none; others follow."""
     engine = connected(fake_engine.url)
     reader = Reader(engine.events(None, cancel))
     assert reader.next() is None
@@ -190,28 +190,27 @@ def test_unknown_event_is_skipped(fake_engine: FakeEngine, cancel: CancelToken) 
 @pytest.mark.parametrize(
     "leave",
     [lambda fake: fake.events.end(), lambda fake: fake.stop()],
-    ids=["in peace", "by force"],
+    ids=["cleanly", "killed"],
 )
-def test_engine_that_leaves(fake_engine: FakeEngine, cancel: CancelToken, leave: Callable[[FakeEngine], None]) -> None:
-    """An engine that ends its events, politely or not, has gone: that is not the end of events."""
+def test_end_of_the_events_is_a_lost_engine(
+    fake_engine: FakeEngine, cancel: CancelToken, leave: Callable[[FakeEngine], None]
+) -> None:
+    """An engine that ends its events, cleanly or not, is lost: events have no end."""
     reader = subscribed(fake_engine.url, cancel)
     fake_engine.events.wait_for_listeners()
     leave(fake_engine)
     assert isinstance(reader.end(), EngineUnreachableError)
 
 
-def test_engine_that_freezes(fake_engine: FakeEngine, cancel: CancelToken) -> None:
-    """A silence that a new subscription does not end is no silence but a frozen engine."""
-    reader = subscribed(fake_engine.url, cancel, timeout=SHORT)
+def test_frozen_engine_is_unreachable(fake_engine: FakeEngine, cancel: CancelToken) -> None:
+    """An engine that does not accept the subscription after a silence is frozen."""
+    reader = subscribed(fake_engine.url, cancel, timeout=SILENCE)
     fake_engine.freeze()
     assert isinstance(reader.end(), EngineUnreachableError)
 
 
-# A real engine
-
-
-def test_real_events(engine: PrivateEngine, cancel: CancelToken) -> None:
-    """A container's whole life on a real engine, in order."""
+def test_real_engine_sends_a_containers_events_in_order(engine: PrivateEngine, cancel: CancelToken) -> None:
+    """A real engine sends the events of a container's life in order."""
     reader = subscribed(engine.url, cancel)
     container = engine.run("sleep", "60", name="whole-life", label={"com.example": "yes"})
     engine.docker("rename", container, "renamed")
@@ -226,8 +225,10 @@ def test_real_events(engine: PrivateEngine, cancel: CancelToken) -> None:
     assert [event.time for event in events] == sorted(event.time for event in events)
 
 
-def test_real_engine_killed_and_restarted(own_engine: Callable[..., PrivateEngine], cancel: CancelToken) -> None:
-    """After a crash that the containers survive, what happens before the next subscription is told by it."""
+def test_no_event_is_lost_when_a_real_engine_is_killed(
+    own_engine: Callable[..., PrivateEngine], cancel: CancelToken
+) -> None:
+    """After a crash that containers survive, the next subscription yields what happened before it."""
     real = own_engine("--live-restore")
     reader = subscribed(real.url, cancel)
     survivor = real.run("sleep", "600", name="survivor")

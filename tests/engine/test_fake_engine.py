@@ -1,4 +1,4 @@
-"""The fake engine is honest: the real client finds in it what it finds in a real one."""
+"""The fake engine behaves as a real one does, to docker's own client."""
 
 import contextlib
 import json
@@ -20,8 +20,8 @@ def client(fake_engine: FakeEngine) -> Iterator[docker.APIClient]:
         yield connected
 
 
-def test_it_introduces_itself_lists_and_describes(fake_engine: FakeEngine, client: docker.APIClient) -> None:
-    """Version, list and inspect answer as an engine does, and an absent container is a 404."""
+def test_version_list_and_inspect_answer_as_an_engine_does(fake_engine: FakeEngine, client: docker.APIClient) -> None:
+    """The client negotiates a version, and an absent container is a 404."""
     web = fake_engine.run("web", labels={"a": "b"})
     fake_engine.create("idle")
     assert client.api_version == "1.41"
@@ -33,8 +33,8 @@ def test_it_introduces_itself_lists_and_describes(fake_engine: FakeEngine, clien
         client.inspect_container("nobody")
 
 
-def test_counters_move_and_end_in_zeros(fake_engine: FakeEngine, client: docker.APIClient) -> None:
-    """A stream's documents use CPU as the container was told to; a stopped one's are zeros; removal ends the stream."""
+def test_counters_grow_until_the_container_stops(fake_engine: FakeEngine, client: docker.APIClient) -> None:
+    """A container's documents show the CPU it was given, after it stopped zeros; its removal ends the stream."""
     fake_engine.tick = 0.05
     web = fake_engine.run("web", cpu=0.5)
     stream = client.stats(web.id, decode=True)
@@ -49,8 +49,8 @@ def test_counters_move_and_end_in_zeros(fake_engine: FakeEngine, client: docker.
     assert fake_engine.requests["/containers/{id}/stats"] == 1
 
 
-def test_events_come_from_now_and_from_then(fake_engine: FakeEngine, client: docker.APIClient) -> None:
-    """Events are sent as they happen; `since` brings the past ones."""
+def test_events_come_since_a_time_or_from_now_on(fake_engine: FakeEngine, client: docker.APIClient) -> None:
+    """Events are sent when they happen; `since` adds those of the past."""
     web = fake_engine.run("web")
     past = client.events(since=web.created // 10**9, decode=True)
     assert [next(past)["Action"] for _ in range(2)] == ["create", "start"]
@@ -63,8 +63,8 @@ def test_events_come_from_now_and_from_then(fake_engine: FakeEngine, client: doc
     assert list(past) == []
 
 
-def test_it_misbehaves_as_told(fake_engine: FakeEngine, client: docker.APIClient) -> None:
-    """Errors, rubbish, short answers, silence and a killed engine look to the client as the real ones do."""
+def test_scripted_answers_look_as_a_real_engines(fake_engine: FakeEngine, client: docker.APIClient) -> None:
+    """Errors, truncated and missing answers and a killed engine are to the client what real ones are."""
     fake_engine.script("/containers/json", Answer(500, b'{"message":"no"}', content_type="application/json"), times=1)
     with pytest.raises(docker.errors.APIError):
         client.containers()
@@ -76,14 +76,14 @@ def test_it_misbehaves_as_told(fake_engine: FakeEngine, client: docker.APIClient
         client.containers()
     assert client.containers() == []
     fake_engine.stop()
-    with socket.socket(socket.AF_UNIX) as knocking, pytest.raises(FileNotFoundError):
-        knocking.connect(str(fake_engine.socket))  # docker's client would leak its socket here
+    with socket.socket(socket.AF_UNIX) as connecting, pytest.raises(FileNotFoundError):
+        connecting.connect(str(fake_engine.socket))  # docker's client would leak its socket here
     fake_engine.start()
     assert client.containers() == []
 
 
-def test_frozen_it_accepts_and_says_nothing(fake_engine: FakeEngine, client: docker.APIClient) -> None:
-    """A frozen engine's kernel accepts; what was asked meanwhile is answered once it goes on."""
+def test_frozen_engine_accepts_and_answers_later(fake_engine: FakeEngine, client: docker.APIClient) -> None:
+    """The kernel accepts connections for a frozen engine, which answers when it continues."""
     fake_engine.freeze()
     answers: list[object] = []
     asking = threading.Thread(target=lambda: answers.append(client.containers()))
@@ -95,8 +95,8 @@ def test_frozen_it_accepts_and_says_nothing(fake_engine: FakeEngine, client: doc
     assert answers == [[]]
 
 
-def test_newer_engines_speak_otherwise(fake_engine: FakeEngine) -> None:
-    """From API 1.52 on, events have no `status`, `id` and `from`; an API version that is too old is refused."""
+def test_newer_api_versions_differ(fake_engine: FakeEngine) -> None:
+    """From API 1.52 on events have no `status`, `id` and `from`, and versions below the oldest are refused."""
     fake_engine.api, fake_engine.oldest_api = "1.52", "1.44"
     with (
         contextlib.closing(docker.APIClient(fake_engine.url, version="1.41")) as old,

@@ -1,4 +1,4 @@
-"""What the engine's answers mean."""
+"""Responses, events and version negotiation, as pure functions of bytes."""
 
 import json
 from contextlib import suppress
@@ -33,8 +33,8 @@ DOCUMENTS = st.lists(st.binary(max_size=40).map(lambda raw: raw.replace(b"\n", b
 
 
 @given(documents=DOCUMENTS, cuts=st.lists(st.integers(0, 400), max_size=20))
-def test_lines_wherever_the_chunks_are_cut(documents: list[bytes], cuts: list[int]) -> None:
-    """Documents come out whole, whether a chunk holds a part of one or many."""
+def test_lines_do_not_depend_on_where_chunks_are_cut(documents: list[bytes], cuts: list[int]) -> None:
+    """Documents come out whole, whether a chunk has a part of one or several."""
     whole = b"".join(document + b"\n" for document in documents)
     edges = sorted({0, *(min(cut, len(whole)) for cut in cuts), len(whole)})
     chunks = [whole[begin:end] for begin, end in pairwise(edges)]
@@ -42,23 +42,23 @@ def test_lines_wherever_the_chunks_are_cut(documents: list[bytes], cuts: list[in
     assert list(split_lines(chunks)) == [document for document in documents if document.strip()]
 
 
-def test_lines_leave_at_once() -> None:
-    """A document is passed on when its newline has come, not when the next one begins."""
+def test_line_is_passed_on_with_its_newline() -> None:
+    """A document does not wait until the next one begins."""
     chunks = iter([b'{"a":1}', b"\n", b'{"b"'])
     assert next(split_lines(chunks)) == b'{"a":1}'
     assert next(chunks) == b'{"b"'
 
 
-def test_torn_line() -> None:
-    """A stream that ends within a document broke off, however politely."""
-    torn = split_lines([b'{"a":1}\n{"b"'])
-    assert next(torn) == b'{"a":1}'
+def test_stream_that_ends_within_a_line_is_broken() -> None:
+    """Engines end every document with a newline, so even a clean end within one is a lost connection."""
+    lines = split_lines([b'{"a":1}\n{"b"'])
+    assert next(lines) == b'{"a":1}'
     with pytest.raises(EngineUnreachableError, match="in the middle of a document"):
-        next(torn)
+        next(lines)
 
 
-def test_endless_line() -> None:
-    """A line that does not end fills no memory."""
+def test_line_without_end_is_refused() -> None:
+    """A line without end does not fill the memory."""
     taken = 0
 
     def chunks() -> Any:
@@ -73,21 +73,21 @@ def test_endless_line() -> None:
 
 
 @pytest.mark.parametrize("raw", [b"", b"nonsense", b"\xff\xfe", b'{"a":', b"[1]", b"null", b"1", b"[" * 100_000])
-def test_rubbish(raw: bytes) -> None:
-    """What is no JSON object is rubbish, and the error shows its beginning but never all of it."""
+def test_anything_but_a_json_object_is_invalid(raw: bytes) -> None:
+    """The error shows the beginning of the bytes, never all of them."""
     with pytest.raises(InvalidResponseError) as raised:
         decode(raw, dict[str, object])
     assert len(str(raised.value)) < 400
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_understood_or_rubbish(raw: bytes) -> None:
-    """No bytes at all raise anything else."""
+def test_arbitrary_bytes_are_decoded_or_invalid(raw: bytes) -> None:
+    """No bytes raise any other error."""
     with suppress(InvalidResponseError):
         assert isinstance(decode(raw, dict[str, object]), dict)
 
 
-def described(action: str, **more: Any) -> bytes:
+def event_line(action: str, **more: Any) -> bytes:
     actor = {"ID": ID, "Attributes": {"name": "web", "image": "nginx", "exitCode": "137"}}
     return json.dumps(
         {"Type": "container", "Action": action, "Actor": actor, "timeNano": 1_700_000_000_123_456_789} | more
@@ -101,9 +101,9 @@ def described(action: str, **more: Any) -> bytes:
         {"time": 1_700_000_000, "scope": "local"},  # API 1.52
     ],
 )
-def test_event_of_every_version(more: dict[str, Any]) -> None:
-    """Only what all versions have is read."""
-    event = parse_event(described("die", **more))
+def test_event_of_every_api_version_is_parsed(more: dict[str, Any]) -> None:
+    """Only fields that all versions have are used."""
+    event = parse_event(event_line("die", **more))
     assert event == Event(
         time=1_700_000_000_123_456_789,
         action="die",
@@ -123,35 +123,35 @@ def test_event_of_every_version(more: dict[str, Any]) -> None:
         ("start", "start", ""),
     ],
 )
-def test_action_and_detail(written: str, action: str, detail: str) -> None:
-    """What follows the first colon is a detail of the action."""
-    event = parse_event(described(written))
+def test_detail_is_split_from_the_action(written: str, action: str, detail: str) -> None:
+    """The text after the first colon is the detail of the action."""
+    event = parse_event(event_line(written))
     assert event is not None
     assert (event.action, event.detail) == (action, detail)
 
 
-def test_events_of_other_things() -> None:
-    """Networks, images and volumes are not our business, whatever their events look like."""
+def test_events_of_other_types_are_none() -> None:
+    """Events of networks, images and volumes are ignored, whatever their shape is."""
     assert parse_event(b'{"Type":"network","Action":"connect"}') is None
     assert parse_event(b"{}") is None
 
 
-def test_event_of_no_container() -> None:
-    """`docker container prune` is an event of type container, and of none in particular."""
-    assert parse_event(described("prune", Actor={"ID": "", "Attributes": {"reclaimed": "0"}})) is None
+def test_event_of_several_containers_is_none() -> None:
+    """`docker container prune` is an event of type container, without an id."""
+    assert parse_event(event_line("prune", Actor={"ID": "", "Attributes": {"reclaimed": "0"}})) is None
 
 
 @pytest.mark.parametrize(("written", "code"), [("0", 0), ("137", 137), ("", None), ("-1", None), ("9" * 5000, None)])
-def test_exit_code(written: str, code: int | None) -> None:
-    """What is no exit code is none that is known; more digits than Python reads are no error either."""
-    event = parse_event(described("die", Actor={"ID": ID, "Attributes": {"exitCode": written}}))
+def test_invalid_exit_code_is_none(written: str, code: int | None) -> None:
+    """Text that is no exit code gives None; so do more digits than Python converts."""
+    event = parse_event(event_line("die", Actor={"ID": ID, "Attributes": {"exitCode": written}}))
     assert event is not None
     assert event.exit_code == code
 
 
-def test_event_without_attributes() -> None:
-    """An engine that says no more than the id is understood."""
-    event = parse_event(described("die", Actor={"ID": ID, "Attributes": None}))
+def test_event_without_attributes_is_parsed() -> None:
+    """The id alone is enough."""
+    event = parse_event(event_line("die", Actor={"ID": ID, "Attributes": None}))
     assert event is not None
     assert (event.name, event.attributes) == ("", {})
 
@@ -169,10 +169,10 @@ def test_event_without_attributes() -> None:
         {"Actor": {"ID": ID.upper()}},
     ],
 )
-def test_event_of_another_shape(more: dict[str, Any]) -> None:
-    """It is told from rubbish: the stream is still good."""
+def test_event_of_an_unknown_shape_is_a_validation_error(more: dict[str, Any]) -> None:
+    """The error differs from that for invalid JSON, since the stream is still intact."""
     with pytest.raises(msgspec.ValidationError):
-        parse_event(described("die", **more))
+        parse_event(event_line("die", **more))
 
 
 @pytest.mark.parametrize(
@@ -187,8 +187,8 @@ def test_event_of_another_shape(more: dict[str, Any]) -> None:
         ("1.41", "", (1, 41)),
     ],
 )
-def test_agreed_version(newest: str, oldest: str, spoken: tuple[int, int]) -> None:
-    """The newest version that both know; 1.9 would be older than 1.24."""
+def test_newest_common_version_is_negotiated(newest: str, oldest: str, spoken: tuple[int, int]) -> None:
+    """Versions are compared as numbers: 1.9 is older than 1.24."""
     assert negotiate_version(VersionDocument("x", newest, oldest)) == spoken
 
 
@@ -200,15 +200,15 @@ def test_agreed_version(newest: str, oldest: str, spoken: tuple[int, int]) -> No
         ("1.70", "1.53", "speaks API 1.53 at least; usage-agent knows 1.52"),
     ],
 )
-def test_no_version_in_common(newest: str, oldest: str, message: str) -> None:
-    """An engine that is too old or too new is refused, and told from one that is broken."""
+def test_engine_without_a_common_version_is_an_error(newest: str, oldest: str, message: str) -> None:
+    """The message says whether the engine is too old or too new."""
     with pytest.raises(EngineError, match=message):
         negotiate_version(VersionDocument("x", newest, oldest))
 
 
 @pytest.mark.parametrize("version", ["", "one", "1", "1.x", "-1.41", "1.41.2", "1." + "9" * 5000, "\u0661.\u0664"])
-def test_version_that_is_none(version: str) -> None:
-    """A version nobody can read is rubbish."""
+def test_unreadable_version_is_invalid(version: str) -> None:
+    """Text that is no version is an invalid response."""
     with pytest.raises(InvalidResponseError, match="not an API version"):
         negotiate_version(VersionDocument("x", version))
 
@@ -232,8 +232,10 @@ def test_version_that_is_none(version: str) -> None:
         ("/v1.41/containers/web/json", 500, b"x" * 5000, EngineRefusedError),
     ],
 )
-def test_refusals(path: str, status: int, body: bytes, kind: type[EngineRefusedError]) -> None:
-    """A container is unknown when the engine itself says so: the 404 of a proxy on the way says nothing about it."""
+def test_only_the_engines_404_means_an_unknown_container(
+    path: str, status: int, body: bytes, kind: type[EngineRefusedError]
+) -> None:
+    """The 404 of a proxy in between says nothing about the container."""
     error = error_from_response(path, status, "Reason", body)
     assert type(error) is kind
     assert error.status == status

@@ -1,4 +1,4 @@
-"""What real engines really said: a directory a case, see tests/recorded/README.md. A new case needs no new code."""
+"""Documents of real engines, one directory per case: see tests/recorded/README.md. A new case needs no new code."""
 
 import dataclasses
 import json
@@ -18,8 +18,7 @@ from agent.metrics.reading import ContainerNotRunningError, Reading
 CASES = sorted(path for path in (Path(__file__).parent.parent / "recorded").iterdir() if path.is_dir())
 UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
-
-TABLED = [case for case in CASES if (case / "docker-stats.txt").exists()]
+WITH_DOCKER_STATS = [case for case in CASES if (case / "docker-stats.txt").exists()]
 STOPPED = [case for case in CASES if (case / "stopped.json").exists()]
 
 
@@ -27,8 +26,8 @@ def load(case: Path, name: str) -> Any:
     return json.loads((case / name).read_bytes())
 
 
-def steady(case: Path) -> bool:
-    """Say whether the container did one thing all the time, so that its gauges may be compared a second later."""
+def is_steady(case: Path) -> bool:
+    """Return whether the container did one thing all the time, so that its gauges compare a second later."""
     return "restless" not in load(case, "recorded.json")
 
 
@@ -36,8 +35,8 @@ def each(cases: list[Path]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("case", cases, ids=lambda case: case.name)
 
 
-def described(container: Container) -> dict[str, Any]:
-    """Return a container as expected.json describes it: all it says, labels included, without what is not known."""
+def known_fields(container: Container) -> dict[str, Any]:
+    """Return the fields of a container as expected.json has them, labels included; unknown fields are left out."""
     fields = {**dataclasses.asdict(container), "project": container.project, "service": container.service}
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -48,34 +47,34 @@ def readings(case: Path) -> tuple[Reading, Reading]:
     return parse_stats(first, before), parse_stats(second, after)
 
 
-def test_a_case_was_recorded() -> None:
-    """The directory is where the tests look for it: an empty list of cases would pass unseen."""
+def test_cases_are_found() -> None:
+    """Without cases all tests here would pass unseen."""
     assert len(CASES) >= 10
 
 
 @each(CASES)
-def test_expectation_was_checked(case: Path) -> None:
-    """What is expected was not copied from what came out: it says how it was checked."""
+def test_expected_values_were_checked_otherwise(case: Path) -> None:
+    """Expected values were not copied from a result: each case says how they were checked."""
     assert len(load(case, "expected.json")["checked"]) > 20
 
 
 @each(CASES)
-def test_usage(case: Path) -> None:
-    """Two recorded documents make the usage that was reckoned by hand, and nothing besides."""
+def test_usage_is_the_expected_one(case: Path) -> None:
+    """Two recorded documents give the usage that was computed by hand, with no other field."""
     assert compute_usage(*readings(case), core_mhz=None) == _close(load(case, "expected.json")["usage"])
 
 
 @each(CASES)
-def test_usage_is_valid(case: Path) -> None:
-    """Every usage of a real engine is a possible one, with no field that the schema does not know."""
+def test_usage_is_possible(case: Path) -> None:
+    """Every usage of a real engine is possible, and has no field that the schema does not know."""
     usage = compute_usage(*readings(case), core_mhz=None)
     if usage is not None:
         assert_possible(usage)
 
 
-@each([case for case in TABLED if steady(case)])
+@each([case for case in WITH_DOCKER_STATS if is_steady(case)])
 def test_gauges_agree_with_docker_stats(case: Path) -> None:
-    """Of a container that does one thing all the time, `docker stats` in between showed the same, as far as it goes."""
+    """`docker stats` between the two documents showed the same gauges, within its rounding."""
     shown = docker_stats(case)
     _, second = readings(case)
     assert second.memory is not None
@@ -87,18 +86,18 @@ def test_gauges_agree_with_docker_stats(case: Path) -> None:
     assert second.pids["current"] == int(shown["PIDS"])
 
 
-@each([case for case in TABLED if steady(case)])
+@each([case for case in WITH_DOCKER_STATS if is_steady(case)])
 def test_cpu_agrees_with_docker_stats(case: Path) -> None:
-    """Its CPU percentage is of one second within the usage's three: near the usage's, on the same scale."""
+    """`docker stats` shows one of the usage's three seconds: its percentage is near, and on the same scale."""
     shown = docker_stats(case)
     usage = compute_usage(*readings(case), core_mhz=None)
     assert usage is not None
     assert usage["cpu"]["percent"] == pytest.approx(float(shown["CPU %"][:-1]), rel=0.1, abs=0.5)
 
 
-@each([case for case in TABLED if load(case, "expected.json")["usage"] is not None])
+@each([case for case in WITH_DOCKER_STATS if load(case, "expected.json")["usage"] is not None])
 def test_counters_agree_with_docker_stats(case: Path) -> None:
-    """Network and block I/O that `docker stats` showed in between lie between the two documents', on the same scale."""
+    """Network and block I/O in `docker stats` are between those of the two documents."""
     shown = docker_stats(case)
     first, second = readings(case)
     for (before, after), text in _counters(first, second, shown):
@@ -106,17 +105,17 @@ def test_counters_agree_with_docker_stats(case: Path) -> None:
 
 
 @each(STOPPED)
-def test_stopped(case: Path) -> None:
-    """The document of a stopped container is known for what it is: no usage of zeros comes of it."""
+def test_document_of_a_stopped_container_is_no_reading(case: Path) -> None:
+    """Its zeros do not become a usage."""
     with pytest.raises(ContainerNotRunningError):
         parse_stats((case / "stopped.json").read_bytes(), 0.0)
 
 
 @each(CASES)
-def test_container(case: Path) -> None:
-    """The inspect documents of a case, whichever API wrote them, describe one and the same container."""
+def test_inspect_documents_describe_one_container(case: Path) -> None:
+    """The inspect documents of a case, of different API versions, describe the same container."""
     for path in case.glob("inspect*.json"):
-        assert described(parse_inspect(json.loads(path.read_bytes()))) == load(case, "expected.json")["container"]
+        assert known_fields(parse_inspect(json.loads(path.read_bytes()))) == load(case, "expected.json")["container"]
 
 
 def docker_stats(case: Path) -> dict[str, str]:
@@ -139,7 +138,7 @@ def _counters(first: Reading, second: Reading, shown: dict[str, str]) -> Iterato
 
 
 def _close(expected: Any) -> Any:
-    """Let the last bits of doubles differ, and nothing else."""
+    """Return an expectation in which only the last bits of floating-point numbers may differ."""
     if isinstance(expected, float):
         return pytest.approx(expected, rel=1e-12, abs=0)
     if isinstance(expected, dict):

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.ssh
 
 @pytest.fixture
 def sshd(short_path: Path, engine: PrivateEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
-    """Give the way to the shared engine over ssh, with a home directory that has the keys for it."""
+    """Give an sshd in front of the shared engine, and a home directory with keys for it."""
     Path("/run/sshd").mkdir(exist_ok=True)
     daemon = Sshd(short_path / "sshd", engine.url)
     monkeypatch.setenv("HOME", str(daemon.home))
@@ -35,8 +35,8 @@ def sshd(short_path: Path, engine: PrivateEngine, monkeypatch: pytest.MonkeyPatc
         daemon.close()
 
 
-def test_same_as_any_other_way(sshd: Sshd, engine: PrivateEngine) -> None:
-    """Everything can be asked, and both kinds of reading can be ended at once; nothing stays open."""
+def test_every_call_works_over_ssh(sshd: Sshd, engine: PrivateEngine) -> None:
+    """Calls are answered, streams and events end at once when cancelled, and no descriptor stays open."""
     container = engine.run("sleep", "600")
     asked = connected(sshd.url)
     assert asked.local is False
@@ -59,8 +59,8 @@ def test_same_as_any_other_way(sshd: Sshd, engine: PrivateEngine) -> None:
     assert descriptors() == before
 
 
-def test_host_that_freezes_and_goes(sshd: Sshd, engine: PrivateEngine) -> None:
-    """A frozen or lost connection is an engine that cannot be reached, and connect() makes another."""
+def test_lost_ssh_connection_is_made_again(sshd: Sshd, engine: PrivateEngine) -> None:
+    """A frozen or broken connection is an unreachable engine, and connect() makes another."""
     container = engine.run("sleep", "600")
     asked = connected(sshd.url, timeout=5)
     sshd.sessions(signal.SIGSTOP)
@@ -74,8 +74,8 @@ def test_host_that_freezes_and_goes(sshd: Sshd, engine: PrivateEngine) -> None:
     assert asked.inspect(container)["Id"] == container
 
 
-def test_unknown_host(sshd: Sshd) -> None:
-    """A host whose key is not known is not trusted, and named."""
+def test_unknown_host_key_is_refused(sshd: Sshd) -> None:
+    """A host whose key is not known is not trusted, and the error names known_hosts."""
     (sshd.home / ".ssh" / "known_hosts").unlink()
     engine: EngineClient = unconnected(sshd.url)
     with pytest.raises(EngineUnreachableError, match="known_hosts"):

@@ -90,6 +90,7 @@ def read_or_none(raw: bytes, arrived: float) -> Reading | None:
         return None
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None)  # one pair in fourteen gives a usage
 @given(DOCUMENTS, DOCUMENTS, st.floats(0, 10))
 def test_usage_of_any_two_documents_is_possible(first: Any, second: Any, later: float) -> None:
