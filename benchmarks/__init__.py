@@ -1,1 +1,1 @@
-"""What usage-agent costs a host, measured beside what a user would pick instead."""
+"""What usage-agent costs a host, measured beside the programs that a user could choose instead."""

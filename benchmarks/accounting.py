@@ -1,8 +1,8 @@
-"""What the kernel has counted: CPU time and memory of processes, and the host's CPU time.
+"""CPU time and memory of processes, and CPU time of the host, as the kernel counts them (proc(5)).
 
-A process's own CPU time comes from its CPU clock, to the nanosecond, with all its threads, ended ones too. What its
-ended children used is in /proc/PID/stat, in ticks. Over a group of processes the sum of both only grows, whichever of
-them come and go, as long as each is waited for by one of the group.
+The CPU time of a process comes from its CPU clock, in ns, and includes all its threads, ended ones too. The CPU time of
+its ended children is in /proc/PID/stat, in ticks. For a group of processes the sum of both only grows, even though
+processes start and end, as long as a process of the group waits for each that ends.
 """
 
 import os
@@ -21,23 +21,23 @@ class Stat:
     """The line /proc/PID/stat: the parent, and the CPU time (ns) of children that ended and were waited for."""
 
     parent: int
-    reaped: int
+    ended_children: int
 
     @classmethod
     def parse(cls, line: str) -> "Stat":
-        """Read the line; a command's name may hold spaces and brackets."""
+        """Parse the line; the name of the command may contain spaces and parentheses."""
         fields = line.rpartition(")")[2].split()
-        return cls(parent=int(fields[1]), reaped=(int(fields[13]) + int(fields[14])) * TICK)
+        return cls(parent=int(fields[1]), ended_children=(int(fields[13]) + int(fields[14])) * TICK)
 
 
 def parse_host(stat: str) -> int:
-    """Return the host's busy CPU time (ns) from /proc/stat: all but idle, waiting and stolen time."""
+    """Return the host's busy CPU time (ns) from /proc/stat: all but idle time, I/O wait and stolen time."""
     user, nice, system, _idle, _iowait, irq, softirq = (int(field) for field in stat.split("\n", 1)[0].split()[1:8])
     return (user + nice + system + irq + softirq) * TICK
 
 
 def parse_memory(status: str, field: str = "VmHWM") -> int:
-    """Return a figure of /proc/PID/status in bytes; 0 for a process that has no memory any more."""
+    """Return a field of /proc/PID/status in bytes; 0 for a process that has no memory, such as a kernel thread."""
     for line in status.splitlines():
         name, _, value = line.partition(":")
         if name == field:
@@ -46,7 +46,12 @@ def parse_memory(status: str, field: str = "VmHWM") -> int:
 
 
 def descendants(roots: Iterable[int], parents: Mapping[int, int]) -> set[int]:
-    """Return the roots and all that descends from them, by each process's parent."""
+    """Return the roots and all their descendants.
+
+    Args:
+        roots: process ids.
+        parents: the parent of each process.
+    """
     family = set(roots)
     while more := {pid for pid, parent in parents.items() if parent in family} - family:
         family |= more
@@ -54,7 +59,7 @@ def descendants(roots: Iterable[int], parents: Mapping[int, int]) -> set[int]:
 
 
 def family(*roots: int) -> set[int]:
-    """Return the processes there are now that descend from the roots, and these."""
+    """Return the roots and the processes that descend from them now."""
     parents = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -64,13 +69,13 @@ def family(*roots: int) -> set[int]:
 
 
 def cpu(pids: Iterable[int]) -> int:
-    """Return the CPU time (ns) that these processes and their ended children have used."""
+    """Return the CPU time of these processes and of their ended children, in ns."""
     total = 0
     for pid in pids:
         with suppress(OSError):
-            # The number of another process's CPU clock, as clock_getcpuclockid(3) makes it.
+            # The clock id of another process's CPU clock, as clock_getcpuclockid(3) computes it.
             total += time.clock_gettime_ns((~pid << 3) | 2)
-            total += Stat.parse(Path(f"/proc/{pid}/stat").read_text()).reaped
+            total += Stat.parse(Path(f"/proc/{pid}/stat").read_text()).ended_children
     return total
 
 
@@ -80,7 +85,7 @@ def host() -> int:
 
 
 def memory(pids: Iterable[int], field: str = "VmHWM") -> int:
-    """Return the sum of what these processes have had in memory at most (or have now: `VmRSS`), in bytes."""
+    """Return the sum of the peak resident memory of these processes (or, with `VmRSS`, the present one), in bytes."""
     total = 0
     for pid in pids:
         with suppress(*_GONE):

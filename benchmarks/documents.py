@@ -1,16 +1,16 @@
-"""Stats documents as a real engine sent them, with times and counters of now, rendered in microseconds."""
+"""Stats documents that a real engine has sent, rendered within microseconds with the present times and counters."""
 
 import json
 from typing import Any
 
 from support.fakes.container import RECORDED, FakeContainer, rfc3339
 
-CPU = 0.02  # cores that a container uses
-RATE = 1000  # bytes a second that it receives, and sends
+CPU_CORES = 0.02  # used by each container
+NETWORK_BYTES_PER_SECOND = 1000  # received and sent by each container
 
 
 class Template:
-    """The documents of one container: everything that does not move is rendered beforehand."""
+    """The stats documents of one container. Everything that never changes is rendered beforehand."""
 
     def __init__(self, container: FakeContainer) -> None:
         document: dict[str, Any] = json.loads((RECORDED / container.case / "first.json").read_text())
@@ -30,14 +30,14 @@ class Template:
         self._online = container.online
 
     def at(self, now: int) -> bytes:
-        """Return the document of the instant `now`, ns since the epoch."""
+        """Return the document for the time `now`, in ns since the epoch."""
         age = now - self._started
-        used = int(age * CPU)
+        used = int(age * CPU_CORES)
         return self._text % {
             b"read": rfc3339(now).encode(),
             b"used": used,
             b"kernel": used // 4,
             b"user": used - used // 4,
             b"system": now * self._online,
-            b"bytes": age * RATE // 10**9,
+            b"bytes": age * NETWORK_BYTES_PER_SECOND // 10**9,
         }

@@ -1,9 +1,9 @@
-"""The fake engine of the tests, made to carry thousands of containers: one thread, documents rendered beforehand.
+"""The fake engine of the tests for thousands of containers: one thread, with documents rendered beforehand.
 
     python -m benchmarks.fast_engine SOCKET CONTAINERS
 
-A process of its own, so that its CPU time is not the agent's. Like a real engine it reads one container after the
-other: their documents are spread over the second, and each says when it was due.
+It is a separate process, so that its CPU time does not count as the agent's. Like a real engine it reads one container
+after the other: the documents are spread over the second, and each has the time at which it was due.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from support.fakes.http import Request, parse
 
 from benchmarks.documents import Template
 
-SECOND = 1_000_000_000
+NS_PER_SECOND = 1_000_000_000
 HEAD = b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Type: application/json\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 class FastEngine:
-    """Serves the answers of a FakeEngine, and stats of its own."""
+    """Serves the answers of a FakeEngine, except for the stats documents, which are its own."""
 
     def __init__(self, socket: Path, containers: int) -> None:
         self._socket = socket
@@ -34,7 +34,7 @@ class FastEngine:
         self._streams: dict[str, set[asyncio.StreamWriter]] = {key: set() for key in self._ids}
 
     async def serve(self, ended: asyncio.Event) -> None:
-        """Serve until `ended`."""
+        """Serve until `ended` is set."""
         server = await asyncio.start_unix_server(self._connected, self._socket, backlog=4096)
         ticking = asyncio.create_task(self._tick())
         async with server:
@@ -42,14 +42,14 @@ class FastEngine:
         ticking.cancel()
 
     async def _tick(self) -> None:
-        """Send each container's document to whoever streams it, once a second, when it is due."""
+        """Send each container's document to the clients that stream it, once a second, when it is due."""
         begin = time.time_ns()
         number = 0
         while True:
             second, index = divmod(number, len(self._ids))
-            due = begin + second * SECOND + index * SECOND // len(self._ids)
-            # Where it is late, too, others get their turn: who has just connected waits for an answer.
-            await asyncio.sleep(max(0, due - time.time_ns()) / SECOND)
+            due = begin + second * NS_PER_SECOND + index * NS_PER_SECOND // len(self._ids)
+            # Sleep even when late, so that other tasks can run: a client that has just connected waits for an answer.
+            await asyncio.sleep(max(0, due - time.time_ns()) / NS_PER_SECOND)
             key = self._ids[index]
             if writers := self._streams[key]:
                 document = self._templates[key].at(due)
@@ -64,14 +64,14 @@ class FastEngine:
                 method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
                 request = parse(method, target)
                 if not self._answer(request, writer):
-                    await reader.read()  # an endless answer ends with the client
+                    await reader.read()  # an endless answer ends when the client disconnects
                     break
         for streams in self._streams.values() if writer.is_closing() else ():
             streams.discard(writer)
         writer.close()
 
     def _answer(self, request: Request, writer: asyncio.StreamWriter) -> bool:
-        """Answer a request; False where the answer goes on for as long as the client is there."""
+        """Answer a request. Return False if the answer continues for as long as the client is connected."""
         if request.route == "/events":
             writer.write(CHUNKED)
             return False

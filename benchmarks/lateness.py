@@ -1,14 +1,14 @@
-"""How late usages come, told from when they arrived and from the times they carry."""
+"""How late usages arrive, computed from their arrival times and the times of their readings."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-SECOND = 1_000_000_000
+NS_PER_SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A usage at a subscriber: its topic, when it arrived and the reading's time, both ns since the epoch."""
+    """The arrival of a usage at a subscriber: topic, arrival time and time of the reading, in ns since the epoch."""
 
     topic: str
     arrived: int
@@ -16,30 +16,30 @@ class Arrival:
 
 
 def lateness(arrivals: Iterable[Arrival], interval: float) -> list[float]:
-    """Return by how many seconds each usage arrived after the point of its container's grid that it is for.
+    """Return by how many seconds each usage arrived late.
 
-    The grid has a point an interval, and is where the earliest of the container's readings put it: a reading that was
-    taken late counts as late, too.
+    Each container has a schedule with one moment per interval. The schedule starts with the container's reading that
+    was taken earliest relative to it, so a reading that was taken late makes its usage late as well.
     """
-    step = int(interval * SECOND)
+    step = int(interval * NS_PER_SECOND)
     by_topic: dict[str, list[Arrival]] = {}
     for arrival in arrivals:
         by_topic.setdefault(arrival.topic, []).append(arrival)
     late: list[float] = []
     for usages in by_topic.values():
         first = usages[0].timestamp
-        points = [round((usage.timestamp - first) / step) * step for usage in usages]
-        base = min(usage.timestamp - point for usage, point in zip(usages, points, strict=True))
-        late += [(usage.arrived - base - point) / SECOND for usage, point in zip(usages, points, strict=True)]
+        moments = [round((usage.timestamp - first) / step) * step for usage in usages]
+        base = min(usage.timestamp - moment for usage, moment in zip(usages, moments, strict=True))
+        late += [(usage.arrived - base - moment) / NS_PER_SECOND for usage, moment in zip(usages, moments, strict=True)]
     return late
 
 
 def share_within(late: Sequence[float], limit: float) -> float:
-    """Return which share of them is at most so late; of none, 0."""
+    """Return the share of usages that are at most so late; 0 if there is none."""
     return sum(each <= limit for each in late) / len(late) if late else 0.0
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """Return the smallest value that this share of all is not above."""
+    """Return the smallest value that is not exceeded by this share of the values."""
     ordered = sorted(values)
     return ordered[max(0, min(len(ordered), -(-int(share * 1000) * len(ordered) // 1000)) - 1)]

@@ -1,12 +1,12 @@
-"""The limit of open files, which is too low in many shells for thousands of containers."""
+"""The limit of open files, which in many shells is too low for thousands of containers."""
 
 import resource
 
-DESCRIPTORS = 65536
+MAX_DESCRIPTORS = 65536
 
 
-def raise_descriptors() -> None:
-    """Allow ourselves, and so the programs that we start, as many descriptors as we may, or enough."""
+def raise_descriptor_limit() -> None:
+    """Raise the limit of this process, and of the programs that it starts, as far as is allowed and useful."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    limit = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(MAX_DESCRIPTORS, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))

@@ -1,9 +1,9 @@
-"""What one usage costs the agent, from the reading that was picked to the broker's acknowledgement.
+"""The CPU time of one usage, from the stats document to the broker's acknowledgement.
 
     python -m benchmarks.pipeline PORT BURST COUNT
 
-Drives the agent's own parts against a real broker with documents as an engine sends them, BURST containers at once, and
-prints the CPU time of a usage in seconds. A process of its own, which does nothing else meanwhile.
+Runs the agent's own parts against a real broker, with documents as an engine sends them, for BURST containers at once.
+Prints the CPU time of a usage in seconds. It is a separate process, which does nothing else meanwhile.
 """
 
 import secrets
@@ -25,12 +25,12 @@ from agent.mqtt.publisher import Publisher
 from agent.runtime.watchdog import Watchdog
 from benchmarks.documents import Template
 
-INTERVAL = 10  # seconds between two documents of a container, by their own clock
-PATIENCE = 30.0
+INTERVAL_SECONDS = 10  # between two documents of a container, by the times in them
+ANSWER_TIMEOUT_SECONDS = 30.0
 
 
 class Pipeline:
-    """Containers, an outbox and a publisher."""
+    """Containers, an outbox and a publisher, wired as in the agent."""
 
     def __init__(self, port: int, burst: int) -> None:
         self._outbox = Outbox(1000, "drop_newest")
@@ -56,18 +56,18 @@ class Pipeline:
         self._now = time.time_ns()
 
     def run(self, count: int) -> float:
-        """Send so many usages; the CPU seconds of one."""
-        self._begin()
+        """Publish so many usages. Return the CPU seconds of one."""
+        self._start()
         bursts = [self._documents() for _ in range(max(1, count // len(self._statuses)))]
         before = time.process_time_ns()
         for burst in bursts:
             self._send(burst)
         used = time.process_time_ns() - before
-        self._publisher.stop(time.monotonic() + PATIENCE)
-        self._thread.join(PATIENCE)
+        self._publisher.stop(time.monotonic() + ANSWER_TIMEOUT_SECONDS)
+        self._thread.join(ANSWER_TIMEOUT_SECONDS)
         return used / 1e9 / (len(bursts) * len(self._statuses))
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         """Connect, announce the containers, and take their first readings."""
         for status, container in zip(self._statuses, self._containers, strict=True):
             container.state = "running"
@@ -76,10 +76,10 @@ class Pipeline:
         self._thread.start()
         for _ in range(3):
             self._send(self._documents())
-        time.sleep(4)  # until the publisher has looked for what the broker had retained, and is done with it
+        time.sleep(4)  # until the publisher has finished reading retained messages
 
     def _documents(self) -> list[bytes]:
-        self._now += INTERVAL * 10**9
+        self._now += INTERVAL_SECONDS * 10**9
         return [template.at(self._now) for template in self._templates]
 
     def _send(self, burst: list[bytes]) -> None:
@@ -88,12 +88,12 @@ class Pipeline:
             previous, self._readings[index] = self._readings[index], reading
             if previous is not None and (measurements := compute_usage(previous, reading, None)) is not None:
                 status.publish_usage(measurements)
-        if not self._outbox.wait_idle(PATIENCE):
+        if not self._outbox.wait_idle(ANSWER_TIMEOUT_SECONDS):
             raise SystemExit("error: the broker does not answer")
 
 
 def main() -> None:
-    """Print it."""
+    """Run it, and print the result."""
     port, burst, count = (int(argument) for argument in sys.argv[1:])
     print(Pipeline(port, burst).run(count))
 

@@ -1,4 +1,4 @@
-"""The results as pictures."""
+"""The results as pictures (SVG)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from math import ceil, log10
@@ -8,8 +8,8 @@ from benchmarks.goals import MEGABYTE, Results, megabytes, percent, ratio
 from benchmarks.svg import bar, curve, line, picture, text
 
 WIDTH = 760
-LEFT, RIGHT = 160, 140  # for names, and for figures
-ROW, BAR = 26, 16
+LEFT_MARGIN, RIGHT_MARGIN = 160, 140  # for names, and for values
+ROW_HEIGHT, BAR_HEIGHT = 26, 16
 NAMES = {
     "stream": "usage-agent, stream",
     "poll": "usage-agent, poll",
@@ -17,12 +17,12 @@ NAMES = {
     "docker-stats": "docker stats",
     "docker2mqtt": "docker2mqtt",
     "glances": "Glances",
-    "floor": "the floor",
+    "baseline": "the baseline",
 }
-OURS = ("stream", "poll", "kernel")
+AGENT_SOURCES = ("stream", "poll", "kernel")
 
 Row = tuple[str, Sequence[tuple[float, str]], str]
-"""A name, the parts of its bar with their kinds, and the words behind it."""
+"""A name, the parts of its bar (value and CSS class), and the text after the bar."""
 
 
 def costs(results: Results) -> str:
@@ -33,28 +33,34 @@ def costs(results: Results) -> str:
     for interval, found in results["rounds"].items():
         title = f"CPU of the host for {count} containers, a usage every {interval} s"
         shapes += _legend(top)
-        top = _panel(shapes, top, title, "percent of one core, and the multiple of usage-agent's least", _cpu(found))
+        top = _panel(
+            shapes,
+            top,
+            title,
+            "percent of one core, and how many times the cost of usage-agent's cheapest source",
+            _cpu(found),
+        )
     if found := results["rounds"].get("10"):
-        top = _panel(shapes, top, f"Memory for {count} containers", "the most that was resident", _memory(found))
-    return picture(WIDTH, top - 8, "What usage-agent and others cost a host", shapes)
+        top = _panel(shapes, top, f"Memory for {count} containers", "peak of the resident memory", _memory(found))
+    return picture(WIDTH, top - 8, "What usage-agent and other programs cost a host", shapes)
 
 
 def _cpu(found: dict[str, dict[str, Any]]) -> list[Row]:
-    least = min((found[name]["cost"] for name in OURS if name in found), default=0)
+    least = min((found[name]["cost"] for name in AGENT_SOURCES if name in found), default=0)
     rows: list[Row] = []
     for name in _named(found, "cost"):
         row = found[name]
         engine = max(row["cost"] - row["client"], 0)
-        words = percent(row["cost"])
-        if name not in OURS and name != "floor" and least:
-            words += f" · {ratio(row['cost'] / least)}"
-        rows.append((name, ((engine, "engine"), (row["client"], "itself")), words))
+        label = percent(row["cost"])
+        if name not in AGENT_SOURCES and name != "baseline" and least:
+            label += f" · {ratio(row['cost'] / least)}"
+        rows.append((name, ((engine, "engine"), (row["client"], "program")), label))
     return rows
 
 
 def _memory(found: dict[str, dict[str, Any]]) -> list[Row]:
     return [
-        (name, ((found[name]["peak"], "itself"),), megabytes(found[name]["peak"])) for name in _named(found, "peak")
+        (name, ((found[name]["peak"], "program"),), megabytes(found[name]["peak"])) for name in _named(found, "peak")
     ]
 
 
@@ -63,26 +69,26 @@ def _named(found: dict[str, dict[str, Any]], key: str) -> list[str]:
 
 
 def _panel(shapes: list[str], top: float, title: str, note: str, rows: Sequence[Row]) -> float:
-    """Draw bars below a title; where the next panel begins."""
+    """Draw bars below a title. Return where the next panel begins."""
     most = max((sum(value for value, _ in parts) for _, parts, _ in rows), default=0) or 1
     shapes += [text(16, top + 12, title, "title"), text(16, top + 30, note, "small")]
     y = top + 42
-    for name, parts, words in rows:
-        x = float(LEFT + 16)
-        shapes.append(text(x - 10, y + 13, NAMES[name], "ours" if name in OURS else "", "end"))
+    for name, parts, label in rows:
+        x = float(LEFT_MARGIN + 16)
+        shapes.append(text(x - 10, y + 13, NAMES[name], "agent" if name in AGENT_SOURCES else "", "end"))
         for value, kind in parts:
-            width = value / most * (WIDTH - LEFT - RIGHT - 32)
-            shapes.append(bar(x, y, width, BAR, kind))
+            width = value / most * (WIDTH - LEFT_MARGIN - RIGHT_MARGIN - 32)
+            shapes.append(bar(x, y, width, BAR_HEIGHT, kind))
             x += width
-        shapes.append(text(max(x, LEFT + 17) + 7, y + 13, words, "ours" if name in OURS else ""))
-        y += ROW
+        shapes.append(text(max(x, LEFT_MARGIN + 17) + 7, y + 13, label, "agent" if name in AGENT_SOURCES else ""))
+        y += ROW_HEIGHT
     return y + 22
 
 
 def _legend(top: float) -> Iterator[str]:
-    for x, kind, words in ((WIDTH - 240, "engine", "the engine"), (WIDTH - 140, "itself", "the program itself")):
+    for x, kind, label in ((WIDTH - 240, "engine", "the engine"), (WIDTH - 140, "program", "the program")):
         yield bar(x, top + 21, 10, 10, kind)
-        yield text(x + 15, top + 30, words, "small")
+        yield text(x + 15, top + 30, label, "small")
 
 
 def growth(results: Results) -> str:
@@ -93,12 +99,12 @@ def growth(results: Results) -> str:
             16, "CPU of one usage", "microseconds, by number of containers", rows, lambda row: row["per_usage"] * 1e6
         ),
         *_chart(396, "Memory", "MB, by number of containers", rows, lambda row: row["peak"] / MEGABYTE),
-        bar(540, 14, 14, 3, "dot-one"),
+        bar(540, 14, 14, 3, "dot-first"),
         text(560, 20, "every 10 s", "small"),
-        bar(640, 14, 14, 3, "dot-two"),
+        bar(640, 14, 14, 3, "dot-second"),
         text(660, 20, "every 1 s", "small"),
     ]
-    return picture(WIDTH, 290, "How usage-agent grows with the containers", shapes)
+    return picture(WIDTH, 290, "How the costs of usage-agent grow with the number of containers", shapes)
 
 
 def _chart(
@@ -120,7 +126,7 @@ def _chart(
         yield text(inner - 6, y + 4, f"{most * step / 4:g}", "small", "end")
     for size in sizes:
         yield text(x(size), top + height + 18, f"{size}", "small", "middle")
-    for interval, kind in ((10, "one"), (1, "two")):
+    for interval, kind in ((10, "first"), (1, "second")):
         points = [
             (x(row["containers"]), top + height - figure(row) / most * height)
             for row in rows
@@ -131,6 +137,6 @@ def _chart(
 
 
 def _round_up(value: float) -> float:
-    """Return a round number not below: four steps of it are round as well."""
+    """Return a round number that is not smaller, and whose quarters are round as well."""
     step = 10.0 ** (ceil(log10(value)) - 1) if value > 0 else 1.0
     return next(each * step for each in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if each * step >= value * 0.999)

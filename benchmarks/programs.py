@@ -1,4 +1,4 @@
-"""Programs that are measured: ours, the rivals', the floor. Each has a directory of its own, and is ended whole."""
+"""Programs that are measured. Each has a directory of its own, and is ended with all its children."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from support.daemons.processes import alive, bound_to_us, wait_until
 
 from benchmarks.accounting import family
 
-ENDING = 10  # seconds to end in peace
+END_TIMEOUT_SECONDS = 10  # from SIGTERM to SIGKILL
 
 
 class Program:
@@ -20,7 +20,7 @@ class Program:
     def __init__(
         self, directory: Path, command: Sequence[str], environment: Mapping[str, str], *, output: bool = False
     ) -> None:
-        """Start it. `output`: keep what it prints, too, and not only its complaints."""
+        """Start it. With `output`, keep its standard output too, and not only its standard error."""
         directory.mkdir(parents=True, exist_ok=True)
         self._log = directory / "log"
         with self._log.open("wb") as log:
@@ -36,21 +36,21 @@ class Program:
 
     @property
     def pids(self) -> set[int]:
-        """The processes there are now."""
+        """Its present processes, children included."""
         return family(self._process.pid)
 
     @property
     def running(self) -> bool:
-        """Whether the first of them runs."""
+        """Whether its first process runs."""
         return self._process.poll() is None
 
     @property
     def output(self) -> str:
-        """What it wrote."""
+        """What it has written."""
         return self._log.read_text(errors="replace")
 
     def wait(self, timeout: float) -> None:
-        """Wait for its own end."""
+        """Wait until it ends by itself."""
         self._process.wait(timeout)
 
     def close(self) -> None:
@@ -59,15 +59,20 @@ class Program:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(ENDING)
+            self._process.wait(END_TIMEOUT_SECONDS)
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait()
-        wait_until(lambda: not any(alive(pid) for pid in pids), ENDING, "processes of a candidate do not end")
+        wait_until(
+            lambda: not any(alive(pid) for pid in pids), END_TIMEOUT_SECONDS, "processes of a candidate do not end"
+        )
 
 
 def clean_environment() -> dict[str, str]:
-    """Return ours, without settings of the agent, of docker, and of Python: it may be forbidden to keep bytecode."""
-    ours = ("USAGE_AGENT_", "DOCKER_", "PYTHON")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    """Return this process's environment without variables of the agent, of docker and of Python.
+
+    PYTHONDONTWRITEBYTECODE, for example, would make every start slower.
+    """
+    prefixes = ("USAGE_AGENT_", "DOCKER_", "PYTHON")
+    return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}

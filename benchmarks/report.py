@@ -1,4 +1,4 @@
-"""The results as Markdown."""
+"""The results as a page in Markdown."""
 
 from collections.abc import Iterable, Sequence
 from math import isinf
@@ -14,42 +14,44 @@ TITLES = {
     "docker-stats": "`docker stats`",
     "docker2mqtt": "docker2mqtt 2.3.1",
     "glances": "Glances 4.5.8",
-    "floor": "the floor",
+    "baseline": "the baseline",
 }
 
 HEAD = """\
 # What usage-agent costs
 
-All figures of a table are from one run on one machine, and made to be compared with each other: what counts is the
-ratio. `scripts/bench` takes them again, on your machine, and writes this page.
+All values in a table were measured in one run on one machine, so that they can be compared: the ratios matter, not the
+values. `scripts/bench` measures them again on your machine and writes this page.
 
 {machine}
 
-![CPU and memory of usage-agent and of what one would use instead](benchmarks-costs.svg)
+![CPU and memory of usage-agent and of other programs](benchmarks-costs.svg)
 """
 
 METHOD = """\
 ## How it is measured
 
-A private engine with {containers} real containers (busybox; one in twenty does a little, the others sleep; no
-networks) and a mosquitto. Rounds: {rounds}. In each, every candidate in turn is started, given time to settle, and
-measured for {window:g} s; every round begins with another one, and has a stretch in which nobody asks. The tables show
-medians.
+The testbed is a private engine with {containers} real containers (busybox; one in twenty does a little work, the others
+sleep; no networks) and a mosquitto. There are {rounds} rounds. In each round every candidate is started, given time to
+settle, and measured for {window:g} s; once per round nothing is started, and the idle testbed is measured. Every round
+starts with another candidate. The tables show medians of the rounds.
 
-- **CPU** is what the kernel has counted, in percent of one core. *Engine*: dockerd, containerd and the shims, above the
-  idle stretches. *Itself*: the program with its children, ended ones too. *Cost* is their sum. *Host*,
-  everything the machine was busy with above the idle stretches, broker included, is a cross-check: it also sees
-  whatever else the machine did.
-- **Memory** is the most that was resident (`VmHWM`), summed over the program and its children.
-- **Messages and bytes** are the broker's own count of what it has received.
-- **The floor** is a loop that reads the same kernel files and publishes as many bytes at QoS 1, and does nothing else.
+- **CPU** is what the kernel has counted, in percent of one core. *Engine*: dockerd, containerd and the shims, minus
+  what they need when idle. *Program*: the program and its children, ended ones included. *Cost*: the sum of both.
+  *Host*: everything on the machine minus the idle load, broker included. It is a cross-check, and also contains what
+  else the machine did.
+- **Memory** is the peak of the resident memory (`VmHWM`), summed over the program and its children.
+- **Messages and bytes** are what the broker has counted as received.
+- **The baseline** is a loop that reads the same kernel files and publishes as many bytes at QoS 1, and does nothing
+  else.
 - docker2mqtt runs with `--events --stats`; it leaves out containers whose line in `docker stats` has not changed.
-  Glances runs with its containers plugin alone, and with one message for all containers (`topic_structure=per-plugin`).
-  `docker stats` prints into nothing.
-- **Growth** is on a fake engine, a process of its own that answers over its socket as a real one; QoS 1, default
-  settings, `poll` at 10 s and `stream` at 1 s; as many rounds, of what was dropped the sum. A round in which not all
-  containers publish within three minutes is left out. A usage is late if it reaches a subscriber more than 100 ms after
-  its container's turn. What the fake engine, the broker and the subscriber are late counts with it.
+  Glances runs with its containers plugin only, and with one message for all containers (`topic_structure=per-plugin`).
+  The output of `docker stats` is discarded.
+- **Growth** is measured with a fake engine, a separate process that answers on a socket as a real engine does; QoS 1,
+  default settings, `poll` at 10 s and `stream` at 1 s. The values are medians of the same number of rounds, dropped
+  usages their sum. A round in which not all containers publish within three minutes is left out. A usage is late if it
+  reaches a subscriber more than 100 ms after its container was due. Delays of the fake engine, the broker and the
+  subscriber count as well.
 """
 
 
@@ -65,23 +67,34 @@ def page(results: Results) -> str:
             "![CPU of a usage and memory, by the number of containers](benchmarks-growth.svg)\n",
             growth(results["growth"]),
         ]
-    parts += ["## Small figures\n", small(results)]
+    parts += ["## Single values\n", single_values(results)]
     parts.append(METHOD.format(containers=results["containers"], rounds=plan["rounds"], window=plan["seconds"]))
     return "\n".join(parts)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table: the first column is text, the others are figures."""
+    """Return a table: the first column is text, the others are numbers."""
     lines = [head, ["---", *("--:" for _ in head[1:])], *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def comparison(found: dict[str, dict[str, Any]]) -> str:
-    """Return the table of one interval, the dearest first, each as a ratio to the cheapest of ours."""
+    """Return the table of one interval, highest cost first, each with its ratio to the agent's cheapest source."""
     named = sorted((name for name in found if name in TITLES), key=lambda name: -found[name]["cost"])
-    ours = [found[name]["cost"] for name in ("stream", "poll", "kernel") if name in found]
-    least = min(ours, default=0)
-    head = ["", "engine", "itself", "cost", "in all rounds", "to our least", "host", "memory", "messages/s", "bytes/s"]
+    agent_costs = [found[name]["cost"] for name in ("stream", "poll", "kernel") if name in found]
+    least = min(agent_costs, default=0)
+    head = [
+        "",
+        "engine",
+        "program",
+        "cost",
+        "cost, range",
+        "ratio to the agent's least",
+        "host",
+        "memory",
+        "messages/s",
+        "bytes/s",
+    ]
     return table(head, ([TITLES[name], *_figures(found[name], least)] for name in named))
 
 
@@ -94,7 +107,7 @@ def _figures(row: dict[str, Any], least: float) -> list[str]:
 
 
 def growth(rows: Iterable[dict[str, Any]]) -> str:
-    """Return the table of the fake engine."""
+    """Return the table of the measurements with the fake engine."""
     head = [
         "containers",
         "every",
@@ -103,8 +116,8 @@ def growth(rows: Iterable[dict[str, Any]]) -> str:
         "peak memory",
         "arrived",
         "dropped",
-        "within 100 ms",
-        "99 % within",
+        "arrive within 100 ms",
+        "99 % arrive within",
     ]
     return table(
         head,
@@ -125,8 +138,8 @@ def growth(rows: Iterable[dict[str, Any]]) -> str:
     )
 
 
-def small(results: Results) -> str:
-    """Return the table of what is measured for itself."""
+def single_values(results: Results) -> str:
+    """Return the table of starts, import and CPU time of a usage."""
     rows = []
     for name, start in results.get("starts", {}).items():
         times = f"{seconds(start['first'])}; from every container {seconds(start['all'])}"
@@ -136,21 +149,21 @@ def small(results: Results) -> str:
     if usage := results.get("usage"):
         rows.append(
             [
-                "CPU of a usage, from the picked reading to the acknowledgement (QoS 1), 100 at once",
+                "CPU of a usage, from the stats document to the acknowledgement (QoS 1), 100 at once",
                 microseconds(usage["burst"]),
             ]
         )
         rows.append(["the same, one at a time", microseconds(usage["alone"])])
-    return table(["what", "figure"], rows)
+    return table(["measured", "result"], rows)
 
 
 def _goals(results: Results) -> str:
     rows = ([each.goal, each.allowed, each.found, MARKS[each.met]] for each in outcomes(results))
-    return table(["goal", "allowed", "found", ""], rows)
+    return table(["goal", "limit", "result", ""], rows)
 
 
 def _machine(machine: dict[str, Any]) -> str:
     return (
-        "Taken on {date}: {cores} cores ({cpu}), Linux {kernel}, Docker {docker}, cgroup v{cgroup}, Python {python}, "
-        "usage-agent {agent}.".format(**machine)
+        "Measured on {date}: {cores} cores ({cpu}), Linux {kernel}, Docker {docker}, cgroup v{cgroup}, "
+        "Python {python}, usage-agent {agent}.".format(**machine)
     )
