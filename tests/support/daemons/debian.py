@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,27 +41,19 @@ def import_debian(engine: PrivateEngine, name: str = "debian") -> None:
 
 
 def wheelhouse(directory: Path, extras: tuple[str, ...] = (), suite: str = SUITE) -> Path:
-    """Fill a directory with the agent's wheel, built now, and those it needs to be installed and to be built."""
-    needed = sorted(_requirements(extras))
+    """Fill a directory with the agent's wheel, built now, and those of the lock that it needs."""
+    files = [PROJECT / f"requirements/{name}.txt" for name in ("build", "agent", *extras)]
     python = PYTHON[suite]
-    name = f"wheels-{key(' '.join((python, *needed)))}"
-    wheels = cached(name, "a store of wheels", lambda new: _download(needed, python, new))
+    name = f"wheels-{key(' '.join((python, *(file.read_text() for file in files))))}"
+    wheels = cached(name, "a store of wheels", lambda new: _download(files, python, new))
     shutil.copytree(wheels, directory)
     pip("wheel", "--no-deps", "--no-index", "--find-links", str(wheels), "--wheel-dir", str(directory), str(PROJECT))
     return directory
 
 
-def _requirements(extras: tuple[str, ...]) -> Iterator[str]:
-    document = tomllib.loads((PROJECT / "pyproject.toml").read_text())
-    yield from document["build-system"]["requires"]
-    yield from document["project"]["dependencies"]
-    for extra in extras:
-        yield from document["project"]["optional-dependencies"][extra]
-
-
-def _download(requirements: list[str], python: str, directory: Path) -> None:
-    wanted = ("--only-binary=:all:", f"--python-version={python}", f"--dest={directory}")
-    pip("download", *wanted, *requirements)
+def _download(files: list[Path], python: str, directory: Path) -> None:
+    wanted = ("--only-binary=:all:", f"--python-version={python}", f"--dest={directory}", "--require-hashes")
+    pip("download", *wanted, *(f"--requirement={file}" for file in files))
 
 
 def pip(*arguments: str) -> None:
