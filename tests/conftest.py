@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support import progress
 from support.daemons import dockerd, faketime, mosquitto, network, qemu, sshd, systemd
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # has no types of its own
@@ -48,6 +49,10 @@ MARKED_BY_FIXTURE = {
     "network": "network",
 }
 
+
+# On a busy machine any example takes long, and any data are slow to make.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 HEAVY = ("machine", "image", "systemd", "fuzz")
 """Markers of tests that load the whole machine for minutes: nothing that is timed may run beside them."""
