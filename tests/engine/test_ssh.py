@@ -38,15 +38,15 @@ def sshd(short_path: Path, engine: PrivateEngine, monkeypatch: pytest.MonkeyPatc
 def test_every_call_works_over_ssh(sshd: Sshd, engine: PrivateEngine) -> None:
     """Calls are answered, streams and events end at once when cancelled, and no descriptor stays open."""
     container = engine.run("sleep", "600")
-    asked = connected(sshd.url)
-    assert asked.local is False
-    assert asked.inspect(container)["Id"] == container
-    assert container in {row["Id"] for row in asked.list_containers()}
-    assert len(list(islice(readings(PollSource(asked), container, 1.0, CancelToken()), 2))) == 2
+    client = connected(sshd.url)
+    assert client.local is False
+    assert client.inspect(container)["Id"] == container
+    assert container in {row["Id"] for row in client.list_containers()}
+    assert len(list(islice(readings(PollSource(client), container, 1.0, CancelToken()), 2))) == 2
     before = descriptors()
     ways: list[Callable[[CancelToken], Iterator[object]]] = [
-        lambda cancel: asked.stats_stream(container, cancel),
-        lambda cancel: asked.events(None, cancel),
+        lambda cancel: client.stats_stream(container, cancel),
+        lambda cancel: client.events(None, cancel),
     ]
     for way in ways:
         cancel = CancelToken()
@@ -62,16 +62,16 @@ def test_every_call_works_over_ssh(sshd: Sshd, engine: PrivateEngine) -> None:
 def test_lost_ssh_connection_is_made_again(sshd: Sshd, engine: PrivateEngine) -> None:
     """A frozen or broken connection is an unreachable engine, and connect() makes another."""
     container = engine.run("sleep", "600")
-    asked = connected(sshd.url, timeout=5)
+    client = connected(sshd.url, timeout=2)
     sshd.sessions(signal.SIGSTOP)
     with pytest.raises(EngineUnreachableError):
-        asked.inspect(container)
+        client.inspect(container)
     sshd.sessions(signal.SIGCONT)
     sshd.sessions(signal.SIGKILL)
     with pytest.raises(EngineUnreachableError):
-        asked.inspect(container)
-    asked.connect()
-    assert asked.inspect(container)["Id"] == container
+        client.inspect(container)
+    client.connect()
+    assert client.inspect(container)["Id"] == container
 
 
 def test_unknown_host_key_is_refused(sshd: Sshd) -> None:
