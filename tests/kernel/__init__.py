@@ -1,1 +1,1 @@
-"""The kernel's files, recorded and real."""
+"""The kernel's files: written by a test, recorded, and real."""

@@ -1,4 +1,4 @@
-"""The kernel's files of containers, recorded beside what the engine said of the same instants."""
+"""Kernel files of real containers, recorded together with the engine's documents of the same instants."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ from agent.metrics.reading import Reading
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 documents = pytest.mark.parametrize("document", ["first", "second"])
 
-# What the engine does not tell on cgroup v2, but the kernel does.
-MORE = {"max_usage", "swap", "measured"}
-# This one fills its memory with page cache and has it taken away, several times between one look and the next.
+# Fields of the kernel that an engine does not report on cgroup v2, or reports otherwise.
+KERNEL_ONLY = {"max_usage", "swap", "measured"}
+# This container fills its memory with page cache, which the kernel reclaims several times between two readings.
 RESTLESS = "docker-26.1-cgroup-v2-limited-throttled"
 
 
 def read(tree: RecordedTree, document: str) -> tuple[Reading, Reading]:
-    """Return the kernel's readings before and after the engine wrote a document."""
+    """Return the readings of the files as they were before and after the engine wrote a document."""
     tree.show(f"before {document}")
     files = tree.open(tree.host_network)
     before = files.read()
@@ -29,35 +29,35 @@ def read(tree: RecordedTree, document: str) -> tuple[Reading, Reading]:
     return before, after
 
 
-def test_cases_were_recorded() -> None:
-    """An empty list of cases would pass unseen."""
+def test_cases_are_found() -> None:
+    """Without cases all tests here would pass unseen."""
     assert len(CASES) >= 4
 
 
 @cases
 @documents
-def test_equal(tmp_path: Path, case: Path, document: str) -> None:
-    """The engine's document says what the files said before and after it, wherever these two are the same."""
+def test_kernel_agrees_with_the_recorded_document(tmp_path: Path, case: Path, document: str) -> None:
+    """Each field of the document is between the files' values before and after it."""
     before, after = read(RecordedTree(tmp_path, case), document)
-    told = parse_stats((case / f"{document}.json").read_bytes(), 0.0)
-    doubts = find_mismatches(before, told, after)
-    if document == "second":  # the interfaces were recorded once, before the first
-        doubts = {field: text for field, text in doubts.items() if not field.startswith("network")}
+    reported = parse_stats((case / f"{document}.json").read_bytes(), 0.0)
+    mismatches = find_mismatches(before, reported, after)
+    if document == "second":  # interfaces were recorded once, before the first document
+        mismatches = {field: text for field, text in mismatches.items() if not field.startswith("network")}
     else:
-        assert after.network == told.network
+        assert after.network == reported.network
     if case.name == RESTLESS:
-        assert doubts.keys() <= {f"memory.{field}" for field in ("usage", "used", "cache")}
+        assert mismatches.keys() <= {f"memory.{field}" for field in ("usage", "used", "cache")}
     else:
-        assert doubts == {}
+        assert mismatches == {}
         assert before.memory is not None
-        ours = {field: value for field, value in before.memory.items() if field not in MORE}
-        assert ours == {field: value for field, value in (told.memory or {}).items() if field != "measured"}
-    assert (before.pids, after.cpu.online) == (told.pids, told.cpu.online)
+        ours = {field: value for field, value in before.memory.items() if field not in KERNEL_ONLY}
+        assert ours == {field: value for field, value in (reported.memory or {}).items() if field != "measured"}
+    assert (before.pids, after.cpu.online) == (reported.pids, reported.cpu.online)
 
 
 @cases
-def test_more_than_the_engine_tells(tmp_path: Path, case: Path) -> None:
-    """On cgroup v2 the peak and swap are measured too."""
+def test_peak_and_swap_are_measured_on_cgroup_v2(tmp_path: Path, case: Path) -> None:
+    """The kernel shows two fields there that an engine does not report."""
     before, _ = read(RecordedTree(tmp_path, case), "first")
     assert before.memory is not None
     assert before.memory["max_usage"] >= before.memory["usage"]

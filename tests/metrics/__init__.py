@@ -1,1 +1,1 @@
-"""Two readings make a usage."""
+"""The arithmetic between two readings."""
