@@ -8,19 +8,19 @@
 #         -e USAGE_AGENT_BROKER__URL=mqtt://broker.example \
 #         usage-agent
 #
-# The mounts below /host let the agent read what the kernel counts instead of asking the engine; they may be left out.
-# The agent is not root; the group is what opens the engine's socket to it. The host name is this host's level in the
-# topics. A configuration goes to /etc/usage-agent/config.toml, a password to a secret that broker.password_file names.
+# The mounts below /host are optional: with them the agent reads the kernel's files instead of asking the engine. The
+# agent is not root; the group gives it access to the engine's socket. The host name becomes a level of the topics.
+# Mount a configuration at /etc/usage-agent/config.toml, and a password as a secret that broker.password_file names.
 
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
-# Such as EXTRAS=embedded or EXTRAS=embedded,ssh.
+# For example EXTRAS=embedded or EXTRAS=embedded,ssh.
 ARG EXTRAS=
 WORKDIR /src
 COPY requirements requirements
-# Versions and hashes are the lock's. pip stays outside of what is carried over; it compiles what it installs, for who
-# must not write later.
+# Versions and hashes come from the lock. pip itself is not copied to the final image. It compiles what it installs,
+# because the agent cannot write compiled modules later.
 RUN python3 -m venv /build \
     && python3 -m venv --without-pip /opt/usage-agent \
     && /build/bin/pip install --no-cache-dir --require-hashes --requirement requirements/build.txt \
@@ -37,10 +37,10 @@ LABEL org.opencontainers.image.title="usage-agent" \
       org.opencontainers.image.licenses="MPL-2.0"
 COPY --from=build /opt/usage-agent /opt/usage-agent
 ENV PATH=/opt/usage-agent/bin:$PATH
-# Python's own images come without compiled modules, and every start and health check would compile its imports anew:
-# import everything once, while it can still be written down.
+# Python's official images contain no compiled modules of the standard library, and every health check would compile
+# its imports again: import them once, while compiled modules can still be written.
 RUN ["python3", "-c", "import agent.cli"]
-# The heartbeat goes to memory, the one place that can be written to even with --read-only.
+# The heartbeat file is in /dev/shm, the only directory that is writable even with --read-only.
 ENV PYTHONDONTWRITEBYTECODE=1 TMPDIR=/dev/shm
 USER 10001:10001
 STOPSIGNAL SIGTERM

@@ -32,7 +32,7 @@ METHOD = """\
 ## How it is measured
 
 The testbed is a private engine with {containers} real containers (busybox; one in twenty does a little work, the others
-sleep; no networks) and a mosquitto. There are {rounds} rounds. In each round every candidate is started, given time to
+sleep; no networks) and a mosquitto. Number of rounds: {rounds}. In each round every candidate is started, given time to
 settle, and measured for {window:g} s; once per round nothing is started, and the idle testbed is measured. Every round
 starts with another candidate. The tables show medians of the rounds.
 

@@ -1,1 +1,1 @@
-"""Secrets and rights."""
+"""Secrets, and the rights that the agent needs."""

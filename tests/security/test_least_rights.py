@@ -1,4 +1,4 @@
-"""The agent works with the least rights that the documents name: at the engine, and at the broker."""
+"""The agent works with the rights that the documents name, at the engine and at the broker, and with no others."""
 
 import json
 import re
@@ -16,60 +16,60 @@ from support.daemons.socket_proxy import SocketProxy
 from support.daemons.subscriber import Subscriber
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-GHOST = json.dumps(
+STALE_STATUS = json.dumps(
     {
         "status": "running",
         "time": "2026-01-01T00:00:00Z",
         "container": {"id": "0" * 64, "name": "gone", "image": "busybox"},
     }
 )
-PASSWORDS = {HOST: "of-this-host", "other": "of-the-other-host", "viewer": "of-who-looks"}
+PASSWORDS = {HOST: "of-this-host", "other": "of-the-other-host", "viewer": "of-the-viewer"}
 
 Watch = Callable[..., RunningAgent]
 
 
 @pytest.fixture
 def proxy(engine: PrivateEngine) -> Iterator[SocketProxy]:
-    """Give a proxy before the shared engine that allows what deploy/compose.yaml allows."""
+    """Return a proxy in front of the shared engine, with the rule of deploy/compose.yaml."""
     [allowed] = re.findall(r"-allowGET=(.*)'", (DEPLOY / "compose.yaml").read_text())
-    made = SocketProxy(engine.socket, allowed)
-    yield made
-    made.close()
+    proxy = SocketProxy(engine.socket, allowed)
+    yield proxy
+    proxy.close()
 
 
 @pytest.fixture
-def guarded(own_broker: Callable[..., Mosquitto], short_path: Path) -> Mosquitto:
-    """Give a broker with a password for each user and the rules of deploy/mosquitto.acl."""
+def restricted_broker(own_broker: Callable[..., Mosquitto], short_path: Path) -> Mosquitto:
+    """Return a broker with a password for each user and the rules of deploy/mosquitto.acl."""
     file = short_path / "passwords"
     file.write_text("".join(f"{user}:{password}\n" for user, password in PASSWORDS.items()))
     subprocess.run(["mosquitto_passwd", "-U", str(file)], check=True)
     return own_broker("allow_anonymous false", f"password_file {file}", f"acl_file {DEPLOY}/mosquitto.acl")
 
 
-def test_seven_questions_are_enough(
+def test_seven_requests_are_enough(
     engine: PrivateEngine, broker: Mosquitto, proxy: SocketProxy, watch: Watch, view: Callable[..., RecordingSubscriber]
 ) -> None:
-    """Behind a proxy that lets nothing else through, all works, by stream and by poll, and nothing else is tried."""
+    """Behind a proxy that allows only these, streaming and polling work, and no other request is made."""
     viewer = view(broker)
     engine.run(name="web")
-    behind: dict[str, object] = {"url": proxy.url}
+    behind_proxy: dict[str, object] = {"url": proxy.url}
     for source in ("stream", "poll"):
         began = time.monotonic()
-        running = watch(engine, broker, engine={**behind, "source": source})
+        running = watch(engine, broker, engine={**behind_proxy, "source": source})
         viewer.usages("web", count=2, after=began)
         assert viewer.agent("running", after=began)["engine"]["cgroup"] in ("1", "2")
         engine.docker("rm", "--force", engine.run(name=source))
         viewer.status(source, "removed")
         assert running.stop() == 0
-    check = watch(engine, broker, "check", engine=behind)
+    check = watch(engine, broker, "check", engine=behind_proxy)
     assert check.wait() == 0
     assert proxy.refused == []
     assert any("/stats?stream=true" in request for request in proxy.passed)
     assert any("one-shot=true" in request for request in proxy.passed)
 
 
-def test_the_documents_agree(proxy: SocketProxy) -> None:
-    """The questions that SECURITY.md names are those that the proxy's rule lets through, with and without a version."""
+def test_the_documented_requests_are_those_of_the_proxys_rule(proxy: SocketProxy) -> None:
+    """The rule allows the requests that SECURITY.md names, with and without an API version."""
     [line] = [line for line in (DEPLOY.parent / "SECURITY.md").read_text().splitlines() if "/_ping" in line]
     paths = [path.replace("{id}", "0123456789ab") for path in line.split()]
     assert len(paths) == 7
@@ -88,33 +88,35 @@ def test_the_documents_agree(proxy: SocketProxy) -> None:
         "DELETE /v1.41/containers/web",
     ],
 )
-def test_more_than_that_is_refused(proxy: SocketProxy, request_line: str) -> None:
-    """The documented rule is tight: with it nobody can start, read or remove anything."""
+def test_the_proxys_rule_refuses_all_other_requests(proxy: SocketProxy, request_line: str) -> None:
+    """With it no client can start, read or remove anything."""
     assert not proxy.lets(*request_line.split())
 
 
-def test_an_agent_may_speak_for_its_own_host_only(
-    engine: PrivateEngine, guarded: Mosquitto, watch: Watch, subscribe: Callable[..., Subscriber]
+def test_an_agent_can_publish_for_its_own_host_only(
+    engine: PrivateEngine, restricted_broker: Mosquitto, watch: Watch, subscribe: Callable[..., Subscriber]
 ) -> None:
-    """With the documented access rules the agent does all it has to, and its account can do no more."""
-    viewer = subscribe(guarded.url, "containers/#", username="viewer", password=PASSWORDS["viewer"])
+    """With the documented access rules the agent can do all it has to, and its account can do no more."""
+    viewer = subscribe(restricted_broker.url, "containers/#", username="viewer", password=PASSWORDS["viewer"])
     engine.run(name="web")
     account = {"username": HOST, "password": PASSWORDS[HOST]}
-    for ghost in (f"{ROOT}/gone/status", "containers/other/web/status"):
-        owner = ghost.split("/")[1]
-        subscribe(guarded.url, username=owner, password=PASSWORDS[owner]).publish(ghost, GHOST, retain=True)
-    running = watch(engine, guarded, broker=account)
+    for topic in (f"{ROOT}/gone/status", "containers/other/web/status"):
+        owner = topic.split("/")[1]
+        subscribe(restricted_broker.url, username=owner, password=PASSWORDS[owner]).publish(
+            topic, STALE_STATUS, retain=True
+        )
+    running = watch(engine, restricted_broker, broker=account)
     viewer.on(f"{ROOT}/web/usage", count=2)
     viewer.wait_for(lambda message: message.topic == f"{ROOT}/gone/status" and b'"removed"' in message.payload)
     assert running.stop() == 0
     assert not [line for line in running.lines if "does not" in line]
 
-    thief = subscribe(guarded.url, **account)
-    thief.publish("containers/other/web/status", b"mine now", retain=True)
-    thief.publish("elsewhere", b"mine too", retain=True)
-    thief.publish(f"{ROOT}/web/status", b"{}", retain=True)
+    intruder = subscribe(restricted_broker.url, **account)
+    intruder.publish("containers/other/web/status", b"mine now", retain=True)
+    intruder.publish("elsewhere", b"mine too", retain=True)
+    intruder.publish(f"{ROOT}/web/status", b"{}", retain=True)
     viewer.wait_for(lambda message: message.topic == f"{ROOT}/web/status" and message.payload == b"{}")
-    said = {message.topic for message in viewer.messages if message.payload.startswith(b"mine")}
-    assert said == set()
-    theirs = subscribe(guarded.url, "containers/other/#", username="other", password=PASSWORDS["other"])
-    assert theirs.on("containers/other/web/status")[0].payload == GHOST.encode()
+    accepted = {message.topic for message in viewer.messages if message.payload.startswith(b"mine")}
+    assert accepted == set()
+    other = subscribe(restricted_broker.url, "containers/other/#", username="other", password=PASSWORDS["other"])
+    assert other.on("containers/other/web/status")[0].payload == STALE_STATUS.encode()
