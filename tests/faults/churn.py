@@ -9,8 +9,10 @@ from support.daemons.mosquitto import Mosquitto
 from support.daemons.processes import PATIENCE, wait_until
 from support.daemons.subscriber import retained
 
+from agent.containers.supervisor import MAX_WORKERS
+
 IDLE = 32  # connections to the engine that are kept open for later calls
-STAYING = 5  # threads of the agent's schedulers: started once there is work for them, they stay
+STAYING = MAX_WORKERS  # threads: all workers but the first, and that of the readings, are started when there is work
 A_LIFE = ["running", "exited", "removed", "cleared"]
 
 
