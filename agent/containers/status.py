@@ -27,6 +27,8 @@ class ContainerStatusPublisher:
         last_status: what was last published at `level`; None if nothing was.
     """
 
+    __slots__ = ("_last_usage", "_messages", "_outbox", "_seq", "container", "last_status", "level", "name")
+
     def __init__(self, name: str, outbox: Outbox, messages: MessageBuilder) -> None:
         self.name = name
         self.container: Container | None = None
