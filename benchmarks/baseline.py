@@ -1,4 +1,4 @@
-"""The floor: what it costs to read the same files and to publish as many bytes, and nothing else.
+"""The baseline: a loop that reads the same kernel files as the agent and publishes as many bytes, and nothing else.
 
     python -m benchmarks.baseline PORT INTERVAL PAYLOAD_BYTES PID:LEVEL…
 

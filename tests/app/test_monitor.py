@@ -1,0 +1,100 @@
+"""What the monitor reports to systemd and in the heartbeat file."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.app.monitor import HealthReporter
+from agent.config import EngineSettings
+from agent.containers.filter import ContainerFilter
+from agent.containers.reconcile import RetainedStatusReconciler
+from agent.containers.registry import ContainerRegistry
+from agent.containers.retention import StatusRetention
+from agent.containers.supervisor import Supervisor
+from agent.containers.topic_names import TopicNames
+from agent.containers.watcher import EngineWatcher
+from agent.engine.client import EngineClient
+from agent.messages.outbox import Outbox
+from agent.messages.topics import MessageBuilder
+from agent.mqtt.stdout import StdoutPublisher
+from agent.runtime.heartbeat import HeartbeatFile
+from agent.runtime.systemd import SystemdNotifier
+from agent.runtime.watchdog import Watchdog
+
+
+class Harness:
+    """A HealthReporter with parts of the agent that are not running, and a socket in systemd's place."""
+
+    def __init__(self, directory: Path) -> None:
+        self._systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._systemd.bind(str(directory / "notify"))
+        self.heartbeat = HeartbeatFile("h", {"RUNTIME_DIRECTORY": str(directory), "TMPDIR": str(directory)})
+        self.watchdog = Watchdog()
+        self.outbox = Outbox(10, "drop_newest")
+        retention, messages = StatusRetention(0), MessageBuilder("containers", "h", 1)
+        names, every = TopicNames("{name}"), ContainerFilter(("*",), ())
+        registry = ContainerRegistry(names, every, retention, self.outbox, messages)
+        supervisor = Supervisor(registry, RetainedStatusReconciler(registry, retention, messages))
+        engine = EngineClient(EngineSettings(url="unix:///nowhere"))
+        self.watcher = EngineWatcher(engine, supervisor, self.watchdog, 10, lambda _: None)
+        systemd = SystemdNotifier({"NOTIFY_SOCKET": str(directory / "notify"), "WATCHDOG_USEC": "3"})
+        self.publisher = StdoutPublisher(self.outbox)
+        self.reporter = HealthReporter(
+            self.heartbeat, systemd, self.watchdog, self.outbox, supervisor, self.watcher, self.publisher
+        )
+
+    def report(self) -> list[str]:
+        """Report once. Return the assignments that systemd has received."""
+        self.reporter.report()
+        received: list[str] = []
+        while True:
+            try:
+                received += self._systemd.recv(1000).decode().split("\n")
+            except BlockingIOError:
+                return received
+
+    def close(self) -> None:
+        """Close systemd's socket."""
+        self._systemd.close()
+
+
+@pytest.fixture
+def harness(short_path: Path) -> Iterator[Harness]:
+    """Return a harness in which the engine has answered."""
+    made = Harness(short_path)
+    made.watcher.trouble = None
+    yield made
+    made.close()
+
+
+def test_the_agent_is_ready_once_when_it_publishes_without_trouble(harness: Harness) -> None:
+    """A publisher that has trouble, such as a broker that is away, is not ready; READY=1 is sent once."""
+    harness.publisher.trouble = "the broker is away"
+    assert harness.report() == ["WATCHDOG=1", "STATUS=the broker is away"]
+    assert harness.heartbeat.read() == ["the broker is away"]
+    harness.publisher.trouble = None
+    status = "STATUS=0 containers, 0 usages sent, 0 dropped, 0 waiting"
+    assert harness.report() == ["READY=1", "WATCHDOG=1", status]
+    assert harness.report() == ["WATCHDOG=1", status]
+    assert harness.heartbeat.read() == []
+
+
+def test_the_watchdog_is_not_fed_while_a_thread_is_overdue(harness: Harness) -> None:
+    """Systemd then restarts the agent, and until then `usage-agent health` names the thread."""
+    harness.watchdog.expect_within("events", -1)
+    assert harness.report() == []
+    assert harness.heartbeat.read() == ["events hangs"]
+    harness.watchdog.clear("events")
+    assert "WATCHDOG=1" in harness.report()
+
+
+def test_the_heartbeat_is_removed_at_the_end(harness: Harness) -> None:
+    """An agent that has ended as it was asked to is not one that was killed."""
+    harness.report()
+    harness.reporter.report_stopping()
+    harness.reporter.report_stopped()
+    assert harness.report()[0] == "STOPPING=1"
+    harness.reporter.report_stopped()
+    assert "no running agent" in harness.heartbeat.read()[0]
