@@ -59,8 +59,9 @@ def add_messages(outbox: Outbox) -> None:
 
 def publish_until(outbox: Outbox, all_added: threading.Event) -> None:
     for number in count():
+        complete = all_added.is_set()  # before take(): what is added in between must still be taken
         delivery = outbox.take()
-        if delivery is None and all_added.is_set():
+        if delivery is None and complete:
             return
         if number % 50 == 49:
             outbox.requeue()
