@@ -179,6 +179,8 @@ class HttpClient:
             yield from chunks
         except OverflowError as error:  # http.client accepts any size of a chunk, even a negative one
             raise InvalidResponseError(f"{self._engine} sent a chunk of an impossible size") from error
+        except AttributeError as error:  # over ssh, _interrupt() has closed the file that http.client is reading
+            raise EngineUnreachableError(f"{self._engine}: the connection was lost") from error
 
     def read_body(self, response: requests.Response) -> bytes:
         """Return the whole body.
