@@ -27,7 +27,9 @@ class DuplicateAgentDetector:
     def check(self, retained: Mapping[str, bytes]) -> None:
         """Warn, once for each, of another agent that runs, or has published since the first check.
 
-        A `stopped` that was there at the first check is of an agent before us: its end, or its will if we took over.
+        A `stopped` that is there at the first check is an earlier agent's: its last message, or its will, which the
+        broker published when this agent's connection replaced that one's. Two agents of one host also have the same
+        client id unless `broker.client_id` differs; what happens then is in mqtt/publisher.py.
         """
         status = _parse(retained.get(self._topic, b""))
         if self._first is None:

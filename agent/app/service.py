@@ -1,4 +1,4 @@
-"""The composition root: makes all parts of the agent, starts them from the sink up, stops them from the source down.
+"""The composition root: makes the agent's parts, starts the broker's side first and stops the engine's side first.
 
 Docker Engine ─ events ──► EngineWatcher ──► Supervisor ──► one Collector per container ─ usages ─┐
                                                   │ statuses                                      ▼
@@ -131,7 +131,7 @@ class Service:
         deadline = time.monotonic() + timeout
         log.info("ending within %g s", timeout)
         self._health.report_stopping()
-        # First what brings new containers, then what collects their usages: nothing is added to the outbox behind them.
+        # First what brings new containers, then what collects usages: after these two calls no usage is added.
         self._watcher.stop()
         self._supervisor.stop()
         # Then the usages, before the statuses that end them. But those must have time to leave: half of what remains.
@@ -153,7 +153,10 @@ class Service:
         return 1 if self._failed or unsent else 0
 
     def _on_engine_answer(self, info: EngineInfo) -> None:
-        """Let the supervisor begin, or go on; called on the events thread each time the engine was connected."""
+        """Hand the supervisor a context for this engine, and publish which engine it is.
+
+        Called on the events thread each time the engine was connected.
+        """
         self._supervisor.start(
             CollectorContext(
                 engine=self._engine,

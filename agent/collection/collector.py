@@ -40,7 +40,7 @@ FAILURES = (EngineError, ReadingError, LimitError)  # after which readings are t
 
 @dataclass(frozen=True, slots=True)
 class CollectorContext:
-    """What all collectors of the agent have in common.
+    """What all collectors of the agent share.
 
     Attributes:
         engine: for its counters.
@@ -97,7 +97,7 @@ class Collector:
         self._last: Reading | None = None  # outlives a failure: the first usage after it covers the time in between
         self._usages = 0
         self._without_memory = 0  # usages in a row
-        self._waiting_for: type[BaseException] | None = None  # what readings last failed with, until one succeeds
+        self._last_failure: type[BaseException] | None = None  # what readings last failed with, until one succeeds
         self._warned = False  # of that failure
 
     def start(self) -> None:
@@ -106,7 +106,7 @@ class Collector:
         start_thread(self._thread)
 
     def stop(self) -> None:
-        """End. Nothing is published after this returns, but the thread may take a moment to end."""
+        """End. No usage is handed to `publish` after this returns; the thread may take a moment longer to end."""
         with self._lock:
             self._cancel.set()
             if self._scheduled:
@@ -122,7 +122,7 @@ class Collector:
 
     def engine_answers(self) -> None:
         """Try again now if the last failure was that the engine could not be reached: the engine was seen to answer."""
-        if self._waiting_for is EngineUnreachableError:
+        if self._last_failure is EngineUnreachableError:
             self._cancel.wake()
 
     def engine_is_back(self) -> None:
@@ -142,7 +142,7 @@ class Collector:
             self._context.watchdog.clear(self._thread.name)
 
     def _read_while_blocking(self) -> None:
-        """Read as long as readings have to be waited for; then let the scheduler go on."""
+        """Read as long as readings have to be waited for; then hand over to the scheduler."""
         context = self._context
         within = context.interval + 2 * context.timeout + MARGIN_SECONDS
         context.watchdog.expect_within(self._thread.name, within)
@@ -176,15 +176,15 @@ class Collector:
             self._request_inspect()  # most often the container has ended, and the inspection will show it
         elif isinstance(error, LimitError):
             self._context.warn_once.warn(str(error))
-        elif not isinstance(error, EngineUnreachableError) and kind is not self._waiting_for:
+        elif not isinstance(error, EngineUnreachableError) and kind is not self._last_failure:
             level = logging.WARNING  # an engine that cannot be reached is logged once, by the watcher
-        self._waiting_for, self._warned = kind, self._warned or level == logging.WARNING
+        self._last_failure, self._warned = kind, self._warned or level == logging.WARNING
         log.log(level, "no readings of %s: %s; next try in %.0f s", self._name, error, seconds)
 
     # On the scheduler's thread
 
     def _tick(self) -> None:
-        """Take the reading that is due, without waiting. If there is none, a thread goes on."""
+        """Take the reading that is due, without waiting. If there is none, continue in a thread."""
         with self._lock:
             if not self._scheduled or self._reader is None:
                 return  # stopped at the last moment
@@ -197,12 +197,14 @@ class Collector:
             if self._cancel.is_set():
                 self._scheduled = False
                 self._close()
-            elif reading or not self._continue_in_thread():
-                due = self._reader.schedule.next_after(time.monotonic())
-                self._context.scheduler.schedule_at(self._tick, due)
+                return
+            if not reading and self._try_continue_in_thread():
+                return
+            due = self._reader.schedule.next_after(time.monotonic())
+            self._context.scheduler.schedule_at(self._tick, due)
 
-    def _continue_in_thread(self) -> bool:
-        """Start a thread that goes on reading. Return False where the system allows none now."""
+    def _try_continue_in_thread(self) -> bool:
+        """Start a thread that continues to read. Return False if the system allows none now."""
         try:
             self.start()
         except ThreadLimitError as error:
@@ -231,9 +233,9 @@ class Collector:
 
     def _note_success(self) -> None:
         self._backoff.reset()
-        if self._waiting_for:
+        if self._last_failure:
             log.log(logging.INFO if self._warned else logging.DEBUG, "readings of %s are back", self._name)
-            self._waiting_for, self._warned = None, False
+            self._last_failure, self._warned = None, False
 
     def _close(self) -> None:
         if self._reader:

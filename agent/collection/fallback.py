@@ -19,9 +19,11 @@ from agent.runtime.retry import Backoff
 log = logging.getLogger(__name__)
 
 POLL_FROM_SECONDS = 2.0  # from this interval up a poll is cheaper than a stream
-FIRST_RETRY_SECONDS = 60.0  # until a container's files are tried again,
-RETRY_FACTOR = 4  # each time so much longer,
-MAX_RETRY_SECONDS = 3600.0  # and never longer than this
+
+# The waits before a container's files are tried again: 1, 4, 16, 60, 60 … minutes.
+FIRST_RETRY_SECONDS = 60.0
+RETRY_FACTOR = 4
+MAX_RETRY_SECONDS = 3600.0
 
 
 def create_source(
@@ -74,7 +76,10 @@ class FallbackSource:
         return "kernel" if self._kernel_works else self._engine_source().name
 
     def open(self, container_id: str, interval: float, cancel: CancelToken) -> "FallbackReader":
-        """Return a reader of the kernel's files if they can be verified now, else of the engine."""
+        """Return a reader that starts with the kernel's files if they can be verified now, else with the engine.
+
+        It may change between the two later. Raises as `source.Source.open` does.
+        """
         return FallbackReader(self, container_id, interval, cancel)
 
     def open_files(self, container_id: str, interval: float, cancel: CancelToken) -> VerifiedFiles | None:
@@ -156,7 +161,7 @@ class FallbackReader:
         return self._files.schedule
 
     def read(self, wait: bool = True) -> Reading | None:
-        """Return the next reading, from where it can be had."""
+        """Return the next reading: of the files while they can be read, else of the engine."""
         if self._files:
             try:
                 return self._files.read()
@@ -179,7 +184,7 @@ class FallbackReader:
         if wait and time.monotonic() >= self._retry_at:
             self._retry_files()
             if self._files:
-                return None  # the engine has just given a reading; the files are read on schedule
+                return None  # hands over to the schedule: the next reading comes from the files
         return self._engine_reader.read(wait)
 
     def _ask_engine(self) -> None:

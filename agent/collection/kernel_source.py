@@ -18,7 +18,8 @@ from agent.kernel.reader import ContainerFiles, KernelReader
 from agent.metrics.reading import ContainerNotRunningError, Reading, ReadingError
 from agent.runtime.cancel import CancelToken
 
-# Gauges may change between the three looks at them, so a field has to agree in one attempt only.
+# A field is verified once it has agreed in any one of the attempts: a gauge may change between the three readings of
+# one attempt.
 VERIFY_ATTEMPTS = 4
 MAX_SHARED_NETWORKS = 8  # containers in a row that each use the network of the next one
 

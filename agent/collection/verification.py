@@ -53,7 +53,7 @@ def _agree(name: str, field: str, value: int, known: list[int]) -> bool:
     if field in _GAUGES.get(name, ()):
         slack = max(_GAUGE_SLACK[name], int(max(known) * GAUGE_TOLERANCE))
         return min(known) - slack <= value <= max(known) + slack
-    # With one value only, there was nothing to count yet at the first reading.
+    # If only the second kernel reading has this counter, it started from 0 in between.
     return (known[0] if len(known) == 2 else 0) <= value <= known[-1]
 
 

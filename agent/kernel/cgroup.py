@@ -61,7 +61,7 @@ class MemoryNames:
 
 
 class MemoryFiles:
-    """The files of the memory controller in `directory`; None if the container has no such cgroup."""
+    """The files of the memory controller. Without a `directory` there is no such cgroup, and nothing is measured."""
 
     def __init__(self, files: KernelFiles, host: Host, directory: str | None, names: MemoryNames) -> None:
         self._host = host
@@ -94,7 +94,7 @@ class MemoryFiles:
 
 
 class PidsFiles:
-    """The files of the pids controller in `directory`, alike in both versions; None if there is no such cgroup."""
+    """The files of the pids controller, alike in both versions. Without a `directory` nothing is measured."""
 
     def __init__(self, files: KernelFiles, directory: str | None) -> None:
         self._current = _open_in(files, directory, "pids.current")

@@ -27,7 +27,7 @@ class KernelUnreadableError(ReadingError):
 
 
 class KernelFile:
-    """An open file of the kernel."""
+    """A cgroup or /proc file, opened once. Each `read()` returns its present content."""
 
     __slots__ = ("_fd", "path")
 

@@ -1,7 +1,7 @@
 """The buffer between the collectors and the publisher: bounded for usages, with every loss counted.
 
     add_usage() ──► usages   ─┐                       ┌─► ack()      usage sent, status delivered
-                              ├─ take() ─► in flight ─┼─► reject()   usage dropped, status waits for retry_rejected()
+                              ├─ take() ─► in flight ─┼─► reject()   usage dropped, status kept for retry_rejected()
     add_status() ─► statuses ─┘     ◄─────────────────┴── requeue()  connection lost: back to the front
 
 Invariant, at every instant: added = sent + dropped + waiting, and waiting <= capacity. A usage that is in flight still
@@ -173,7 +173,7 @@ class Outbox:
 
     @property
     def statuses_delivered(self) -> bool:
-        """Whether no status waits or is in flight."""
+        """Whether every status was acknowledged or rejected: none is queued or in flight."""
         with self._lock:
             return not self._pending and not self._statuses_in_flight
 

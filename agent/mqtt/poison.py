@@ -18,13 +18,13 @@ class PoisonMessageDetector:
     """Finds the message that makes the broker close the connection, so that it does not block all others for ever.
 
     With MQTT 3.1.1 a broker has no other way to reject a message that is too large. It does not say which message it
-    was, and acknowledgements of earlier ones are lost with the connection. So after a connection that was lost young,
-    messages go one at a time until as many as were unacknowledged are delivered. The message that is alone in flight
-    when the connection ends is the suspect.
+    was, and acknowledgements of earlier ones are lost with the connection. So after an unstable connection has ended
+    with n usages unacknowledged, the next n usages go one at a time. A message that is alone in flight when two
+    connections in a row end, each time within seconds of its being sent, is left out.
 
     Once a message is found, others on its topic are left out too if they are about as large: each usage of that
-    container would cost all others three connections. That holds until a stable connection ends: the broker's limit
-    may have been raised then.
+    container would cost all other containers three connections. That holds until a stable connection ends: the
+    broker's limit may have been raised then.
 
     Not thread-safe.
     """

@@ -96,8 +96,8 @@ class Publisher:
         self._connector = Connector(settings, client_id, will, self._deadline, self._wake, watchdog)
         self._reachability = ReachabilityMonitor(self._wake, watchdog)
         self._poison = PoisonMessageDetector()
-        self._last_attempt = False
-        self._worked = False  # whether the present or last connection has lasted, or a message was accepted over it
+        self._is_last_attempt = False
+        self._connection_worked = False  # the present or last connection has lasted, or has delivered a message
         self._may_reconnect_at_once = True
         self._observations: tuple[Observation, ...] | None = None  # to wait for; None to reconnect at once
         self._connects = self._disconnects = 0  # read by any thread
@@ -126,8 +126,8 @@ class Publisher:
 
     def _attempt(self) -> None:
         """Connect, and publish until stopped. Raises BrokerError if there is no connection, or it has ended."""
-        self._last_attempt, self._worked = self._deadline.is_set, False
-        if self._last_attempt and self._deadline.passed:
+        self._is_last_attempt, self._connection_worked = self._deadline.is_set, False
+        if self._is_last_attempt and self._deadline.passed:
             return
         connection = self._connector.connect()
         self._connects += 1
@@ -138,8 +138,8 @@ class Publisher:
         except BrokerError as error:
             self._poison.on_disconnect(tuple(connection.in_flight), connection.stable)
             self._outbox.requeue()
-            # Two agents with one client id each stay connected for as long as the other one waits. So a connection
-            # that was taken over must not reset the backoff, however long it has lasted.
+            # If two agents share a client id, one stays connected for exactly as long as the other one waits. So a
+            # connection that was taken over must not reset the backoff, however long it has lasted.
             if connection.stable and not is_taken_over(error):
                 self._backoff.reset()
                 self._may_reconnect_at_once = True
@@ -166,7 +166,7 @@ class Publisher:
             accepted = self._process_acks(connection)
             self._retained_reader.poll(connection)
             if accepted or connection.stable:
-                self._worked = True
+                self._connection_worked = True
                 self.trouble = None
         if self._outbox.statuses_delivered:  # otherwise no DISCONNECT: the will is better than an outdated status
             connection.disconnect(DISCONNECT_SECONDS)
@@ -211,10 +211,10 @@ class Publisher:
 
     def _before_wait(self, error: BaseException, seconds: float) -> None:
         """Log why the attempt failed, and decide whether the next one has to wait."""
-        if self._deadline.is_set and (self._last_attempt or self._deadline.passed):
+        if self._deadline.is_set and (self._is_last_attempt or self._deadline.passed):
             self._cancel.set()
             return
-        at_once = self._worked and self._may_reconnect_at_once and isinstance(error, BrokerUnreachableError)
+        at_once = self._connection_worked and self._may_reconnect_at_once and isinstance(error, BrokerUnreachableError)
         if str(error) != self.trouble:
             when = "at once" if at_once else f"in {seconds:.0f} s at the latest"
             log.warning("%s (trying again, %s)", error, when)

@@ -90,9 +90,10 @@ class ReachabilityMonitor:
             self._last_probed.update({probe.address: probe.reachability for probe in probes})
 
     def _baseline(self, observation: Observation) -> Reachability:
-        """Return what a probe has to exceed.
+        """Return the result that a probe has to exceed to end the wait.
 
-        If the broker closed the real connection, that is what earlier probes saw: their better result is no news.
+        A broker may answer probes and still close the real connection. If it did, a probe now has to exceed the best
+        result of the earlier probes.
         """
         if observation.reachability is Reachability.CLOSING:
             return max(Reachability.CLOSING, self._last_probed.get(observation.address, Reachability.CLOSING))

@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt, and the one retry loop of the agent."""
+"""How long to wait before the next attempt, and the retry loop of the publisher and the collectors."""
 
 import random
 from collections.abc import Callable
@@ -13,7 +13,7 @@ JITTER_SHARE = 0.1
 
 
 class Backoff(wait_base):
-    """Waits of base, base * factor, base * factor^2 … seconds, never above cap, each lengthened by at most 10 %.
+    """Waits of min(base * factor^n, cap) seconds before retry n, counted from 0, plus a jitter of at most 10 %.
 
     The next wait is kept and multiplied, so that no number of attempts can overflow: Nomad computed factor^n first and
     applied the cap afterwards, and its wait became 0 at the 28th attempt. Not thread-safe.
@@ -53,8 +53,8 @@ def retrying(
 
     Args:
         backoff: how long to wait after each failure; reset it when an attempt has succeeded for good.
-        cancel: ends the loop with CancelledError. After that no attempt is made, not even a first one: tenacity's
-            own stop condition would make one more after a wait that it cuts short.
+        cancel: ends the loop with CancelledError. After that no attempt is made, not even a first one. Tenacity
+            checks its own `stop` before the wait, so an attempt would still follow a wait that was cut short.
         errors: what is tried again. Other errors are passed on.
         on_wait: called with the error and the seconds before each wait.
         sleep: waits for so many seconds. By default a wait that `cancel.set()` and `cancel.wake()` cut short.

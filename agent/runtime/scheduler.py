@@ -40,7 +40,7 @@ class Scheduler:
         self._watchdog = watchdog
         self._changed = threading.Condition()  # guards all that follows
         self._heap: list[tuple[float, int, Job]] = []  # due moment, number, job; outdated entries are skipped
-        self._numbers: dict[Job, int] = {}  # of the entry that counts for each scheduled job
+        self._numbers: dict[Job, int] = {}  # the number of each job's valid heap entry; all others are outdated
         self._counter = count()
         self._threads = 0
         self._running = 0  # jobs
@@ -71,12 +71,12 @@ class Scheduler:
             self._changed.notify()
 
     def remove(self, job: Job) -> None:
-        """Do not run a job that is scheduled. One that runs already goes on."""
+        """Do not run a job that is scheduled. A job that is running is not ended."""
         with self._changed:
             self._numbers.pop(job, None)
 
     def stop(self) -> None:
-        """Run no more jobs. Those that run already go on; the threads end after them."""
+        """Run no more jobs. Jobs that are running are not ended; the threads end after them."""
         with self._changed:
             self._stopped = True
             self._heap.clear()
