@@ -62,7 +62,7 @@ def test_every_call_works_over_ssh(sshd: Sshd, engine: PrivateEngine) -> None:
 def test_lost_ssh_connection_is_made_again(sshd: Sshd, engine: PrivateEngine) -> None:
     """A frozen or broken connection is an unreachable engine, and connect() makes another."""
     container = engine.run("sleep", "600")
-    client = connected(sshd.url, timeout=2)
+    client = connected(sshd.url, timeout=5)
     sshd.sessions(signal.SIGSTOP)
     with pytest.raises(EngineUnreachableError):
         client.inspect(container)
