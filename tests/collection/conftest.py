@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.fakes.engine import FakeEngine
-from support.fakes.local_machine import Machine
+from support.fakes.local_machine import LocalMachine
 
 from agent.runtime.cancel import CancelToken
 
@@ -19,6 +19,6 @@ def cancel() -> Iterator[CancelToken]:
 
 
 @pytest.fixture
-def machine(fake_engine: FakeEngine, tmp_path: Path) -> Machine:
+def machine(fake_engine: FakeEngine, tmp_path: Path) -> LocalMachine:
     """Give the fake engine and a kernel that agree."""
-    return Machine(fake_engine, tmp_path)
+    return LocalMachine(fake_engine, tmp_path)

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from itertools import islice, pairwise
 
 import pytest
-from support.asking import PATIENT, Reader, connected, readings
+from support.daemons.processes import PATIENCE, slack
+from support.engine_client import ReaderThread, connected, readings
 from support.fakes.container import Document
 from support.fakes.engine import FakeEngine
 from support.fakes.http import Answer
@@ -49,7 +50,7 @@ def test_first_two_readings_come_at_once(fake_engine: FakeEngine, make: Make) ->
     container = fake_engine.run("web")
     begun = time.monotonic()
     assert len(take(make(connected(fake_engine.url)), container.id, 3600, 2)) == 2
-    assert time.monotonic() - begun < PATIENT
+    assert time.monotonic() - begun < PATIENCE
 
 
 @both
@@ -60,7 +61,7 @@ def test_readings_keep_a_steady_schedule(fake_engine: FakeEngine, make: Make) ->
     found = take(make(connected(fake_engine.url)), container.id, 0.5, 12)
     moments = [reading.arrived - found[1].arrived for reading in found[1:]]
     assert moments[-1] > 4.6, "ten intervals of half a second"
-    assert moments[-1] < 5 + PATIENT / 4
+    assert moments[-1] < 5 + slack()
 
 
 def test_documents_that_are_not_picked_are_not_decoded(fake_engine: FakeEngine, cancel: CancelToken) -> None:
@@ -68,7 +69,7 @@ def test_documents_that_are_not_picked_are_not_decoded(fake_engine: FakeEngine, 
     fake_engine.tick = 0.05
     container = fake_engine.run("web")
     engine = connected(fake_engine.url)
-    reader = Reader(readings(StreamSource(engine), container.id, 3600, cancel))
+    reader = ReaderThread(readings(StreamSource(engine), container.id, 3600, cancel))
     reader.next()
     reader.next()
     container.raw = b"nonsense\n"
@@ -85,7 +86,7 @@ def test_zeros_of_a_stopped_container_are_reported_as_that(
     """Engines answer zeros for a container that has stopped."""
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
-    reader = Reader(readings(make(connected(fake_engine.url)), container.id, 0.5, cancel))
+    reader = ReaderThread(readings(make(connected(fake_engine.url)), container.id, 0.5, cancel))
     reader.next()
     fake_engine.die(container)
     assert isinstance(reader.end(), ContainerNotRunningError)
@@ -115,7 +116,7 @@ def test_three_unusable_documents_in_a_row_end_the_readings(
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
     engine = connected(fake_engine.url)
-    reader = Reader(readings(make(engine), container.id, 0.5, cancel))
+    reader = ReaderThread(readings(make(engine), container.id, 0.5, cancel))
     reader.next()
     before = engine.counters()["errors"]
     container.change = spoil
@@ -129,7 +130,7 @@ def test_repeated_document_is_unusable(fake_engine: FakeEngine, make: Make, canc
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
     engine = connected(fake_engine.url)
-    reader = Reader(readings(make(engine), container.id, 0.2, cancel))
+    reader = ReaderThread(readings(make(engine), container.id, 0.2, cancel))
     reader.next()
     before = engine.counters()["errors"]
     container.raw = container.stats(fake_engine.now())
@@ -166,7 +167,7 @@ def test_stream_ends_with_the_container(fake_engine: FakeEngine, cancel: CancelT
     """A stream that ends cleanly says that there are no more readings, and nothing about the container."""
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
-    reader = Reader(readings(StreamSource(connected(fake_engine.url)), container.id, 0.5, cancel))
+    reader = ReaderThread(readings(StreamSource(connected(fake_engine.url)), container.id, 0.5, cancel))
     reader.next()
     del fake_engine.containers[container.id]
     assert isinstance(reader.end(), ReadingsEndedError)
@@ -180,7 +181,7 @@ def test_engine_that_stops_or_freezes_is_an_error(
     """The error comes within the engine's timeout."""
     fake_engine.tick = 0.1
     container = fake_engine.run("web")
-    reader = Reader(readings(make(connected(fake_engine.url, timeout=1)), container.id, 0.5, cancel))
+    reader = ReaderThread(readings(make(connected(fake_engine.url, timeout=1)), container.id, 0.5, cancel))
     reader.next()
     leave(fake_engine)
     assert isinstance(reader.end(), EngineUnreachableError)
@@ -189,7 +190,7 @@ def test_engine_that_stops_or_freezes_is_an_error(
 def test_poll_leaves_out_missed_moments(fake_engine: FakeEngine, cancel: CancelToken) -> None:
     """After a slow answer there is no burst of readings."""
     container = fake_engine.run("web")
-    reader = Reader(readings(PollSource(connected(fake_engine.url)), container.id, 0.5, cancel))
+    reader = ReaderThread(readings(PollSource(connected(fake_engine.url)), container.id, 0.5, cancel))
     reader.next()
     reader.next()
     raw = container.stats(fake_engine.now())
@@ -203,7 +204,7 @@ def test_poll_leaves_out_missed_moments(fake_engine: FakeEngine, cancel: CancelT
 def test_wake_does_not_hurry_a_poll(fake_engine: FakeEngine, cancel: CancelToken) -> None:
     """A wake-up is meant for waits after an error: a healthy poll keeps its schedule."""
     container = fake_engine.run("web")
-    reader = Reader(readings(PollSource(connected(fake_engine.url)), container.id, 1.0, cancel))
+    reader = ReaderThread(readings(PollSource(connected(fake_engine.url)), container.id, 1.0, cancel))
     first = [reader.next(), reader.next()]
     cancel.wake()
     assert reader.next().arrived - first[1].arrived > 0.5
@@ -214,7 +215,7 @@ def test_cancelled_between_two_readings(fake_engine: FakeEngine, make: Make) -> 
     """However long the interval, a cancelled reader ends at once and without an error."""
     container = fake_engine.run("web")
     cancel = CancelToken()
-    reader = Reader(readings(make(connected(fake_engine.url)), container.id, 3600, cancel))
+    reader = ReaderThread(readings(make(connected(fake_engine.url)), container.id, 3600, cancel))
     reader.next()
     reader.next()
     cancel.set()

@@ -3,8 +3,8 @@
 import time
 from itertools import pairwise
 
-from support.asking import Reader, connected, readings
 from support.daemons.dockerd import PrivateEngine
+from support.engine_client import ReaderThread, connected, readings
 
 from agent.collection.engine_source import PollSource
 from agent.metrics.reading import ContainerNotRunningError
@@ -29,7 +29,7 @@ def test_readings_of_a_real_container_grow(engine: PrivateEngine, make: Make) ->
 def test_end_of_a_real_container_is_reported(engine: PrivateEngine, make: Make, cancel: CancelToken) -> None:
     """The zeros that follow the end of a container are reported as a container that does not run."""
     container = engine.run("sleep", "600")
-    reader = Reader(readings(make(connected(engine.url)), container, 1.0, cancel))
+    reader = ReaderThread(readings(make(connected(engine.url)), container, 1.0, cancel))
     reader.next()
     engine.docker("kill", container)
     assert isinstance(reader.end(), ContainerNotRunningError)
@@ -41,7 +41,7 @@ def test_polls_of_a_real_engine_run_side_by_side(engine: PrivateEngine) -> None:
     asked = connected(engine.url)
     cancels = [CancelToken() for _ in range(20)]
     begun = time.monotonic()
-    readers = [Reader(readings(PollSource(asked), container, 2.0, cancel)) for cancel in cancels]
+    readers = [ReaderThread(readings(PollSource(asked), container, 2.0, cancel)) for cancel in cancels]
     for reader in readers:
         reader.next()
     assert time.monotonic() - begun < 10, "one after the other they would take twenty seconds"

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.asking import Reader, connected, readings
 from support.daemons.dockerd import PrivateEngine
+from support.engine_client import ReaderThread, connected, readings
 from support.fakes.container import Document, FakeContainer
 from support.fakes.engine import FakeEngine
-from support.fakes.local_machine import Machine, stand_still
+from support.fakes.local_machine import LocalMachine, freeze_network
 
 from agent.collection.fallback import FallbackSource, create_source
 from agent.collection.kernel_source import KernelSource
@@ -22,8 +22,8 @@ from agent.runtime.cancel import CancelToken
 ExpectWarnings = Callable[..., None]
 
 
-def read(auto: FallbackSource, container: FakeContainer, cancel: CancelToken) -> Reader[Reading]:
-    return Reader(readings(auto, container.id, 0.5, cancel))
+def read(auto: FallbackSource, container: FakeContainer, cancel: CancelToken) -> ReaderThread[Reading]:
+    return ReaderThread(readings(auto, container.id, 0.5, cancel))
 
 
 def by_kernel(reading: Reading) -> bool:
@@ -31,22 +31,22 @@ def by_kernel(reading: Reading) -> bool:
     return reading.memory is not None and "swap" in reading.memory
 
 
-def until(reader: Reader[Reading], kernel: bool) -> None:
+def until(reader: ReaderThread[Reading], kernel: bool) -> None:
     while by_kernel(reader.next()) is not kernel:
         pass
 
 
-def test_verified_container_is_read_from_the_kernels_files(machine: Machine, cancel: CancelToken) -> None:
+def test_verified_container_is_read_from_the_kernels_files(machine: LocalMachine, cancel: CancelToken) -> None:
     """Where kernel and engine agree, the files are read and the engine is not asked any more."""
-    auto = machine.auto()
+    auto = machine.fallback_source()
     assert auto.name == "stream"
     reader = read(auto, machine.container, cancel)
     assert by_kernel(reader.next())
     assert auto.name == "kernel"
-    assert machine.said == ["kernel"]
-    asked = machine.asked()
+    assert machine.source_names == ["kernel"]
+    asked = machine.request_count()
     assert all(by_kernel(reader.next()) for _ in range(4))
-    assert machine.asked() == asked
+    assert machine.request_count() == asked
     assert auto.trouble is None
 
 
@@ -67,7 +67,7 @@ SPOILERS: dict[str, Callable[[Document], Any]] = {
 
 @pytest.mark.parametrize(("field", "spoil"), SPOILERS.items(), ids=SPOILERS)
 def test_mismatch_in_any_field_keeps_the_engine(
-    machine: Machine,
+    machine: LocalMachine,
     cancel: CancelToken,
     field: str,
     spoil: Callable[[Document], Any],
@@ -77,48 +77,48 @@ def test_mismatch_in_any_field_keeps_the_engine(
     caplog.set_level(logging.INFO)
 
     def change(document: Document) -> None:
-        stand_still(document)
+        freeze_network(document)
         spoil(document)
 
     machine.container.change = change
-    auto = machine.auto()
+    auto = machine.fallback_source()
     reader = read(auto, machine.container, cancel)
     assert not any(by_kernel(reader.next()) for _ in range(4))
     assert auto.name == "stream"
-    assert machine.said == []
+    assert machine.source_names == []
     assert auto.trouble is not None
     assert re.search(rf"disagree about the container: {field}\b", auto.trouble), auto.trouble
     assert len([line for line in caplog.messages if "disagree" in line]) == 1
 
 
 def test_failing_files_fall_back_to_the_engine_and_return(
-    machine: Machine, cancel: CancelToken, expected_warnings: ExpectWarnings
+    machine: LocalMachine, cancel: CancelToken, expected_warnings: ExpectWarnings
 ) -> None:
     """When files fail, a warning is logged and the engine is asked, until the files can be verified again."""
     expected_warnings("the kernel's files of .* are not used, but source stream: .*many")
-    auto = machine.auto()
+    auto = machine.fallback_source()
     reader = read(auto, machine.container, cancel)
     until(reader, kernel=True)
     machine.tree.change({"memory.current": "many\n"})
     until(reader, kernel=False)
-    machine.agree()
+    machine.show_engine_values()
     until(reader, kernel=True)
-    assert machine.said == ["kernel", "stream", "kernel"]
+    assert machine.source_names == ["kernel", "stream", "kernel"]
 
 
 def test_source_stays_kernel_while_one_container_is_read_from_files(
-    machine: Machine, tmp_path: Path, cancel: CancelToken, expected_warnings: ExpectWarnings
+    machine: LocalMachine, tmp_path: Path, cancel: CancelToken, expected_warnings: ExpectWarnings
 ) -> None:
     """A container whose files cannot be verified does not change the source of the others."""
     expected_warnings("the kernel's files of .* are not used")
-    auto = machine.auto()
+    auto = machine.fallback_source()
     well = read(auto, machine.container, cancel)
     until(well, kernel=True)
     (tmp_path / "other").mkdir()
     stranger = machine.fake.run("stranger")
     assert not by_kernel(read(auto, stranger, cancel).next())
     assert auto.name == "kernel"
-    assert machine.said == ["kernel"]
+    assert machine.source_names == ["kernel"]
     assert "does not name the container" in str(auto.trouble)
 
 
@@ -131,7 +131,7 @@ def test_missing_kernel_files_mean_the_engine(fake_engine: FakeEngine, tmp_path:
     assert f"{tmp_path}/meminfo is not there" in str(auto.trouble)
 
 
-def test_remote_engine_is_never_compared_with_this_machine(machine: Machine, cancel: CancelToken) -> None:
+def test_remote_engine_is_never_compared_with_this_machine(machine: LocalMachine, cancel: CancelToken) -> None:
     """For an engine that may run elsewhere no file is opened, and no container is inspected for its process."""
     machine.client.local = False
     source = create_source("auto", 0.5, machine.client)
@@ -144,6 +144,6 @@ def test_real_local_engine_is_read_from_the_kernels_files(engine: PrivateEngine,
     """With `auto` the containers of a real local engine are read from the kernel's files."""
     source = create_source("auto", 10, connected(engine.url))
     assert source.name == "poll"
-    reader = Reader(readings(source, engine.run(), 0.5, cancel))
+    reader = ReaderThread(readings(source, engine.run(), 0.5, cancel))
     reader.next()
     assert source.name == "kernel"

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.asking import PATIENT, Reader, connected, descriptors, readings
 from support.daemons.dockerd import PrivateEngine
+from support.daemons.processes import PATIENCE
+from support.engine_client import ReaderThread, connected, descriptors, readings
 
 from agent.collection.kernel_source import KernelSource
 from agent.engine.client import EngineClient
@@ -28,8 +29,8 @@ def source(engine: EngineClient) -> KernelSource:
     return KernelSource(engine, KernelReader())
 
 
-def read(engine: PrivateEngine, container: str, cancel: CancelToken, interval: float = 0.5) -> Reader[Reading]:
-    return Reader(readings(source(connected(engine.url)), container, interval, cancel))
+def read(engine: PrivateEngine, container: str, cancel: CancelToken, interval: float = 0.5) -> ReaderThread[Reading]:
+    return ReaderThread(readings(source(connected(engine.url)), container, interval, cancel))
 
 
 def test_readings_keep_a_steady_schedule(engine: PrivateEngine, cancel: CancelToken) -> None:
@@ -47,14 +48,14 @@ def test_first_two_readings_come_at_once(engine: PrivateEngine, cancel: CancelTo
     reader = read(engine, engine.run(), cancel, interval=3600)
     begun = time.monotonic()
     assert reader.next().arrived < reader.next().arrived
-    assert time.monotonic() - begun < PATIENT
+    assert time.monotonic() - begun < PATIENCE
 
 
 def test_readings_continue_while_the_engine_is_frozen(own_engine: OwnEngine, cancel: CancelToken) -> None:
     """After the verification the engine is not asked any more."""
     own = own_engine()
     client = connected(own.url)
-    reader = Reader(readings(source(client), own.run(*BUSY, cpus=0.2), 0.5, cancel))
+    reader = ReaderThread(readings(source(client), own.run(*BUSY, cpus=0.2), 0.5, cancel))
     reader.next()
     asked = client.counters()["requests"]
     own.freeze()
@@ -98,7 +99,7 @@ def test_network_connected_later_is_counted(engine: PrivateEngine, cancel: Cance
     talk = "while :; do wget -q -O /dev/null http://127.0.0.1/; done & exec httpd -f"
     container = engine.run("sh", "-c", talk, network="one", cpus=0.2)
     # An engine may take a second to answer: readings must not come faster, or each would be older than the one before.
-    reader = Reader(readings(source(client), container, 2, cancel))
+    reader = ReaderThread(readings(source(client), container, 2, cancel))
     reader.next()
     engine.docker("network", "connect", "two", container)
     reader.next()
@@ -181,8 +182,8 @@ def memory(reading: Reading) -> dict[str, Any]:
     return dict(reading.memory)
 
 
-def wait_for(reader: Reader[Reading], condition: Callable[[Reading], bool]) -> Reading:
-    deadline = time.monotonic() + PATIENT
+def wait_for(reader: ReaderThread[Reading], condition: Callable[[Reading], bool]) -> Reading:
+    deadline = time.monotonic() + PATIENCE
     while not condition(reading := reader.next()):
         assert time.monotonic() < deadline, reading
     return reading

@@ -1,8 +1,8 @@
 """Whatever an engine sends instead of a response, a call fails with one of four errors, and counts it once."""
 
 import pytest
-from support.asking import PATIENT, connected, connected_with_short_timeout, descriptors, unconnected
-from support.daemons.processes import wait_until
+from support.daemons.processes import PATIENCE, wait_until
+from support.engine_client import connected, connected_with_short_timeout, descriptors, unconnected
 from support.fakes.engine import FakeEngine
 from support.fakes.http import Answer, json_answer
 
@@ -46,7 +46,7 @@ def test_every_call_fails_alike(
     assert type(raised.value) is kind
     assert engine.counters() == before | {"requests": before["requests"] + 1, "errors": before["errors"] + 1}
     # The fake engine's end of the connection is in this process, too, and is closed a moment after the agent's end.
-    wait_until(lambda: descriptors() <= open_before, PATIENT, "a descriptor stays open")
+    wait_until(lambda: descriptors() <= open_before, PATIENCE, "a descriptor stays open")
     assert fake_engine.requests.total() == before["requests"] + 1, "redirects are not followed"
 
 
@@ -60,7 +60,7 @@ def test_every_call_gives_up_after_the_timeout(fake_engine: FakeEngine, call: Ca
         call(engine)
     assert engine.counters() == before | {"requests": before["requests"] + 1, "errors": before["errors"] + 1}
     # The call used the idle connection, whose end in the fake engine stays open as long as that is silent.
-    wait_until(lambda: descriptors() < open_before, PATIENT, "a descriptor stays open")
+    wait_until(lambda: descriptors() < open_before, PATIENCE, "a descriptor stays open")
 
 
 @each_call("inspect", "list_containers", "connect")

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.asking import connect_patiently, connected, unconnected
+from support.engine_client import connect_patiently, connected, unconnected
 from support.fakes.engine import FakeEngine
 from support.fakes.http import Answer
 

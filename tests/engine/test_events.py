@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from email.utils import formatdate
 
 import pytest
-from support.asking import PATIENT, Reader, connected, connected_with_short_timeout
 from support.daemons.dockerd import PrivateEngine
-from support.daemons.processes import wait_until
+from support.daemons.processes import PATIENCE, wait_until
+from support.engine_client import ReaderThread, connected, connected_with_short_timeout
 from support.fakes.engine import FakeEngine
 from support.fakes.http import Answer
 
@@ -19,14 +19,16 @@ from agent.runtime.cancel import CancelToken
 SILENCE = 1.0  # seconds without an event after which the client subscribes anew; a slow machine needs that long
 
 
-def subscribed(url: str, cancel: CancelToken, since: int | None = None, timeout: float = 10.0) -> Reader[Event | None]:
+def subscribed(
+    url: str, cancel: CancelToken, since: int | None = None, timeout: float = 10.0
+) -> ReaderThread[Event | None]:
     """Return a thread that reads the events of a client which is subscribed."""
-    reader = Reader(connected_with_short_timeout(url, timeout).events(since, cancel))
+    reader = ReaderThread(connected_with_short_timeout(url, timeout).events(since, cancel))
     assert reader.next() is None
     return reader
 
 
-def actions(reader: Reader[Event | None], count: int) -> list[str]:
+def actions(reader: ReaderThread[Event | None], count: int) -> list[str]:
     """Return the actions of the next events; the None of each new subscription is left out."""
     found: list[str] = []
     while len(found) < count:
@@ -35,7 +37,7 @@ def actions(reader: Reader[Event | None], count: int) -> list[str]:
     return found
 
 
-def until(reader: Reader[Event | None], container: str, action: str) -> list[Event]:
+def until(reader: ReaderThread[Event | None], container: str, action: str) -> list[Event]:
     """Return the events of a container up to this action; those of other containers are left out."""
     found: list[Event] = []
     while not found or found[-1].action != action:
@@ -124,7 +126,7 @@ def test_no_event_is_lost_between_subscriptions(fake_engine: FakeEngine, cancel:
     subscribing = threading.Event()
     fake_engine.script("/events", Answer(chunks=silent()), times=1)
     reader = subscribed(fake_engine.url, cancel, timeout=SILENCE)
-    assert subscribing.wait(PATIENT)
+    assert subscribing.wait(PATIENCE)
     fake_engine.run("meanwhile")
     assert actions(reader, 2) == ["create", "start"]
 
@@ -177,7 +179,7 @@ def test_line_that_is_no_document_ends_the_events(fake_engine: FakeEngine, cance
 def test_unknown_event_is_skipped(fake_engine: FakeEngine, cancel: CancelToken) -> None:
     """A container's event of an unknown shape is a counted error, an event of another type is none; others follow."""
     engine = connected(fake_engine.url)
-    reader = Reader(engine.events(None, cancel))
+    reader = ReaderThread(engine.events(None, cancel))
     assert reader.next() is None
     fake_engine.events.wait_for_listeners()
     fake_engine.events.push(b'{"Type":"network","Action":"connect","Actor":{"ID":"n"},"timeNano":1}\n')
@@ -240,5 +242,5 @@ def test_no_event_is_lost_when_a_real_engine_is_killed(
     assert engine.inspect(survivor)["State"]["Running"] is True
     unseen = real.run("true", name="unseen")
     wait_until(lambda: not engine.inspect(unseen)["State"]["Running"], 20, "`true` does not end")
-    again = Reader(engine.events(last.time, cancel))
+    again = ReaderThread(engine.events(last.time, cancel))
     assert [event.action for event in until(again, unseen, "die")] == ["create", "start", "die"]

@@ -1,7 +1,7 @@
 """However a response is framed, or claims to be: the client returns its document, or raises an EngineError."""
 
 import pytest
-from support.asking import connected
+from support.engine_client import connected
 from support.fakes.engine import FakeEngine
 from support.fakes.http import Answer
 

@@ -7,10 +7,10 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from support.asking import Reader, connected, descriptors, readings, unconnected
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.processes import slack
 from support.daemons.sshd import Sshd
+from support.engine_client import ReaderThread, connected, descriptors, readings, unconnected
 
 from agent.collection.engine_source import PollSource
 from agent.engine.client import EngineClient
@@ -50,7 +50,7 @@ def test_every_call_works_over_ssh(sshd: Sshd, engine: PrivateEngine) -> None:
     ]
     for way in ways:
         cancel = CancelToken()
-        reader = Reader(way(cancel))
+        reader = ReaderThread(way(cancel))
         reader.next()
         begun = time.monotonic()
         cancel.set()

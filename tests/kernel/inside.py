@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from support.assertions.both_ways import BothWays, flat
+from support.assertions.engine_and_kernel import EngineAndKernel, flat
 from support.daemons.docker_cli import DockerCli
 from support.daemons.processes import wait_until
 from support.daemons.workloads import MEASURED, Workloads
@@ -64,7 +64,7 @@ def main() -> None:
 
 def compare(engine: EngineClient, container: str) -> dict[str, Any]:
     """Read a container both ways, twice, a few seconds apart."""
-    both = BothWays(engine, container)
+    both = EngineAndKernel(engine, container)
     try:
         first = second = both.agreed()
         while second[0].time < first[0].time + APART:
@@ -110,7 +110,7 @@ def systemctl(*arguments: str) -> str:
 
 def cost(engine: EngineClient, container: str) -> float:
     """Return the CPU time of a reading, in microseconds."""
-    files = BothWays(engine, container).files
+    files = EngineAndKernel(engine, container).files
     begun = time.process_time()
     for _ in range(READINGS):
         files.read()

@@ -4,10 +4,10 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from support.asking import connected
-from support.assertions.both_ways import PARTS, BothWays
+from support.assertions.engine_and_kernel import PARTS, EngineAndKernel
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.workloads import MEASURED, Workloads
+from support.engine_client import connected
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_engine_and_kernel_agree(
     engine: PrivateEngine, workloads: Workloads, start: Callable[[Workloads], str]
 ) -> None:
     """Every field that the engine reports agrees, twice within some seconds, whatever the container does."""
-    both = BothWays(connected(engine.url), start(workloads))
+    both = EngineAndKernel(connected(engine.url), start(workloads))
     first = both.agreed()
     threading.Event().wait(2)  # so that counters have grown
     second = both.agreed()

@@ -1,4 +1,4 @@
-"""Containers of the fake engine: what a real engine said of one, with names, times and counters of our own."""
+"""Containers of the fake engine: documents of a real engine, with names, times and counters of the test's own."""
 
 import copy
 import json
@@ -23,19 +23,24 @@ def _recorded(case: str, name: str) -> str:
 
 
 def rfc3339(ns: int) -> str:
-    """Spell nanoseconds since the epoch as Docker does."""
+    """Return nanoseconds since the epoch as Docker writes them."""
     seconds, rest = divmod(ns, 10**9)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:09d}Z"
 
 
 @dataclass
 class FakeContainer:
-    """One container; its attributes may be changed at any time, events are the engine's affair.
+    """A container. Its attributes may be changed at any time; FakeEngine sends the events.
 
-    `cpu` is in cores: a usage says `cpu * 100` percent. `rx` and `tx` are in bytes per second. `started` is by the
-    engine's clock, which may be set; `began` is the same by one that never is, and what the counters go by. `change`
-    may alter each statistics document before it is sent; `raw` is sent instead of it, if there is one, and `looked_at`
-    in answer to an inspection.
+    Attributes:
+        case: the directory in tests/recorded with its documents.
+        cpu: cores in use; a usage has `cpu * 100` percent.
+        rx, tx: bytes per second.
+        started: when it was started by the engine's clock, which a test may set, ns.
+        began: the same by a clock that is never set; counters grow from here.
+        change: alters each statistics document before it is sent.
+        raw: sent instead of a statistics document.
+        looked_at: the answer to an inspect request, instead of the document.
     """
 
     id: str
@@ -62,11 +67,11 @@ class FakeContainer:
 
     @property
     def alive(self) -> bool:
-        """Whether there are processes, frozen or not."""
+        """Whether the container has processes, paused or not."""
         return self.state in ("running", "paused")
 
     def row(self) -> Document:
-        """Return its row of `GET /containers/json`."""
+        """Return the row in GET /containers/json."""
         return {
             "Id": self.id,
             "Names": [f"/{self.name}"],
@@ -84,7 +89,7 @@ class FakeContainer:
         }
 
     def inspect(self) -> Document:
-        """Return its `GET /containers/{id}/json`."""
+        """Return the document of GET /containers/{id}/json."""
         document: Document = json.loads(_recorded(self.case, "inspect.json"))
         document |= {"Id": self.id, "Name": f"/{self.name}", "Created": rfc3339(self.created)}
         document["RestartCount"] = self.restart_count
@@ -105,9 +110,11 @@ class FakeContainer:
         return document
 
     def stats(self, now: int, set_by: int = 0) -> bytes:
-        """Return a statistics document as of `now` (the engine's clock, ns); one of zeros if it does not run.
+        """Return a statistics document, one of zeros if the container does not run.
 
-        `set_by` is how far that clock has been set: counters do not follow it.
+        Args:
+            now: by the engine's clock, ns.
+            set_by: ns by which that clock was set; counters do not follow it.
         """
         if self.raw is not None:
             return self.raw
@@ -151,4 +158,4 @@ ZERO: Document = {
     "precpu_stats": _NO_CPU,
     "memory_stats": {},
 }
-"""What an engine says of a container that does not run, with status 200."""
+"""The document of an engine for a container that does not run, sent with status 200."""

@@ -1,6 +1,6 @@
-"""An honest fake of the Docker Engine: a real HTTP server on a real socket, so that the real client runs.
+"""A fake Docker Engine: a real HTTP server on a real socket, so that the agent's real client is used.
 
-It answers from what real engines said, moves its counters with time, and misbehaves where a test tells it to.
+It answers with recorded documents of real engines, increases their counters with time, and fails as a test tells it.
 """
 
 import secrets
@@ -17,11 +17,18 @@ from support.fakes.server import FakeServer
 
 
 class FakeEngine(FakeServer):
-    """An engine of fake containers; `events` are what it tells.
+    """An engine with fake containers. Its attributes may be changed at any time.
 
-    `tick` is the seconds between two documents of a stream, `api` the newest API version, `oldest_api` the oldest,
-    `clock` what is added to its clock (ns), `slowness` the seconds before every answer. `requests` counts by route,
-    such as `/containers/{id}/stats`.
+    Attributes:
+        tick: seconds between two documents of a stream.
+        api, oldest_api: the newest and the oldest API version.
+        version: the engine's version.
+        clock: ns that are added to the machine's clock.
+        slowness: seconds before every answer.
+        one_shot_waits: whether one-shot statistics wait for the next tick, as in Engine 20.10.
+        containers: by id.
+        events: the streams of events.
+        requests: numbers by route, such as `/containers/{id}/stats`.
     """
 
     def __init__(self, socket: Path, containers: int = 0, tick: float = 1.0, api: str = "1.41") -> None:
@@ -32,27 +39,27 @@ class FakeEngine(FakeServer):
         self.version = "20.10.24"
         self.clock = 0
         self.slowness = 0.0
-        self.one_shot_waits = False  # True: as Engine 20.10, for the collector's next tick
+        self.one_shot_waits = False
         self.containers: dict[str, FakeContainer] = {}
         self.events = EventFeed()
         self._changes = threading.Condition()
         for number in range(containers):
             self.run(f"container-{number}")
 
-    # What a test does with the containers
+    # What a test does with containers
 
     def now(self) -> int:
-        """Return the engine's own time, ns since the epoch."""
+        """Return the time of the engine's clock, ns since the epoch."""
         return time.time_ns() + self.clock
 
     def create(self, name: str, **attributes: Any) -> FakeContainer:
-        """Make a container, which does not run yet."""
+        """Create a container, which does not run yet."""
         container = FakeContainer(secrets.token_hex(32), name, **({"created": self.now()} | attributes))
         self._change(container, "create")
         return container
 
     def run(self, name: str, **attributes: Any) -> FakeContainer:
-        """Make a container that runs."""
+        """Create and start a container."""
         container = self.create(name, **attributes)
         self.begin(container)
         return container
@@ -63,27 +70,27 @@ class FakeEngine(FakeServer):
         self._change(container, "start")
 
     def die(self, container: FakeContainer, exit_code: int = 0, event: bool = True) -> None:
-        """End a container's processes; without its event if the test wants the agent to find out."""
+        """End a container's processes; without the event if the agent has to find out in another way."""
         container.finished, container.state, container.exit_code = self.now(), "exited", exit_code
         self._change(container, "die" if event else None, exitCode=str(exit_code))
 
     def pause(self, container: FakeContainer) -> None:
-        """Freeze a container; its documents go on."""
+        """Pause a container; its statistics continue."""
         container.state = "paused"
         self._change(container, "pause")
 
     def unpause(self, container: FakeContainer) -> None:
-        """Let a frozen container go on."""
+        """Unpause a container."""
         container.state = "running"
         self._change(container, "unpause")
 
     def rename(self, container: FakeContainer, name: str) -> None:
-        """Give a container another name."""
+        """Rename a container."""
         old, container.name = container.name, name
         self._change(container, "rename", oldName=f"/{old}")
 
     def destroy(self, container: FakeContainer, event: bool = True) -> None:
-        """Remove a container, ending it first if it runs; its streams end."""
+        """Remove a container, after ending it if it runs; its streams end."""
         if container.alive:
             self.die(container, 137, event)
         del self.containers[container.id]
@@ -93,7 +100,7 @@ class FakeEngine(FakeServer):
             self.events.push(self.event("destroy", container))
 
     def event(self, action: str, container: FakeContainer, **attributes: str) -> Document:
-        """Return an event as this engine's API version spells it."""
+        """Return an event in the format of this engine's API version."""
         now = self.now()
         facts = {"image": container.image, "name": container.name, **container.labels, **attributes}
         actor = {"ID": container.id, "Attributes": facts}
@@ -101,7 +108,7 @@ class FakeEngine(FakeServer):
         new = {"Type": "container", "Action": action, "Actor": actor, "scope": "local"}
         return old | new | {"time": now // 10**9, "timeNano": now}
 
-    # What it answers
+    # Answers to requests
 
     def respond(self, request: Request) -> Answer:
         """Answer a request as an engine would."""
@@ -170,8 +177,6 @@ class FakeEngine(FakeServer):
             "OSType": "linux",
             "Containers": len(self.containers),
         }
-
-    # Small things
 
     def _find(self, key: str) -> FakeContainer | None:
         for container in list(self.containers.values()):

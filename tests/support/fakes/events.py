@@ -1,4 +1,4 @@
-"""The fake engine's events: remembered, and sent to everybody who listens."""
+"""The events of the fake engine: kept, and sent to every open stream."""
 
 import contextlib
 import json
@@ -9,11 +9,11 @@ from typing import Any
 
 from support.daemons.processes import PATIENCE
 
-HISTORY = 256  # as many events as an engine remembers
+MAX_KEPT_EVENTS = 256  # as many as an engine keeps
 
 
 class EventFeed:
-    """All open `GET /events` and what they are told."""
+    """All open `GET /events` streams."""
 
     def __init__(self) -> None:
         self._history: list[dict[str, Any]] = []
@@ -21,10 +21,10 @@ class EventFeed:
         self._changes = threading.Condition()
 
     def push(self, event: dict[str, Any] | bytes) -> None:
-        """Send an event, or bytes that are none, to all who listen."""
+        """Send an event, or bytes that are no event, to all open streams."""
         with self._changes:
             if not isinstance(event, bytes):
-                self._history = [*self._history, event][-HISTORY:]
+                self._history = [*self._history, event][-MAX_KEPT_EVENTS:]
             for listener in self._listeners:
                 listener.put(event if isinstance(event, bytes) else _line(event))
 
@@ -35,22 +35,22 @@ class EventFeed:
                 listener.put(None)
 
     def forget(self) -> None:
-        """Forget all past events, as an engine that restarted has."""
+        """Forget past events, as an engine does when it restarts."""
         with self._changes:
             self._history.clear()
 
     @property
     def listeners(self) -> int:
-        """How many streams are open."""
+        """The number of open streams."""
         return len(self._listeners)
 
     def wait_for_listeners(self, count: int = 1, timeout: float = PATIENCE) -> None:
-        """Wait until at least so many streams are open."""
+        """Wait until at least `count` streams are open."""
         with self._changes:
-            assert self._changes.wait_for(lambda: len(self._listeners) >= count, timeout), "nobody asks for events"
+            assert self._changes.wait_for(lambda: len(self._listeners) >= count, timeout), "no stream of events is open"
 
     def stream(self, since: str | None) -> Iterator[bytes]:
-        """Send what happened since then, if that is asked for, and what happens from now on."""
+        """Yield the kept events since `since`, if given, and all events from now on."""
         listener: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         with self._changes:
             for event in self._history if since else []:
@@ -60,7 +60,7 @@ class EventFeed:
             self._changes.notify_all()
         try:
             while True:
-                yield b""  # nothing; but headers leave at once, and the server looks whether the client is still there
+                yield b""  # sends the headers at once, and lets the server check whether the client is still there
                 with contextlib.suppress(queue.Empty):
                     if (raw := listener.get(timeout=0.1)) is None:
                         return

@@ -1,4 +1,4 @@
-"""Requests to the fake engine, and the answers that tests may give them: late, broken, short, or none at all."""
+"""Requests to the fake engine, and answers that tests can script: late, broken, truncated, or none at all."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked; `route` is the path without the API version and with `{id}` for a container's."""
+    """A request. `route` is the path without the API version and with `{id}` in place of a container's id."""
 
     method: str
     route: str
@@ -20,16 +20,21 @@ class Request:
     query: Mapping[str, str]
 
     def flag(self, name: str, default: bool = False) -> bool:
-        """Return a truth among the query's parameters."""
+        """Return a boolean parameter of the query."""
         return self.query[name].lower() in ("1", "true") if name in self.query else default
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer: a body, or chunks for as long as they come.
+    """An answer to a request: a body or chunks, or a failure.
 
-    `delay`: seconds of silence first. `truncated`: hangs up before the end of what it promised. `silent`: never
-    answers. `hang_up`: ends the connection without a word. `raw`: sent instead of all that, as it is.
+    Attributes:
+        chunks: sent one after the other instead of `body`.
+        delay: seconds before anything is sent.
+        truncated: close the connection before the announced end.
+        silent: never send anything.
+        hang_up: close the connection without sending anything.
+        raw: bytes to send instead of an HTTP response.
     """
 
     status: int = 200
@@ -44,12 +49,12 @@ class Answer:
     raw: Iterable[bytes] | None = None
 
     def with_headers(self, headers: Mapping[str, str]) -> "Answer":
-        """Return the same with more headers."""
+        """Return this answer with additional headers."""
         return dataclasses.replace(self, headers={**headers, **self.headers})
 
 
 def json_answer(document: Any, status: int = 200) -> Answer:
-    """Return an answer that says `document`."""
+    """Return an answer with a JSON document."""
     return Answer(status, json.dumps(document).encode() + b"\n", content_type="application/json")
 
 
@@ -63,7 +68,7 @@ class Script:
     used: int = 0
 
     def take(self, route: str) -> Answer | None:
-        """Return the answer if this one is for `route` and not used up."""
+        """Return the answer if the script matches `route` and is not used up."""
         if re.fullmatch(self.pattern, route) is None or (self.times is not None and self.used >= self.times):
             return None
         self.used += 1
@@ -71,7 +76,7 @@ class Script:
 
 
 def parse(method: str, target: str) -> Request:
-    """Return what an HTTP request line asks for."""
+    """Parse the method and target of an HTTP request line."""
     parts = urlsplit(target)
     matched = re.fullmatch(r"(?:/v(?P<version>\d+\.\d+))?(?P<path>/.*)", parts.path)
     assert matched is not None, f"not a path: {target}"

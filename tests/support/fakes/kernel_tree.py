@@ -1,4 +1,4 @@
-"""The kernel's files of one container, written down: real files below directories that are named to the agent."""
+"""The kernel's files of one container, as real files in directories that a KernelReader is given."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ Files = Mapping[str, str]
 
 
 class KernelTree:
-    """A machine with two CPUs, 2 GB and one container, whose first process is 42."""
+    """A machine with two CPUs, 2 GB and one container, whose first process is `pid`."""
 
     def __init__(self, directory: Path, container_id: str, pid: int = 42) -> None:
         self.pid = pid
@@ -27,23 +27,23 @@ class KernelTree:
         self.process({"cgroup": "", "net/dev": HEADER})
 
     def process(self, files: Files) -> None:
-        """Write files of the container's first process."""
+        """Write files in the /proc directory of the container's first process."""
         self.write(self.proc / str(self.pid), files)
 
     def write(self, directory: Path, files: Files) -> None:
-        """Write files, in place: who has them open reads what is new."""
+        """Write files in place: a reader that has them open reads the new content."""
         for name, content in files.items():
             path = directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
 
     def open(self, host_network: bool = False) -> ContainerFiles:
-        """Open them as the agent does."""
+        """Open the container's files as the agent does."""
         return KernelReader(str(self.proc), str(self.cgroups)).open(self.container_id, self.pid, host_network)
 
 
 class RecordedTree(KernelTree):
-    """A case of tests/recorded of which the kernel's files were recorded too; `show` an instant of it first."""
+    """A case of tests/recorded that includes the kernel's files; call `show` before reading."""
 
     def __init__(self, directory: Path, case: Path, container_id: str | None = None, pid: int = 42) -> None:
         self._recorded: dict[str, dict[str, str]] = json.loads((case / "kernel.json").read_bytes())
@@ -55,13 +55,13 @@ class RecordedTree(KernelTree):
         self.process(files | {"cgroup": f"0::/{self._place}\n"})
 
     def show(self, instant: str) -> None:
-        """Let the cgroup's files say what they said "before first", "after first" and so on."""
+        """Write the cgroup's files as they were at an instant: "before first", "after first" and so on."""
         files = self._recorded[instant]
         self.write(self.cgroups, {"cgroup.controllers": files["cgroup.controllers"]})
         self.change(files)
 
     def change(self, files: Files) -> None:
-        """Let some of the cgroup's files say something else."""
+        """Write some of the cgroup's files."""
         self.write(self.cgroups / self._place, files)
 
 

@@ -1,4 +1,4 @@
-"""An HTTP/1.1 server on a unix socket whose answers a test may script, and which it may break and freeze."""
+"""An HTTP/1.1 server on a unix socket whose answers a test can script, and which it can break and freeze."""
 
 import contextlib
 import socket
@@ -14,7 +14,7 @@ from support.fakes.http import Answer, Request, Script, parse
 
 
 class FakeServer:
-    """The server's life: `start`, `stop` (connections break, new ones are refused), `freeze`, `thaw`, `close`."""
+    """A server that a test starts, stops (connections break, new ones are refused), freezes, thaws and closes."""
 
     def __init__(self, socket: Path) -> None:
         self.socket = socket
@@ -29,27 +29,27 @@ class FakeServer:
 
     @property
     def url(self) -> str:
-        """The address, as in `DOCKER_HOST`."""
+        """The address, as in DOCKER_HOST."""
         return f"unix://{self.socket}"
 
     def respond(self, request: Request) -> Answer:
-        """Answer a request that no script is for."""
+        """Return the answer to a request that no script matches."""
         raise NotImplementedError
 
     def script(self, pattern: str, answer: Answer, times: int | None = None) -> Script:
-        """Misbehave: answer requests whose route (`/containers/{id}/stats`) matches so; the newest script wins."""
+        """Give this answer to requests whose route (`/containers/{id}/stats`) matches; the newest script wins."""
         script = Script(pattern, answer, times)
         with self._lock:
             self._scripts.insert(0, script)
         return script
 
     def behave(self) -> None:
-        """Forget all scripts."""
+        """Remove all scripts."""
         with self._lock:
             self._scripts.clear()
 
     def answer(self, request: Request) -> Answer:
-        """Answer a request, by a script if there is one for it."""
+        """Return the answer to a request, from a script if one matches."""
         with self._lock:
             self.requests[request.route] += 1
             for script in self._scripts:
@@ -58,7 +58,7 @@ class FakeServer:
         return self.respond(request)
 
     def start(self) -> None:
-        """Listen."""
+        """Listen on the socket."""
         assert self._server is None, "runs already"
         self.ending = threading.Event()
         self.socket.unlink(missing_ok=True)
@@ -84,21 +84,21 @@ class FakeServer:
         self.start()
 
     def freeze(self) -> None:
-        """Accept connections, but say nothing more, as a stopped process."""
+        """Accept connections, but send nothing more, as a stopped process."""
         self.going.clear()
 
     def thaw(self) -> None:
-        """Say what was held back, and go on."""
+        """Send what was held back, and continue."""
         self.going.set()
 
     def close(self) -> None:
-        """End. Closing twice is fine."""
+        """Stop. A second time does nothing."""
         self.thaw()
         self.stop()
 
     @property
     def connections(self) -> int:
-        """How many connections are open."""
+        """The number of open connections."""
         return len(self._server.connections) if self._server is not None else 0
 
 
@@ -108,7 +108,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
     def __init__(self, fake: FakeServer) -> None:
         self.fake = fake
-        self.ending = fake.ending  # this server's own: the next one has another
+        self.ending = fake.ending  # of this start: the next one has its own
         self.connections: set[socket.socket] = set()
         super().__init__(str(fake.socket), _Handler)
 
@@ -126,7 +126,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that hangs up is a client's right."""
+        """Log nothing: clients may hang up."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -134,10 +134,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the base class's name
-        """Say nothing."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
-        """Answer."""
+        """Answer a request."""
         fake, ending = self.server.fake, self.server.ending
         answer = fake.answer(parse(self.command, self.path))
         ending.wait(answer.delay)
@@ -171,20 +171,20 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = self.close_connection or answer.truncated
 
     def _send_raw(self, pieces: Iterable[bytes]) -> None:
-        """Send what may be no HTTP at all, for as long as somebody is there, and hang up."""
+        """Send bytes that may be no HTTP at all, until they end or the client hangs up; then close the connection."""
         self.close_connection = True
-        with contextlib.closing(_closable(pieces)) as coming:
-            for piece in coming:
-                if self.server.ending.is_set() or self._left():
+        with contextlib.closing(_closable(pieces)) as open_pieces:
+            for piece in open_pieces:
+                if self.server.ending.is_set() or self._client_has_left():
                     return
                 self.wfile.write(piece)
 
     def _send_chunks(self, chunks: Iterable[bytes], truncated: bool) -> None:
         self.close_connection = True
-        with contextlib.closing(_closable(chunks)) as coming:
-            for chunk in coming:
+        with contextlib.closing(_closable(chunks)) as open_chunks:
+            for chunk in open_chunks:
                 self.server.fake.going.wait()
-                if self.server.ending.is_set() or self._left():
+                if self.server.ending.is_set() or self._client_has_left():
                     return
                 if chunk:
                     self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
@@ -192,15 +192,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
             self.close_connection = False
 
-    def _left(self) -> bool:
-        """Say whether the client hung up."""
+    def _client_has_left(self) -> bool:
+        """Return whether the client hung up."""
         try:
-            said: bytes = self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            received: bytes = self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
         except OSError:
             return True
-        return said == b""
+        return received == b""
 
 
 def _closable(chunks: Iterable[bytes]) -> Any:

@@ -1,4 +1,4 @@
-"""The same container read both ways: by the engine, and by the agent from the kernel's files."""
+"""One container read twice: from the engine, and from the kernel's files."""
 
 from typing import Any
 
@@ -8,16 +8,16 @@ from agent.kernel.reader import ContainerFiles, KernelReader
 from agent.metrics.reading import Reading
 from agent.runtime.cancel import CancelToken
 
-COUNTERS, GAUGES = 0.02, 0.05
-PAGE = 4096
-ATTEMPTS = 40  # on a busy machine time passes between two looks, and page cache comes and goes meanwhile
+COUNTER_TOLERANCE, GAUGE_TOLERANCE = 0.02, 0.05
+PAGE_BYTES = 4096
+ATTEMPTS = 40  # on a busy machine time passes between two readings, and page cache comes and goes
 
-CPU = ("total", "kernel", "user", "system", "online", "throttled_periods", "throttled_time")
+CPU_FIELDS = ("total", "kernel", "user", "system", "online", "throttled_periods", "throttled_time")
 PARTS = ("memory", "network", "block_io", "pids")
 
 
-class BothWays:
-    """Reads a container that runs; `files` are the kernel's."""
+class EngineAndKernel:
+    """A running container, its engine, and its kernel files in `files`."""
 
     def __init__(self, engine: EngineClient, container: str) -> None:
         self._engine = engine
@@ -28,18 +28,20 @@ class BothWays:
         )
 
     def agreed(self) -> tuple[Reading, Reading]:
-        """Return what the engine says and what the kernel says, once every field was seen to be the same."""
-        doubts: set[str] | None = None
+        """Return the readings of the engine and of the kernel, as soon as every field has agreed once."""
+        mismatches: set[str] | None = None
         for _ in range(ATTEMPTS):
             before = self.files.read()
             raw = self._engine.stats_once(self._container, CancelToken())
             after = self.files.read()
-            told = stats.parse_stats(raw, after.arrived)
-            found = differences(before, told, after)
-            doubts = found if doubts is None else doubts & found
-            if not doubts:
-                return told, after
-        raise AssertionError({name: [flat(each).get(name) for each in (before, told, after)] for name in doubts or ()})
+            reported = stats.parse_stats(raw, after.arrived)
+            found = differences(before, reported, after)
+            mismatches = found if mismatches is None else mismatches & found
+            if not mismatches:
+                return reported, after
+        raise AssertionError(
+            {name: [flat(each).get(name) for each in (before, reported, after)] for name in mismatches or ()}
+        )
 
     def _host_network(self, document: dict[str, Any]) -> bool:
         mode: str = document["HostConfig"]["NetworkMode"]
@@ -47,17 +49,17 @@ class BothWays:
         return self._host_network(self._engine.inspect(other)) if shared == "container" else mode == "host"
 
 
-def differences(before: Reading, told: Reading, after: Reading) -> set[str]:
-    """Return where the engine is neither between the kernel's two readings nor close to one of them."""
-    ours, theirs = (flat(before), flat(after)), flat(told)
+def differences(before: Reading, reported: Reading, after: Reading) -> set[str]:
+    """Return the fields in which the engine is neither between the kernel's two readings nor close to one of them."""
+    ours, theirs = (flat(before), flat(after)), flat(reported)
     known = {name for each in ours for name in each}
     extra = {name for name in known - theirs.keys() if name.startswith(("network", "block_io"))}
     return {name for name, value in theirs.items() if not _near(name, value, *ours)} | extra
 
 
 def flat(reading: Reading) -> dict[str, float]:
-    """Return all numbers of a reading by their names."""
-    found = {f"cpu.{name}": value for name in CPU if (value := getattr(reading.cpu, name)) is not None}
+    """Return all numbers of a reading by their names, such as "memory.usage"."""
+    found = {f"cpu.{name}": value for name in CPU_FIELDS if (value := getattr(reading.cpu, name)) is not None}
     for part in PARTS:
         fields: dict[str, Any] = getattr(reading, part) or {}
         found |= {f"{part}.{name}": value for name, value in fields.items() if isinstance(value, int)}
@@ -71,5 +73,5 @@ def _near(name: str, value: float, *ours: dict[str, float]) -> bool:
     if min(known) <= value <= max(known):
         return True
     if name.startswith("memory") and name != "memory.max_usage":
-        return any(abs(value - each) <= max(GAUGES * each, PAGE) for each in known)
-    return any(abs(value - each) <= COUNTERS * each for each in known)
+        return any(abs(value - each) <= max(GAUGE_TOLERANCE * each, PAGE_BYTES) for each in known)
+    return any(abs(value - each) <= COUNTER_TOLERANCE * each for each in known)

@@ -1,4 +1,4 @@
-"""Asking an engine from a test: the engine as the agent would have it, and a thread that reads."""
+"""Engine clients as the agent has them, for tests; and a thread that reads from one."""
 
 import os
 import queue
@@ -15,21 +15,19 @@ from agent.engine.errors import EngineUnreachableError
 from agent.messages.payloads import EngineInfo
 from agent.metrics.reading import Reading
 from agent.runtime.cancel import CancelledError, CancelToken
+from support.daemons.processes import PATIENCE
 
 T = TypeVar("T")
 
-PATIENT = 20.0
-"""Seconds that a test waits for what should come at once; only a broken one needs them."""
-
 
 def unconnected(url: str, timeout: float = 10.0, tls: tuple[str, str, str] | None = None) -> EngineClient:
-    """Return an engine that has not been asked anything; `tls` are the files of the CA, our certificate and its key."""
+    """Return a client that is not connected; `tls` are the files of the CA, of its certificate and of its key."""
     ca, cert, key = tls or (None, None, None)
     return EngineClient(EngineSettings(url=url, timeout=timeout, tls_ca=ca, tls_cert=cert, tls_key=key))
 
 
 def connected(url: str, timeout: float = 10.0, tls: tuple[str, str, str] | None = None) -> EngineClient:
-    """Return an engine that has said who it is."""
+    """Return a connected client."""
     engine = unconnected(url, timeout, tls)
     engine.connect()
     return engine
@@ -44,7 +42,7 @@ def connected_with_short_timeout(url: str, timeout: float) -> EngineClient:
 
 def connect_patiently(engine: EngineClient) -> EngineInfo:
     """Connect a client whose timeout is so short that a busy machine may need several attempts."""
-    deadline = time.monotonic() + PATIENT
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             return engine.connect()
@@ -54,7 +52,7 @@ def connect_patiently(engine: EngineClient) -> EngineInfo:
 
 
 def descriptors() -> int:
-    """Count what this process holds open."""
+    """Return the number of open file descriptors of this process."""
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the listing itself is a descriptor, each time
 
 
@@ -71,33 +69,33 @@ def readings(source: Source, container_id: str, interval: float, cancel: CancelT
                 due = reader.schedule.begin if due is None else reader.schedule.next_after(time.monotonic())
 
 
-class Reader(Generic[T]):
-    """Reads in a thread, as a collector does, and hands over."""
+class ReaderThread(Generic[T]):
+    """A thread that iterates over `items`, as the thread of a collector does, and passes them on."""
 
-    def __init__(self, things: Iterator[T]) -> None:
-        self._things = things
-        self._came: queue.SimpleQueue[tuple[T] | None] = queue.SimpleQueue()
+    def __init__(self, items: Iterator[T]) -> None:
+        self._items = items
+        self._read: queue.SimpleQueue[tuple[T] | None] = queue.SimpleQueue()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
         self._thread.start()
 
-    def next(self, timeout: float = PATIENT) -> T:
-        """Return the next thing; fail with the error that ended the reading if there is none."""
-        came = self._came.get(timeout=timeout)
-        if came is None:
-            raise AssertionError("nothing more to read") from self._error
-        return came[0]
+    def next(self, timeout: float = PATIENCE) -> T:
+        """Wait for the next item and return it; fail with the error of the iterator if that ended."""
+        item = self._read.get(timeout=timeout)
+        if item is None:
+            raise AssertionError("there are no more items") from self._error
+        return item[0]
 
-    def end(self, timeout: float = PATIENT) -> Exception | None:
-        """Wait until nothing more can come; return what it ended with."""
+    def end(self, timeout: float = PATIENCE) -> Exception | None:
+        """Wait until the iterator ends; return its error, None if it ended without."""
         self._thread.join(timeout)
         assert not self._thread.is_alive(), f"still reading after {timeout} s"
         return self._error
 
     def _run(self) -> None:
         try:
-            for thing in self._things:
-                self._came.put((thing,))
+            for item in self._items:
+                self._read.put((item,))
         except Exception as error:
             self._error = error
-        self._came.put(None)
+        self._read.put(None)
