@@ -59,6 +59,15 @@ def alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
+def _is_stopped(pid: int) -> bool:
+    """Return whether all threads of a process have stopped after SIGSTOP, or ended."""
+    try:
+        stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except (FileNotFoundError, ProcessLookupError):  # a thread has just ended
+        return False
+    return all(stat.rpartition(")")[2].split()[0] in "TZX" for stat in stats)
+
+
 class Daemon:
     """A background program in a directory of its own."""
 
@@ -139,8 +148,13 @@ class Daemon:
         self.start()
 
     def freeze(self) -> None:
-        """Stop the program where it stands; its kernel goes on accepting connections for it."""
+        """Stop the program where it stands; its kernel goes on accepting connections for it.
+
+        Returns when all threads have stopped: on a busy machine they run on for a moment after the signal.
+        """
         self.signal(signal.SIGSTOP)
+        if self.running:
+            wait_until(lambda: _is_stopped(self.pid), PATIENCE, f"{self.name} does not stop")
 
     def thaw(self) -> None:
         """Let a frozen program go on."""
