@@ -1,1 +1,1 @@
-"""What people say happened, a fault a test, judged from outside: by subscribers, counters, memory and log lines."""
+"""Faults as people have reported them, one for each test, judged from outside: subscribers, counters, memory, logs."""

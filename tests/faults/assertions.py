@@ -1,4 +1,4 @@
-"""How the agent bears what is broken around it: what must hold after every fault."""
+"""What must hold for an agent after every fault."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ than the minute to which the agent's waits may grow."""
 
 @dataclass(frozen=True)
 class Figures:
-    """What a process has at one moment; memory in MB."""
+    """What a process uses at one moment; memory in MB."""
 
     rss: float
     threads: int
@@ -24,11 +24,11 @@ class Figures:
 
     @classmethod
     def of(cls, running: RunningAgent) -> "Figures":
-        """Look at an agent now."""
+        """Measure an agent now."""
         return cls(running.rss() / 1e6, running.threads(), running.fds())
 
     def assert_not_grown(self, running: RunningAgent, rss: float = 15, threads: int = 2, fds: int = 8) -> None:
-        """Fail where an agent has more than then, by more than that."""
+        """Fail if an agent uses more than before by more than the given margins."""
         now = Figures.of(running)
         assert now.rss <= self.rss + rss, (self, now)
         assert now.threads <= self.threads + threads, (self, now)
@@ -36,9 +36,9 @@ class Figures:
 
 
 def assert_sound(running: RunningAgent, viewer: RecordingSubscriber) -> None:
-    """Fail where the agent has ended or found a defect in itself, or where a usage says what no container did.
+    """Fail if the agent has ended, has logged a defect of its own, or has published an impossible usage.
 
-    The fake engine's containers use half a core and are sent 1000 bytes a second.
+    The fake engine's containers use half a core and receive 1000 bytes a second.
     """
     assert running.running, running.log
     assert "defect" not in running.log, running.log

@@ -1,4 +1,4 @@
-"""What must hold however fast containers come and go."""
+"""What must hold however fast containers are started and removed."""
 
 import json
 import re
@@ -17,7 +17,7 @@ A_LIFE = ["running", "exited", "removed", "cleared"]
 
 
 class Size:
-    """The agent's threads and descriptors now; `check` holds it to them later, when all collectors have ended."""
+    """The agent's threads and descriptors now; `check` compares them later, when all collectors have ended."""
 
     def __init__(self, running: RunningAgent, viewer: RecordingSubscriber) -> None:
         viewer.counters()
@@ -25,19 +25,19 @@ class Size:
         self._threads, self._fds = running.threads(), running.fds()
 
     def check(self) -> None:
-        """Wait until nothing is left behind but idle connections and the schedulers' threads."""
+        """Wait until only idle connections and the schedulers' threads are left."""
         running = self._running
         wait_until(lambda: running.threads() <= self._threads + STAYING, PATIENCE, "threads are left behind")
         wait_until(lambda: running.fds() <= self._fds + IDLE, PATIENCE, "descriptors are left behind")
 
 
 def last(broker: Mosquitto, name: str) -> dict[str, object]:
-    """What the broker retains of a container."""
+    """What the broker retains for a container."""
     found: dict[str, object] = json.loads(retained(broker.url, f"{ROOT}/{name}/status")[f"{ROOT}/{name}/status"])
     return found
 
 
 def quiet(running: RunningAgent, but: str = "nothing") -> bool:
-    """Whether the agent had nothing to complain of, `but` for one thing."""
+    """Return whether the agent has logged no warning, except for one."""
     complaints = [line for line in running.lines if re.search(" (warning|error) ", line)]
     return all(but in line for line in complaints)

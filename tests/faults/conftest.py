@@ -1,4 +1,4 @@
-"""What the tests of faults share."""
+"""Fixtures for the tests of faults."""
 
 from collections.abc import Callable
 
@@ -8,5 +8,5 @@ from support.daemons.mosquitto import Mosquitto
 
 @pytest.fixture
 def broker(own_broker: Callable[..., Mosquitto]) -> Mosquitto:
-    """Give a broker of the test's own: all agents here are on one host, and would hear of each other."""
+    """Give a broker for this test alone: all agents here are on one host, and would see each other's messages."""
     return own_broker()

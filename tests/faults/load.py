@@ -1,4 +1,4 @@
-"""Many containers of the fake engine: minutes' worth of messages in seconds, and an agent that must stay as it is."""
+"""Many containers of the fake engine: minutes of messages within seconds."""
 
 import itertools
 import time
@@ -17,7 +17,7 @@ SOCKETS = 10  # to the engine and the broker, that come and go
 
 
 class Load:
-    """Containers on the fake engine that tell their figures every half second, and count how often they did."""
+    """Containers on the fake engine that send stats every half second, and count their documents."""
 
     def __init__(self, engine: FakeEngine, size: int) -> None:
         engine.tick = 0.5
@@ -28,12 +28,12 @@ class Load:
             engine.run(name, change=self._tell)
 
     def wait_for(self, documents: int) -> None:
-        """Wait until so many more documents are told."""
+        """Wait until the engine has sent so many more documents."""
         goal = self._told + documents
         wait_until(lambda: self._told >= goal, PATIENCE, f"{goal - self._told} documents of {documents} are missing")
 
     def settled(self, viewer: RecordingSubscriber, after: float) -> Any:
-        """Wait until nothing is held up any more and every container was heard again; return the counters then."""
+        """Wait until nothing waits in the outbox and every container has published again; return the counters then."""
         viewer.wait_for(self._drained, after=after)
         drained = time.monotonic()
         for name in self.names:
@@ -41,7 +41,7 @@ class Load:
         return viewer.counters(after=time.monotonic())
 
     def missing(self, viewer: RecordingSubscriber) -> int:
-        """How many usages never came."""
+        """Return how many usages never arrived."""
         return sum(viewer.missing(name) for name in self.names)
 
     def _drained(self, message: Received) -> bool:
@@ -61,11 +61,11 @@ class Footprint:
 
     @classmethod
     def of(cls, running: RunningAgent) -> "Footprint":
-        """Look at an agent."""
+        """Measure an agent now."""
         return cls(running.rss(), running.threads(), running.fds())
 
     def assert_kept(self, running: RunningAgent) -> None:
-        """Fail where an agent has grown."""
+        """Fail if an agent has grown."""
         now = Footprint.of(running)
         assert now.rss - self.rss < GROWTH, f"{self} has become {now}"
         assert now.threads <= self.threads, f"{self} has become {now}"
@@ -73,13 +73,13 @@ class Footprint:
 
 
 def came(viewer: RecordingSubscriber, name: str) -> list[int]:
-    """Return the numbers of a container's usages that a viewer has got, in the order in which they came."""
+    """Return the numbers of a container's usages that a subscriber has received, in the order of their arrival."""
     topic = f"{ROOT}/{name}/usage"
     return [message.json["seq"] for message in list(viewer.messages) if message.topic == topic]
 
 
 def wait_for_all(viewer: RecordingSubscriber, count: int) -> None:
-    """Wait until so many containers have a usage."""
+    """Wait until `count` containers have a usage."""
 
     def known(_: object) -> bool:
         return sum(topic.endswith("/usage") for topic in list(viewer.by_topic)) >= count

@@ -1,4 +1,4 @@
-"""Answers of an engine that are of no use, of all kinds."""
+"""Responses of an engine that cannot be used, of all kinds."""
 
 from collections.abc import Iterator
 
@@ -12,13 +12,13 @@ MANY = 64 << 10  # bytes
 
 
 def endless(piece: bytes) -> Iterator[bytes]:
-    """Send it for ever, as fast as it is taken."""
+    """Send the same bytes for ever, as fast as they are read."""
     while True:
         yield piece
 
 
 def rubbish() -> dict[str, Answer]:
-    """Return all kinds of answers that are of no use, fresh ones."""
+    """Return new responses of all kinds that cannot be used."""
     return {
         "500": json_answer({"message": "something is on fire"}, 500),
         "404": json_answer({"message": "page not found"}, 404),

@@ -1,4 +1,4 @@
-"""The agent itself is killed, frozen, or started twice: the will, and what the next one makes of what it finds."""
+"""The agent is killed, frozen, or started twice: its will, and what the next agent makes of what it finds."""
 
 import json
 import time
@@ -23,8 +23,10 @@ ANOTHER_CLIENT = r"another client uses the same client id \(usage-agent-h\).*giv
 ANOTHER_AGENT = "another agent, started at .*, publishes for host h on this broker too: .*its own agent.host"
 
 
-def test_the_agent_is_killed(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
-    """The will tells of a crash; the next agent sets right what has become of the containers meanwhile."""
+def test_killed_agent_leaves_its_will_and_the_next_one_corrects_statuses(
+    engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View
+) -> None:
+    """The broker publishes the will; the next agent corrects the statuses of containers that have changed since."""
     broker = own_broker()
     viewer = view(broker)
     for name in ("stays", "ends", "goes"):
@@ -45,8 +47,10 @@ def test_the_agent_is_killed(engine: PrivateEngine, own_broker: OwnBroker, watch
     assert viewer.statuses("stays")[-1] == "running"
 
 
-def test_the_agent_is_frozen(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
-    """After 1.5 keepalives the broker tells of it; when the agent goes on, all is told that happened meanwhile."""
+def test_frozen_agent_leaves_its_will_and_catches_up(
+    engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View
+) -> None:
+    """After 1.5 keepalives the broker publishes the will; the resumed agent publishes all changes since."""
     broker = own_broker()
     viewer = view(broker)
     for name in ("stays", "ends", "goes"):
@@ -70,10 +74,10 @@ def test_the_agent_is_frozen(engine: PrivateEngine, own_broker: OwnBroker, watch
     assert viewer.missing("stays") == viewer.counters(after=time.monotonic())["outbox"]["dropped"] == 0
 
 
-def test_the_agent_is_killed_again_and_again(
+def test_statuses_are_right_after_repeated_crashes(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View
 ) -> None:
-    """Whatever a crash leaves behind, the next agent settles it: in the end the broker says what the engine does."""
+    """Whatever a crash leaves behind, the next agent corrects: in the end the broker has what the engine reports."""
     broker = own_broker()
     viewer = view(broker)
     kept = [fake_engine.run(f"kept-{number}") for number in range(20)]
@@ -95,18 +99,18 @@ def test_the_agent_is_killed_again_and_again(
 
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
-    """Give something that closes what it is given."""
+    """Give a stack that closes what is registered with it."""
     with ExitStack() as made:
         yield made
 
 
 @pytest.mark.slow
-def test_the_agent_is_started_twice(
+def test_two_agents_with_one_client_id_back_off(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, stack: ExitStack
 ) -> None:
-    """Two agents under one client id do not throw each other out for ever, and say what is wrong and what to do.
+    """Two agents with one client id do not disconnect each other for ever, and log the cause and the remedy.
 
-    Each comes back after a wait that grows from one time to the next, whether or not the broker says why.
+    Each reconnects after a wait that grows from one time to the next, whether or not the broker gives a reason.
     """
     broker = own_broker()
     viewer = stack.enter_context(
@@ -132,10 +136,10 @@ def test_the_agent_is_started_twice(
     wait_until(lambda: said(broker, "web") == said(broker) == "running", PATIENCE, "what the one left behind stays")
 
 
-def test_two_hosts_have_one_name(
+def test_two_agents_with_one_host_name_are_detected(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, stack: ExitStack
 ) -> None:
-    """Two agents with client ids of their own speak over each other: the second says so at its start, once."""
+    """Two agents with client ids of their own overwrite each other's statuses: the second logs that once."""
     broker = own_broker()
     viewer = stack.enter_context(
         closing(RecordingSubscriber(broker.url))
@@ -151,11 +155,11 @@ def test_two_hosts_have_one_name(
 
 
 def said(broker: Mosquitto, container: str = "") -> Any:
-    """The status that is retained of a container, or of the agent."""
+    """Return the retained status of a container, or of the agent."""
     topic = f"{ROOT}/{container}/status" if container else f"{ROOT}/status"
     return json.loads(retained(broker.url, topic)[topic])["status"]
 
 
 def named(broker: Mosquitto, start: str) -> list[str]:
-    """The topics that are retained of containers whose names begin so."""
+    """Return the retained topics of containers whose names have this prefix."""
     return [topic for topic in retained(broker.url, f"{ROOT}/+/status") if topic.split("/")[2].startswith(start)]

@@ -19,10 +19,10 @@ OwnEngine = Callable[..., PrivateEngine]
 OwnBroker = Callable[..., Mosquitto]
 
 
-def test_the_engine_is_killed_and_containers_live_on(
+def test_crashed_engine_stops_no_container(
     own_engine: OwnEngine, own_broker: OwnBroker, watch: Watch, view: View
 ) -> None:
-    """No container is called stopped because its daemon crashed; one that ended meanwhile is, with its exit code."""
+    """No container is published as stopped because its daemon crashed; one that ended since is, with its exit code."""
     engine, broker = own_engine("--live-restore"), own_broker()
     viewer = view(broker)
     engine.run(name="web")
@@ -39,10 +39,10 @@ def test_the_engine_is_killed_and_containers_live_on(
     assert viewer.missing("web") == 0
 
 
-def test_the_engine_is_restarted_with_its_containers(
+def test_restarted_engine_without_live_restore_ends_containers(
     own_engine: OwnEngine, own_broker: OwnBroker, watch: Watch, view: View
 ) -> None:
-    """Without live-restore a daemon's end is its containers' end, and that is told; new ones are followed again."""
+    """Without live-restore the containers end with the daemon, which is published; new ones are tracked again."""
     engine, broker = own_engine(), own_broker()
     viewer = view(broker)
     engine.run(name="web")
@@ -55,8 +55,10 @@ def test_the_engine_is_restarted_with_its_containers(
     viewer.usages("web", after=again, timeout=SOON)
 
 
-def test_the_engine_is_frozen(own_engine: OwnEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
-    """An engine that hangs stops no container; the figures that come afterwards cover the time in between."""
+def test_frozen_engine_stops_no_container(
+    own_engine: OwnEngine, own_broker: OwnBroker, watch: Watch, view: View
+) -> None:
+    """An engine that hangs stops no container; the usage after that covers the time in between."""
     engine, broker = own_engine(), own_broker()
     viewer = view(broker)
     engine.run(name="web")
@@ -73,10 +75,10 @@ def test_the_engine_is_frozen(own_engine: OwnEngine, own_broker: OwnBroker, watc
 
 @pytest.mark.parametrize("engine_is", ["up", "down", "frozen"])
 @pytest.mark.parametrize("broker_is", ["up", "down", "frozen"])
-def test_the_end_in_time(
+def test_sigterm_ends_the_agent_in_time_whatever_is_broken(
     own_engine: OwnEngine, own_broker: OwnBroker, watch: Watch, view: View, engine_is: str, broker_is: str
 ) -> None:
-    """Whatever is broken, SIGTERM ends the agent in time and with 0, and `stopped` is retained if the broker lives."""
+    """The exit code is 0, and `stopped` is retained if the broker lives."""
     engine, broker = own_engine("--live-restore"), own_broker()
     viewer = view(broker)
     engine.run(name="web")
@@ -98,8 +100,10 @@ def test_the_end_in_time(
         assert set(words) == {f"{ROOT}/status", f"{ROOT}/web/status"}
 
 
-def test_nothing_is_there_yet(own_engine: OwnEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
-    """An agent that is started first waits for both, and works as soon as they come."""
+def test_agent_waits_for_engine_and_broker(
+    own_engine: OwnEngine, own_broker: OwnBroker, watch: Watch, view: View
+) -> None:
+    """An agent that is started first waits for both, and works as soon as they are available."""
     engine, broker = own_engine(), own_broker()
     engine.run(name="web", restart="always")
     engine.stop()

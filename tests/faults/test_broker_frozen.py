@@ -1,4 +1,4 @@
-"""The broker stands still: its kernel goes on accepting connections and bytes for it."""
+"""The broker is frozen: its kernel still accepts connections and bytes for it."""
 
 import time
 from collections.abc import Callable
@@ -21,8 +21,10 @@ OwnBroker = Callable[..., Mosquitto]
 GIVEN_UP = "lost the connection to .*(no sign of life|timed out)"
 
 
-def test_the_broker_is_frozen(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
-    """A broker that answers nothing for longer than the keepalive allows is missed, and used again when it is back."""
+def test_frozen_broker_is_noticed_and_used_again(
+    engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View
+) -> None:
+    """A broker that is silent for longer than the keepalive allows is lost, and is used again when it is back."""
     broker = own_broker()
     viewer = view(broker)
     engine.run(name="web")
@@ -39,12 +41,12 @@ def test_the_broker_is_frozen(engine: PrivateEngine, own_broker: OwnBroker, watc
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
-def test_frozen_while_much_is_to_be_said(
+def test_frozen_broker_under_load_costs_no_memory(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, qos: int
 ) -> None:
-    """It is missed within twice the keepalive, nothing grows, and what is lost is counted.
+    """It is noticed within twice the keepalive, nothing grows, and what is lost is counted.
 
-    With QoS 0 paho would take all there is into memory, and the kernel takes what fits into its buffers.
+    With QoS 0 paho would take all messages into memory, and the kernel takes what fits into its buffers.
     """
     broker = own_broker("max_inflight_messages 0", "max_queued_messages 0")
     viewer = view(broker)
@@ -72,10 +74,10 @@ def test_frozen_while_much_is_to_be_said(
         assert crowd.missing(viewer) == counters["outbox"]["dropped"]
 
 
-def test_frozen_for_less_than_the_keepalive(
+def test_short_freeze_keeps_the_connection(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View
 ) -> None:
-    """A broker that stands still for a moment is waited for: the same connection, nothing lost, nothing twice."""
+    """After a freeze shorter than the keepalive the connection is the same; nothing is lost, nothing comes twice."""
     broker = own_broker("max_inflight_messages 0", "max_queued_messages 0")
     viewer = view(broker)
     crowd = Load(fake_engine, 20)

@@ -1,4 +1,4 @@
-"""The broker is killed, and comes back at once, late, or without what it had retained."""
+"""The broker is killed, and comes back at once, late, or without its retained messages."""
 
 import time
 from collections.abc import Callable
@@ -23,9 +23,9 @@ OwnBroker = Callable[..., Mosquitto]
 
 
 def come_back(broker: Mosquitto, running: RunningAgent) -> float:
-    """Start the broker and let its one viewer come first: it could not count what it was not there for.
+    """Start the broker and let its one subscriber connect first, so that it can count all messages.
 
-    Return when the agent could see the broker again.
+    Return when the agent can have seen the broker again.
     """
     running.freeze()
     subscriptions = broker.log.count("Sending SUBACK")
@@ -35,10 +35,10 @@ def come_back(broker: Mosquitto, running: RunningAgent) -> float:
     return time.monotonic()
 
 
-def test_the_broker_is_restarted_and_has_forgotten_everything(
+def test_broker_without_its_retained_messages_gets_every_status_again(
     engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View
 ) -> None:
-    """Every status is there again, usages flow again, and each missing usage was counted as dropped."""
+    """Usages flow again, and each missing usage was counted as dropped."""
     broker = own_broker()
     viewer = view(broker, qos=0)
     for name in ("one", "two"):
@@ -63,10 +63,10 @@ def test_the_broker_is_restarted_and_has_forgotten_everything(
     assert viewer.statuses("one").count("exited") == 0
 
 
-def test_the_broker_is_killed_in_the_middle_of_a_burst(
+def test_counters_are_exact_when_the_broker_is_killed_in_a_burst(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View
 ) -> None:
-    """Nothing is counted as sent that no subscriber got, and nothing as dropped that one got; three times over.
+    """No usage counts as sent that no subscriber received, and none as dropped that one received; three times over.
 
     This broker forwards a message before it acknowledges it.
     """
@@ -88,10 +88,10 @@ def test_the_broker_is_killed_in_the_middle_of_a_burst(
 
 
 @pytest.mark.parametrize("on_full", ["drop_newest", "drop_oldest"])
-def test_the_broker_is_away_for_long(
+def test_long_absence_of_the_broker_costs_no_memory(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, on_full: str
 ) -> None:
-    """A hundred containers' ten minutes at an interval of a minute: memory stays, and the right usages survive."""
+    """A hundred containers for ten minutes at an interval of a minute: memory stays, and the right usages survive."""
     broker = own_broker()
     viewer = view(broker, qos=0)
     crowd = Load(fake_engine, 100)
@@ -120,9 +120,9 @@ def test_the_broker_is_away_for_long(
 
 
 def survivors(viewer: RecordingSubscriber, name: str, back: float) -> tuple[list[int], list[int]]:
-    """Return the times of usages that came after the broker did: those before the gap in their numbers, and after it.
+    """Return the times of usages after the broker's return: those before the gap in their numbers, and after.
 
-    There must be one gap and no more.
+    There must be exactly one gap.
     """
     arrivals: dict[int, Received] = {}
     for message in viewer.on(f"{ROOT}/{name}/usage"):

@@ -1,4 +1,4 @@
-"""The broker is there and says no: one line with the remedy, slow attempts, and work as soon as it is mended."""
+"""The broker refuses the agent: one log line with the remedy, slow attempts, and work as soon as the cause is gone."""
 
 import re
 import signal
@@ -35,15 +35,15 @@ WAITS = 0.5 + 1 + 2  # seconds between the first attempt and the fourth, at leas
 
 
 def told_once(running: RunningAgent, pattern: str) -> None:
-    """Check that the agent has said this, and warned of nothing else."""
+    """Check that the agent has logged this warning once, and no other."""
     warnings = running.wait_for_line(" (warning|error) ")
     assert len(warnings) == len(running.wait_for_line(pattern)) == 1, warnings
 
 
-def test_the_password_is_wrong(
+def test_wrong_password_is_reported_and_the_corrected_one_used(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, short_path: Path
 ) -> None:
-    """It is said where to look, without the password; a corrected file is read at the next attempt."""
+    """The log names the keys, not the password; a corrected file is read at the next attempt."""
     passwords, ours = short_path / "passwords", short_path / "password"
     subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "agent", "right"], check=True, capture_output=True)
     acl = short_path / "acl"
@@ -77,10 +77,10 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("fault", REFUSALS)
-def test_the_broker_refuses_to_be_connected_to(
+def test_refused_connection_is_retried_with_backoff(
     fake_engine: FakeEngine, scripted_broker: ScriptedBroker, watch: Watch, fault: str
 ) -> None:
-    """Whatever its reason is: the agent comes once in each step of the backoff, and says once what to do."""
+    """Whatever the reason code, the agent attempts once in each step of the backoff, and logs the remedy once."""
     code, remedy = REFUSALS[fault]
     moments: list[float] = []
 
@@ -102,10 +102,10 @@ def test_the_broker_refuses_to_be_connected_to(
     wait_until(lambda: f"{ROOT}/web/usage" in published(scripted_broker), PATIENCE, "no usage comes")
 
 
-def test_the_broker_has_too_many_clients(
+def test_broker_with_too_many_clients_is_not_hammered(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, subscribe: Subscribe
 ) -> None:
-    """A broker that shows the agent the door is not hammered at, and used as soon as there is room."""
+    """A broker that closes new connections is tried with backoff, and used as soon as it has room."""
     broker = own_broker("max_connections 1")  # mosquitto 2.0.11 lets one more in than it says
     viewer, other = view(broker), subscribe(broker.url, "elsewhere")
     fake_engine.run("web")
@@ -119,10 +119,10 @@ def test_the_broker_has_too_many_clients(
     assert viewer.missing("web") == 0
 
 
-def test_a_topic_may_not_be_written_to(
+def test_forbidden_topic_is_logged_once_and_others_are_published(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, short_path: Path
 ) -> None:
-    """Each topic is told once; its usages are counted as dropped, all others arrive. Rights given later are used."""
+    """Its usages count as dropped, all others arrive. Rights that are granted later are used."""
     acl = short_path / "acl"
     acl.write_text(f"topic deny {ROOT}/secret/#\ntopic readwrite #\n")
     broker = own_broker(f"acl_file {acl}")
@@ -147,12 +147,12 @@ def test_a_topic_may_not_be_written_to(
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-def test_messages_are_too_large(
+def test_messages_that_are_too_large_are_dropped_alone(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, protocol: str
 ) -> None:
-    """One container's messages are larger than the broker takes: they alone are dropped, counted and told of.
+    """Only the container whose messages are larger than the broker allows loses them; they are counted and logged.
 
-    With MQTT 3.1.1 the broker hangs up on them, which takes a few connections to find out, and not for each usage.
+    With MQTT 3.1.1 the broker closes the connection on them: that takes a few connections, not one for each usage.
     """
     broker = own_broker("max_packet_size 2200")
     viewer = view(broker)
@@ -171,10 +171,10 @@ def test_messages_are_too_large(
 
 
 @pytest.mark.slow
-def test_another_agent_has_the_client_id(
+def test_shared_client_id_slows_both_agents_down(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View
 ) -> None:
-    """Two agents with one client id throw each other out, more and more slowly, and say so; one alone works again."""
+    """Two agents with one client id disconnect each other more and more slowly, and log that; one alone works again."""
     broker = own_broker()
     viewer = view(broker)
     fake_engine.run("web")
@@ -190,7 +190,7 @@ def test_another_agent_has_the_client_id(
 
 
 @pytest.mark.slow
-def test_the_broker_says_that_the_client_id_was_taken(
+def test_session_taken_over_makes_the_waits_grow(
     fake_engine: FakeEngine, scripted_broker: ScriptedBroker, watch: Watch
 ) -> None:
     """Waits grow although each connection had lasted: it lasted only for as long as the other agent waited."""
@@ -212,12 +212,12 @@ def test_the_broker_says_that_the_client_id_was_taken(
 
 
 def published(scripted_broker: ScriptedBroker) -> set[str]:
-    """Return the topics on which something came."""
+    """Return the topics on which a message arrived."""
     return {packet.topic for packet in scripted_broker.received(PUBLISH)}
 
 
 def log_moments(broker: Mosquitto, pattern: str, count: int) -> list[int]:
-    """Wait for so many lines of the broker's log that match; return the times of all that do, in whole seconds."""
+    """Wait for `count` matching lines of the broker's log; return the times of all that match, in whole seconds."""
 
     def moments() -> list[int]:
         return [int(line.partition(":")[0]) for line in broker.log.splitlines() if re.search(pattern, line)]
@@ -227,6 +227,6 @@ def log_moments(broker: Mosquitto, pattern: str, count: int) -> list[int]:
 
 
 def four_attempts(broker: Mosquitto, pattern: str) -> None:
-    """Wait for four lines of the broker's log that each stand for an attempt, and fail if they came too fast."""
+    """Wait for four lines of the broker's log, each for one attempt, and fail if they came too fast."""
     moments = log_moments(broker, pattern, 4)
     assert moments[3] - moments[0] >= int(WAITS), moments

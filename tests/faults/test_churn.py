@@ -1,4 +1,4 @@
-"""Containers come and go by the dozen, or one ends and begins again and again: all is told, and nothing is left."""
+"""Containers start and end by the dozen, or restart again and again: every status is published, nothing is left."""
 
 import time
 from collections.abc import Callable
@@ -17,8 +17,10 @@ Watch = Callable[..., RunningAgent]
 View = Callable[[Mosquitto], RecordingSubscriber]
 
 
-def test_forty_containers_come_and_go(engine: PrivateEngine, broker: Mosquitto, watch: Watch, view: View) -> None:
-    """The same on a real engine, eight at a time, as fast as it can."""
+def test_forty_real_containers_leave_nothing_behind(
+    engine: PrivateEngine, broker: Mosquitto, watch: Watch, view: View
+) -> None:
+    """Eight at a time, as fast as a real engine can."""
     viewer = view(broker)
     running = watch(engine, broker, topics={"forget_removed": 1})
     size = Size(running, viewer)
@@ -36,10 +38,10 @@ def test_forty_containers_come_and_go(engine: PrivateEngine, broker: Mosquitto, 
     assert quiet(running)
 
 
-def test_containers_that_live_for_milliseconds_are_told(
+def test_container_that_lives_for_milliseconds_is_published(
     engine: PrivateEngine, broker: Mosquitto, watch: Watch, view: View
 ) -> None:
-    """One that dies within 100 ms ran and has ended, with its exit code; it has no usage, and nothing went wrong."""
+    """One that ends within 100 ms is published as running and exited, with its exit code, and has no usage."""
     viewer = view(broker)
     running = watch(engine, broker)
     viewer.agent("running")
@@ -56,8 +58,10 @@ def test_containers_that_live_for_milliseconds_are_told(
     assert quiet(running)
 
 
-def test_a_restart_loop(engine: PrivateEngine, broker: Mosquitto, watch: Watch, view: View) -> None:
-    """A container that fails as soon as its restart policy starts it runs and exits in turn, and fills no log."""
+def test_restart_loop_is_published_and_fills_no_log(
+    engine: PrivateEngine, broker: Mosquitto, watch: Watch, view: View
+) -> None:
+    """A container that fails whenever its restart policy starts it is published as running and exited in turn."""
     viewer = view(broker)
     running = watch(engine, broker)
     size = Size(running, viewer)
@@ -77,10 +81,10 @@ def test_a_restart_loop(engine: PrivateEngine, broker: Mosquitto, watch: Watch, 
     assert quiet(running)
 
 
-def test_a_container_is_restarted_without_a_pause(
+def test_fifty_restarts_at_once_keep_seq_and_counters_apart(
     fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View
 ) -> None:
-    """Fifty restarts in an instant: `seq` goes on, the counters of two runs are never mixed, and it runs in the end."""
+    """`seq` continues, counters of two runs are never mixed, and the container is running in the end."""
     viewer = view(broker)
     web = fake_engine.run("web", cpu=1.0)
     running = watch(fake_engine, broker)
@@ -100,10 +104,10 @@ def test_a_container_is_restarted_without_a_pause(
     assert quiet(running)
 
 
-def test_a_container_is_paused_again_and_again(
+def test_repeated_pauses_do_not_stop_a_container(
     fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View
 ) -> None:
-    """It never stops by that, its usages go on, and what is said in the end is what holds."""
+    """The container is never published as stopped, its usages continue, and the last status is right."""
     viewer = view(broker)
     web = fake_engine.run("web")
     running = watch(fake_engine, broker)

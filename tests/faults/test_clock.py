@@ -1,4 +1,4 @@
-"""Somebody sets the clock, by an hour, back or forward, on the agent's host or on the engine's."""
+"""The clock of the agent's or the engine's host is set by an hour, back or forward."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -36,11 +36,11 @@ class Clocks:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of an agent whose clock this is."""
+        """The environment of an agent with this clock."""
         return faketime.environment(self._path)
 
     def set(self, whose: str, by: int) -> None:
-        """Set one of them, or both, `by` seconds off what is true."""
+        """Set one clock, or both, `by` seconds away from the true time."""
         if whose != "the agent's":
             self._fake.clock = by * 10**9
         if whose != "the engine's":
@@ -54,7 +54,7 @@ def clocks(fake_engine: FakeEngine, short_path: Path) -> Clocks:
 
 
 @whose
-def test_usages_go_on_when_the_clock_is_set(
+def test_usages_continue_when_the_clock_is_set(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, clocks: Clocks, whose: str, by: int
 ) -> None:
     """A usage comes once an interval as before, covers that interval, and its rates and percentages are right."""
@@ -81,10 +81,10 @@ def test_usages_go_on_when_the_clock_is_set(
 
 
 @whose
-def test_starts_and_ends_are_told_when_the_clock_is_set(
+def test_starts_and_ends_are_published_when_the_clock_is_set(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, clocks: Clocks, whose: str, by: int
 ) -> None:
-    """Ends, restarts and beginnings are told as before, whether or not they seem to lie before what was told."""
+    """Also events that seem to lie before earlier ones are published."""
     broker = own_broker()
     viewer = view(broker)
     ends, restarts = fake_engine.run("ends"), fake_engine.run("restarts")
@@ -113,7 +113,7 @@ def test_starts_and_ends_are_told_when_the_clock_is_set(
 def test_waits_are_kept_when_the_clock_is_set(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, clocks: Clocks, by: int
 ) -> None:
-    """A wait lasts as long as it was meant to: it neither ends at once nor in an hour."""
+    """A wait lasts as long as intended: it neither ends at once nor in an hour."""
     broker = own_broker("allow_anonymous false")
     watch(fake_engine, broker, environment=clocks.environment, backoff={"base": 4, "factor": 1, "cap": 4})
     attempts = attempts_of(broker)
@@ -126,7 +126,7 @@ def test_waits_are_kept_when_the_clock_is_set(
 def test_removed_container_is_cleared_in_time_when_the_clock_is_set(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, clocks: Clocks, by: int
 ) -> None:
-    """A topic is cleared when its time has come by an unmoved clock, also across a restart of the agent."""
+    """The topic is cleared in time by a monotonic clock, also across a restart of the agent."""
     broker = own_broker()
     viewer = view(broker)
     web = fake_engine.run("web")
@@ -141,12 +141,12 @@ def test_removed_container_is_cleared_in_time_when_the_clock_is_set(
 
 
 def attempts_of(broker: Mosquitto) -> Iterator[float]:
-    """When the broker refuses the agent, monotonic, each time that it does."""
+    """Return when the broker refused the agent, by the monotonic clock."""
     for refused in count(1):
         wait_until(partial(refuses, broker, refused), PATIENCE, "the agent does not try again")
         yield time.monotonic()
 
 
 def refuses(broker: Mosquitto, times: int) -> bool:
-    """Whether the broker has refused somebody so often."""
+    """Return whether the broker has refused a client so often."""
     return broker.log.count("not authorised") >= times

@@ -1,4 +1,4 @@
-"""SIGTERM at any moment, whatever is broken then: the agent ends in time, and what it leaves behind is true."""
+"""SIGTERM at any moment, whatever is broken then: the agent ends in time, and the statuses it leaves are true."""
 
 import json
 import random
@@ -25,14 +25,14 @@ IN_TIME = 2 + 2  # shutdown.timeout, and two seconds for everything else
 
 
 class Moment:
-    """Brings an agent to a moment, breaks what is to be broken, and asks it to end; the chance is seeded."""
+    """Brings an agent to a moment, breaks something, and sends SIGTERM; seeded."""
 
     def __init__(self, fake: FakeEngine, broker: Mosquitto, start: Callable[[], RunningAgent], seed: str) -> None:
         self._fake, self._broker, self._start = fake, broker, start
         self._chance = random.Random(seed)
 
     def connecting(self, breaking: Break) -> RunningAgent:
-        """It has just been started."""
+        """The agent was just started."""
         breaking()
         running = self._start()
         running.wait_for_line("usage-agent .* every")
@@ -41,7 +41,7 @@ class Moment:
         return running
 
     def backing_off(self, breaking: Break) -> RunningAgent:
-        """It has worked, and may wait by now for what is broken."""
+        """The agent has worked, and may be waiting for what is broken now."""
         running = self._working()
         breaking()
         self._pass(4)
@@ -49,7 +49,7 @@ class Moment:
         return running
 
     def draining(self, breaking: Break) -> RunningAgent:
-        """It is ending already, when things break."""
+        """The agent is ending already when something breaks."""
         running = self._working()
         running.signal(signal.SIGTERM)
         running.wait_for_line("ending within")
@@ -58,7 +58,7 @@ class Moment:
         return running
 
     def in_a_burst(self, breaking: Break) -> RunningAgent:
-        """Containers come and go."""
+        """Containers are started and removed."""
         running = self._working()
         bursting = threading.Thread(target=self._burst)
         bursting.start()
@@ -92,9 +92,9 @@ class Moment:
 def test_sigterm_at_any_moment_ends_in_time(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, engine_is: str, broker_is: str, moment: str
 ) -> None:
-    """In time, with 0, and with `stopped` retained for the agent and each container wherever the broker is there.
+    """In time, with 0, and with `stopped` retained for the agent and each container if the broker is reachable.
 
-    One that is frozen until the agent has gone may publish the will instead, and nothing of the containers.
+    A broker that is frozen until the agent has ended may publish the will instead, and nothing for the containers.
     """
     broker = own_broker()
     for number in range(20):
@@ -121,7 +121,7 @@ def test_sigterm_at_any_moment_ends_in_time(
 def test_engine_that_answers_after_the_end_changes_nothing(
     fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch
 ) -> None:
-    """An agent that has said its last word does not say that it runs when a slow engine answers at last."""
+    """An agent that has published `stopped` does not publish `running` when a slow engine answers at last."""
     broker = own_broker()
     broker.freeze()
     held = Answer(delay=0.5, chunks=fake_engine.events.stream(None))
@@ -139,11 +139,11 @@ def test_engine_that_answers_after_the_end_changes_nothing(
 
 
 def still_running(broker: Mosquitto) -> list[str]:
-    """The topics at which somebody is said to run."""
+    """Return the topics whose retained status is `running`."""
     return [topic for topic, status in said(broker).items() if status["status"] == "running"]
 
 
 def said(broker: Mosquitto) -> dict[str, Any]:
-    """All statuses that are retained."""
+    """Return all retained statuses."""
     found = retained(broker.url, f"{ROOT}/status", f"{ROOT}/+/status")
     return {topic: json.loads(payload) for topic, payload in found.items() if payload}

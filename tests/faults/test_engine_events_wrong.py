@@ -1,4 +1,4 @@
-"""The engine tells no events, or events that cannot be: what it says when asked is what holds."""
+"""The engine sends no events, or impossible ones: its answers to inspections decide."""
 
 import json
 import time
@@ -28,14 +28,14 @@ View = Callable[[Mosquitto], RecordingSubscriber]
     ids=["a page", "rubbish", "other words each time"],
 )
 @pytest.mark.slow
-def test_engine_without_events_is_asked_seldom_and_told_of_once(
+def test_engine_without_events_is_asked_rarely_and_logged_once(
     fake_engine: FakeEngine,
     own_broker: Callable[..., Mosquitto],
     watch: Watch,
     view: View,
     answer: Callable[[], Answer],
 ) -> None:
-    """An agent that hears of nothing goes on with what it knows, asks more and more seldom, and says so once."""
+    """An agent without events keeps what it knows, asks more and more rarely, and logs that once."""
     broker = own_broker()
     viewer = view(broker)
     web = fake_engine.run("web")
@@ -55,7 +55,7 @@ def test_engine_without_events_is_asked_seldom_and_told_of_once(
 
 
 def odd_event(container: FakeContainer, **changes: Any) -> bytes:
-    """Return the event of a container's end, but for what is wrong with it."""
+    """Return the event of a container's end, except for one fault."""
     actor = {"ID": container.id, "Attributes": {"name": container.name, "exitCode": "0"}}
     event = {"Type": "container", "Action": "die", "Actor": actor, "timeNano": time.time_ns()}
     return json.dumps(event | changes).encode() + b"\n"
@@ -64,7 +64,7 @@ def odd_event(container: FakeContainer, **changes: Any) -> bytes:
 def test_wrong_events_are_counted_and_change_nothing(
     fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
 ) -> None:
-    """An event that cannot be is an error and nothing else: what the engine says when asked is what holds."""
+    """An impossible event counts as an error and changes nothing: the engine's answer to an inspection decides."""
     broker = own_broker()
     viewer = view(broker)
     web = fake_engine.run("web")

@@ -1,4 +1,4 @@
-"""The engine goes and comes back, as the same or as another one: nobody is called stopped who runs."""
+"""The engine goes away and comes back, as the same or another version: no running container is published as stopped."""
 
 import json
 import time
@@ -26,7 +26,7 @@ OwnEngine = Callable[..., PrivateEngine]
     ],
     ids=["upgraded", "downgraded"],
 )
-def test_the_engine_comes_back_as_another_version(
+def test_engine_of_another_version_is_used_after_its_return(
     fake_engine: FakeEngine,
     own_broker: Callable[..., Mosquitto],
     watch: Watch,
@@ -34,7 +34,7 @@ def test_the_engine_comes_back_as_another_version(
     before: tuple[str, str, str],
     after: tuple[str, str, str],
 ) -> None:
-    """The new one is spoken to in its own version: usages go on, and what happens there is told."""
+    """The agent speaks the new version's API: usages continue, and events are processed."""
     broker = own_broker()
     viewer = view(broker)
     fake_engine.version, fake_engine.api, fake_engine.oldest_api = before
@@ -59,10 +59,10 @@ def test_the_engine_comes_back_as_another_version(
 
 
 @pytest.mark.slow
-def test_the_engine_is_killed_again_and_again(
+def test_repeated_crashes_of_the_engine_lose_nothing(
     fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
 ) -> None:
-    """No container is called stopped, no usage is missing, nothing is left behind in the agent."""
+    """No container is published as stopped, no usage is missing, nothing is left behind in the agent."""
     broker = own_broker()
     viewer = view(broker)
     names = [f"web-{number}" for number in range(10)]
@@ -87,10 +87,10 @@ def test_the_engine_is_killed_again_and_again(
     assert_sound(running, viewer)
 
 
-def test_the_engine_dies_while_it_tells_what_happened(
+def test_events_lost_in_a_crash_are_found_out(
     fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
 ) -> None:
-    """What it did not get to say is found out: each end is told once, with its exit code, and nobody else's is."""
+    """Each end that the engine could not report is published once, with its exit code, and no other end is."""
     broker = own_broker()
     viewer = view(broker)
     ends = [fake_engine.run(f"ends-{number}") for number in range(4)]
@@ -121,10 +121,10 @@ def test_the_engine_dies_while_it_tells_what_happened(
     assert_sound(running, viewer)
 
 
-def test_the_engine_is_not_ready_when_it_is_back(
+def test_engine_that_is_not_ready_stops_no_container(
     fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
 ) -> None:
-    """An engine that listens already but answers 503 and knows no container yet stops nobody."""
+    """An engine that answers 503 and lists no container yet does not stop any."""
     broker = own_broker()
     viewer = view(broker)
     fake_engine.run("web")
@@ -141,10 +141,10 @@ def test_the_engine_is_not_ready_when_it_is_back(
 
 
 @pytest.mark.parametrize("options", [("--live-restore",), ()], ids=["live-restore", "plain"])
-def test_a_real_engine_is_killed_twice(
+def test_real_engine_killed_twice(
     own_engine: OwnEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View, options: tuple[str, ...]
 ) -> None:
-    """With live-restore nobody stopped; without it everybody did, and that is told, and new runs are followed."""
+    """With live-restore no container is published as stopped; without it all are, and new runs are tracked."""
     engine, broker = own_engine(*options), own_broker()
     viewer = view(broker)
     engine.run(name="web", restart="always")

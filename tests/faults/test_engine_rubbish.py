@@ -1,4 +1,4 @@
-"""The engine answers, but what it answers is of no use: that costs a usage of a container, and a counted error."""
+"""The engine's responses cannot be used: each costs one usage of a container, and a counted error."""
 
 import time
 from collections.abc import Callable
@@ -20,7 +20,7 @@ View = Callable[[Mosquitto], RecordingSubscriber]
 
 
 def asked_for(fake: FakeEngine, web: FakeContainer, script: Script) -> bool:
-    """Say whether the agent has asked for it; until then, make it."""
+    """Return whether the agent has asked for it; until then, provoke the request."""
     if script.used == 0 and script.pattern == INSPECT:
         fake.events.push(fake.event("oom", web))
     elif script.used == 0 and script.pattern != STATS:
@@ -40,7 +40,7 @@ A_FEW = ["500", "an impossible chunk", "another object"]
     ],
 )
 @pytest.mark.slow
-def test_the_engine_answers_rubbish_now_and_then(
+def test_bad_responses_cost_errors_and_change_no_status(
     fake_engine: FakeEngine,
     own_broker: Callable[..., Mosquitto],
     watch: Watch,
@@ -48,7 +48,7 @@ def test_the_engine_answers_rubbish_now_and_then(
     route: str,
     kinds: list[str],
 ) -> None:
-    """Each bad answer, of whatever kind, is a counted error: no status changes, usages go on, and are right."""
+    """Each bad response of any kind is a counted error: no status changes, and usages continue and are right."""
     broker = own_broker()
     viewer = view(broker)
     web, _ = fake_engine.run("web"), fake_engine.run("other")
@@ -70,10 +70,10 @@ def test_the_engine_answers_rubbish_now_and_then(
     assert max(len(line) for line in running.lines) < 1000
 
 
-def test_wrong_rows_of_the_list_harm_no_container(
+def test_wrong_rows_of_the_list_do_no_harm(
     fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
 ) -> None:
-    """Rows that are no containers, twice the same, without names or states: the others are followed all the same."""
+    """Rows without an id, a name or a state, or twice the same: the other containers are tracked all the same."""
     broker = own_broker()
     viewer = view(broker)
     web, other = fake_engine.run("web"), fake_engine.run("other")
@@ -92,7 +92,7 @@ def test_wrong_rows_of_the_list_harm_no_container(
 def test_container_missing_from_the_list_is_not_stopped(
     fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
 ) -> None:
-    """A list that lacks them stops nobody: asked about each, the engine knows it."""
+    """A list that lacks containers stops none: when asked about each, the engine knows it."""
     broker = own_broker()
     viewer = view(broker)
     fake_engine.run("web")
@@ -121,10 +121,10 @@ def test_container_missing_from_the_list_is_not_stopped(
         ("/version", json_answer({"Version": "1", "ApiVersion": "1." + "9" * 5000})),
     ],
 )
-def test_check_of_an_engine_that_answers_rubbish(
+def test_check_reports_bad_responses_with_their_exit_code(
     fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, route: str, answer: Answer
 ) -> None:
-    """`check` says so, with the exit code for it: 3, or 0 where only one container has no readings."""
+    """The exit code is 3, or 0 if only one container has no readings."""
     fake_engine.run("web")
     fake_engine.script(route, answer)
     checking = watch(fake_engine, own_broker(), "check")
@@ -133,10 +133,10 @@ def test_check_of_an_engine_that_answers_rubbish(
     assert any(line.startswith(("FAIL", "warn")) for line in checking.output), checking.output
 
 
-def test_the_engine_knows_nothing_of_a_container_that_runs(
+def test_inspection_that_fails_at_the_start_is_retried(
     fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
 ) -> None:
-    """An inspection that fails at the start costs no more than a moment; the other container does not wait for it."""
+    """It costs no more than a moment, and the other container does not wait for it."""
     broker = own_broker()
     viewer = view(broker)
     web = fake_engine.run("web", looked_at=Answer(500))

@@ -1,4 +1,4 @@
-"""The engine takes its time, with everything or with one thing only."""
+"""The engine is slow, with everything or with one call only."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 
 def drip(begin: bytes, what: bytes) -> Iterator[bytes]:
-    """Send a byte now and then, for ever."""
+    """Send a byte at intervals, for ever."""
     yield begin
     never = threading.Event()
     while not never.wait(0.2):
@@ -31,7 +31,7 @@ def drip(begin: bytes, what: bytes) -> Iterator[bytes]:
 def test_inspection_that_hangs_delays_no_other_container(
     fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
 ) -> None:
-    """While the engine says nothing of one container, all that happens to another is told at once."""
+    """While the engine does not answer about one container, the events of another are published at once."""
     broker = own_broker()
     viewer = view(broker)
     fake_engine.run("stuck", looked_at=Answer(silent=True))
@@ -47,10 +47,10 @@ def test_inspection_that_hangs_delays_no_other_container(
     assert_sound(running, viewer)
 
 
-def test_a_container_ends_whose_inspection_hangs(
+def test_end_is_published_although_the_inspection_hangs(
     fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
 ) -> None:
-    """Its end is told with the exit code of the event, as soon as the engine was waited for in vain."""
+    """It has the exit code of the event, and is published as soon as the inspection has timed out."""
     broker = own_broker()
     viewer = view(broker)
     web = fake_engine.run("web")
@@ -74,7 +74,7 @@ def test_a_container_ends_whose_inspection_hangs(
     ],
     ids=["status line", "header", "document", "blank lines", "chunk"],
 )
-def test_figures_come_byte_by_byte(
+def test_stats_that_drip_time_out(
     fake_engine: FakeEngine,
     own_broker: Callable[..., Mosquitto],
     watch: Watch,
@@ -83,7 +83,7 @@ def test_figures_come_byte_by_byte(
     begin: bytes,
     what: bytes,
 ) -> None:
-    """An answer that never ends is an error like one that never begins, though something comes all the time."""
+    """A response that never ends is an error like one that never begins, although bytes keep coming."""
     broker = own_broker()
     viewer = view(broker)
     fake_engine.run("web")
@@ -101,10 +101,10 @@ def test_figures_come_byte_by_byte(
 
 
 @pytest.mark.slow
-def test_the_engine_is_slow_with_everything(
+def test_slow_responses_within_the_timeout_are_good_ones(
     fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
 ) -> None:
-    """Answers that come late but in time are good answers: everything is told, and nothing is an error."""
+    """Every status is published, and nothing counts as an error."""
     broker = own_broker()
     viewer = view(broker)
     web = fake_engine.run("web")
@@ -121,7 +121,7 @@ def test_the_engine_is_slow_with_everything(
 def test_engine_without_info_costs_only_the_cgroup_version(
     fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View, answer: Answer
 ) -> None:
-    """All that is missing is the version of cgroups."""
+    """Only the version of cgroups is missing."""
     broker = own_broker()
     viewer = view(broker)
     fake_engine.run("web")
@@ -133,10 +133,10 @@ def test_engine_without_info_costs_only_the_cgroup_version(
 
 
 @pytest.mark.slow
-def test_the_engine_freezes_with_many_containers(
+def test_repeated_freezes_stop_no_container(
     fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
 ) -> None:
-    """However often it freezes and thaws: nobody stopped, nothing is left behind, and it is told once each time."""
+    """However often the engine freezes: no container is stopped, nothing is left behind, each freeze is logged once."""
     broker = own_broker()
     viewer = view(broker)
     for number in range(20):

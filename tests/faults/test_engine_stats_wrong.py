@@ -1,4 +1,4 @@
-"""The engine's figures of a container are missing or wrong: its usages pause, and everybody else's go on."""
+"""The engine's stats of one container are missing or wrong: its usages pause, and those of all others continue."""
 
 import time
 from collections.abc import Callable
@@ -19,10 +19,10 @@ View = Callable[[Mosquitto], RecordingSubscriber]
 
 @pytest.mark.parametrize("source", ["stream", "poll"])
 @pytest.mark.slow
-def test_the_engine_has_no_figures_for_one_container(
+def test_missing_stats_of_one_container_are_logged_once(
     fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View, source: str
 ) -> None:
-    """The others' usages go on; it is told once, and when the engine has figures again so has everybody."""
+    """The others' usages continue; when the engine has stats again, so has the container."""
     broker = own_broker()
     viewer = view(broker)
     web, _ = fake_engine.run("web"), fake_engine.run("other")
@@ -69,7 +69,7 @@ class Once:
         self._spoil = spoil
 
     def __call__(self, document: dict[str, Any]) -> None:
-        """Spoil it, if it is the first."""
+        """Spoil the first document."""
         if not self.done:
             self.done = True
             self._spoil(document)

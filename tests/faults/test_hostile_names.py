@@ -1,4 +1,4 @@
-"""Names and labels that mean harm: they reach nobody else's topic, break no JSON, and forge no line of the log."""
+"""Hostile names and labels: they reach no other container's topic, break no JSON, and forge no log line."""
 
 import re
 from collections.abc import Callable
@@ -41,7 +41,7 @@ UGLY = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202
 
 
 def harmless(running: RunningAgent, everything: Subscriber, levels: int) -> None:
-    """Hold the agent to its own topics, to one connection, and to lines of its own."""
+    """Check that the agent used only its own topics, one connection, and log lines of its own."""
     everything.on(f"{ROOT}/agent")
     topics = {message.topic for message in everything.messages} - {f"{ROOT}/status", f"{ROOT}/agent"}
     assert all(topic.startswith(f"{ROOT}/") for topic in topics)
@@ -56,7 +56,7 @@ def harmless(running: RunningAgent, everything: Subscriber, levels: int) -> None
 def test_hostile_names_have_topics_of_their_own(
     fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View, subscribe: Subscribe
 ) -> None:
-    """Each has topics of its own, one level below the host, and its name in the payload as it is."""
+    """Each container has a topic of its own, one level below the host, and its unchanged name in the payload."""
     viewer, everything = view(broker), subscribe(broker.url, "#")
     for name in HOSTILE:
         fake_engine.run(name, image=name)
@@ -71,7 +71,7 @@ def test_hostile_names_have_topics_of_their_own(
 def test_hostile_labels_are_one_level_each(
     fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View, subscribe: Subscribe
 ) -> None:
-    """With Compose's labels in the template it is the same, and each label is one level."""
+    """Each Compose label in the template is one level, whatever it contains."""
     viewer, everything = view(broker), subscribe(broker.url, "#")
     for number, label in enumerate(HOSTILE):
         labels = {"com.docker.compose.project": label, "com.docker.compose.service": label, label: label}
@@ -87,7 +87,7 @@ def test_hostile_labels_are_one_level_each(
 def test_label_cannot_take_another_containers_topic(
     fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View
 ) -> None:
-    """A label that spells the topic at which another one was put aside does not get that topic."""
+    """A label that equals the topic of a container which lost a collision does not get that topic."""
     viewer = view(broker)
     first = fake_engine.run("first", labels={"com.docker.compose.service": "web"})
     second = fake_engine.run("second", labels={"com.docker.compose.service": "web"}, created=first.created + 1)
@@ -103,10 +103,10 @@ def test_label_cannot_take_another_containers_topic(
     assert viewer.told(aside) == [(second.id, "running")]
 
 
-def test_a_name_that_is_too_long_for_a_topic(
+def test_name_too_long_for_a_topic_costs_that_container_only(
     fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View
 ) -> None:
-    """It is told of in a line of bearable length, and nobody else is the worse for it."""
+    """The log line has a limited length, and all other containers are published."""
     viewer = view(broker)
     fake_engine.run("web")
     fake_engine.run("x" * 70_000)
@@ -121,7 +121,7 @@ def test_a_name_that_is_too_long_for_a_topic(
 def test_hostile_host_name_is_one_level(
     fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, subscribe: Subscribe
 ) -> None:
-    """A host's name is one level, too, whatever it is."""
+    """A host name is one level, too, whatever it contains."""
     everything = subscribe(broker.url, "#")
     fake_engine.run("web")
     watch(fake_engine, broker, agent={"host": "../h/+/#"})

@@ -1,4 +1,4 @@
-"""The machine that the agent runs on lacks something: it works, or says once why not."""
+"""The agent's machine lacks something: the agent works, or logs once why it cannot."""
 
 import re
 import shlex
@@ -26,13 +26,13 @@ READ_ONLY = (
 
 
 def instead(script: str, *arguments: object) -> list[str]:
-    """Return a command that runs the script in mounts of its own, and then another command in its own place."""
+    """Return a command that runs the script in mounts of its own, and then another command in its place."""
     prepared = script.format(*(shlex.quote(str(argument)) for argument in arguments))
     return ["unshare", "--mount", "sh", "-c", f'{prepared} && exec "$@"', "sh"]
 
 
 def works(running: RunningAgent, viewer: RecordingSubscriber) -> None:
-    """Hold the agent to usages that come, and to a good end."""
+    """Check that usages arrive, and that the agent ends well."""
     viewer.usages("web", 3)
     assert running.stop() == 0
     viewer.agent("exit")
@@ -42,7 +42,7 @@ def works(running: RunningAgent, viewer: RecordingSubscriber) -> None:
 
 @pytest.fixture
 def viewer(broker: Mosquitto, view: View, fake_engine: FakeEngine) -> RecordingSubscriber:
-    """Give a viewer, and a container for it to view."""
+    """Give a recording subscriber, and a container for it."""
     fake_engine.run("web")
     return view(broker)
 
@@ -50,10 +50,10 @@ def viewer(broker: Mosquitto, view: View, fake_engine: FakeEngine) -> RecordingS
 @pytest.mark.root
 @pytest.mark.parametrize("state", [FULL, READ_ONLY], ids=["full", "read-only"])
 @pytest.mark.slow
-def test_the_disk_is_full_or_read_only(
+def test_full_or_read_only_disk_costs_only_the_heartbeat(
     fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: RecordingSubscriber, state: str
 ) -> None:
-    """The agent needs no disk; that `usage-agent health` will not find it is said, once."""
+    """The agent needs no disk; it logs once that `usage-agent health` will not find it."""
     place = broker.directory / "place"
     place.mkdir()
     environment = {"TMPDIR": str(place), "XDG_RUNTIME_DIR": str(place), "RUNTIME_DIRECTORY": str(place)}
@@ -66,10 +66,10 @@ def test_the_disk_is_full_or_read_only(
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_the_log_cannot_be_written(
+def test_log_on_a_full_disk_costs_only_its_lines(
     fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: RecordingSubscriber, unbuffered: str
 ) -> None:
-    """A log on a full disk costs its lines, and nothing else."""
+    """The agent works without its log."""
     running = watch(
         fake_engine,
         broker,
@@ -79,28 +79,30 @@ def test_the_log_cannot_be_written(
     works(running, viewer)
 
 
-def test_there_is_no_home(
+def test_agent_works_without_a_home_or_environment(
     fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: RecordingSubscriber
 ) -> None:
-    """A service has neither a home nor a user's name, and next to no environment."""
+    """A service has neither a home nor a user's name, and almost no environment."""
     running = watch(fake_engine, broker, inside=["env", "-u", "HOME", "-u", "USER", "-u", "LOGNAME", "-u", "PATH"])
     works(running, viewer)
     assert " warning " not in running.log
 
 
 @pytest.mark.root
-def test_proc_is_hidden(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: RecordingSubscriber) -> None:
-    """Without /proc the agent knows less of itself, and leaves that out."""
+def test_hidden_proc_leaves_out_process_metrics(
+    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: RecordingSubscriber
+) -> None:
+    """Without /proc the agent leaves out what it does not know about itself."""
     running = watch(fake_engine, broker, inside=instead(EMPTY, "/proc"))
     assert "rss" not in viewer.counters()["process"]
     works(running, viewer)
     assert " warning " not in running.log
 
 
-def test_memory_is_not_accounted(
+def test_missing_memory_cgroup_is_logged_once_for_all(
     fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, viewer: RecordingSubscriber
 ) -> None:
-    """A kernel without its memory cgroup: all else is published, memory left out, and the remedy said once for all."""
+    """With a kernel without its memory cgroup, all else is published; the remedy is logged once."""
 
     def forget_memory(document: Document) -> None:
         document["memory_stats"] = {}
@@ -117,8 +119,8 @@ def test_memory_is_not_accounted(
 
 
 @pytest.mark.slow
-def test_threads_are_few(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View) -> None:
-    """Where there can be no thread for a container that is said once; it has usages when others have ended."""
+def test_want_of_threads_is_logged_once(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View) -> None:
+    """A container without a thread has usages when other containers have ended."""
     viewer = view(broker)
     containers = {container.name: container for container in (fake_engine.run(f"one-{n}") for n in range(40))}
     # Each thread's stack takes a gigabyte of the addresses, which end after some twenty.

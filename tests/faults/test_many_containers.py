@@ -1,4 +1,4 @@
-"""Hundreds of containers at once: what is short is told once, nobody is forgotten, and nothing grows."""
+"""Hundreds of containers at once: a shortage is logged once, no container is forgotten, and nothing grows."""
 
 import time
 from collections.abc import Callable
@@ -23,8 +23,10 @@ Watch = Callable[..., RunningAgent]
 LOST = "lost the connection to mqtt://10.0.2.2"
 
 
-def test_descriptors_are_few_by_default(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View) -> None:
-    """Three hundred containers with the usual limit of few descriptors, which may be raised: all have usages."""
+def test_default_descriptor_limit_is_raised(
+    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View
+) -> None:
+    """Three hundred containers under the usual soft limit, which the agent may raise: all have usages."""
     viewer = view(broker)
     say("starting 300 containers of the fake engine")
     for number in range(300):
@@ -36,8 +38,10 @@ def test_descriptors_are_few_by_default(fake_engine: FakeEngine, broker: Mosquit
     assert " warning " not in running.log
 
 
-def test_descriptors_are_few(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View) -> None:
-    """Where the limit cannot be raised that is said once; most have usages, and every beginning and end is told."""
+def test_fixed_descriptor_limit_is_logged_once(
+    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View
+) -> None:
+    """If the limit cannot be raised, most containers have usages, and every start and end is published."""
     viewer = view(broker)
     say("starting 300 containers of the fake engine")
     containers = [fake_engine.run(f"one-{number}") for number in range(300)]
@@ -56,10 +60,10 @@ def test_descriptors_are_few(fake_engine: FakeEngine, broker: Mosquitto, watch: 
     viewer.agent("exit")
 
 
-def test_two_hundred_containers_come_and_go(
+def test_two_hundred_containers_leave_nothing_behind(
     fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View
 ) -> None:
-    """All at once, and end all at once, and are removed: everything is told, in order, and nothing is left."""
+    """All start at once, end at once, and are removed: everything is published in order, and nothing is left."""
     viewer = view(broker)
     running = watch(fake_engine, broker, topics={"forget_removed": 1})
     size = Size(running, viewer)
@@ -85,7 +89,7 @@ def test_two_hundred_containers_come_and_go(
 def test_cut_while_usages_flow(
     fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View, qos: int
 ) -> None:
-    """The cut is noticed within twice the keepalive; nothing grows in it; after it all is there, or was counted."""
+    """The cut is noticed within twice the keepalive; nothing grows; afterwards each usage arrived or was counted."""
     viewer = view(far_broker)
     crowd = Load(fake_engine, 100)
     running = watch(

@@ -1,4 +1,4 @@
-"""A name passes from one container to the next without a pause: each topic tells of one of them at a time."""
+"""A name passes from one container to the next without a pause: each topic belongs to one of them at a time."""
 
 import time
 from collections.abc import Callable
@@ -17,8 +17,10 @@ Watch = Callable[..., RunningAgent]
 View = Callable[[Mosquitto], RecordingSubscriber]
 
 
-def test_a_name_is_used_fifty_times(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View) -> None:
-    """A job that is removed and made anew without a pause: one after the other at its topic, and the last one stays."""
+def test_name_used_fifty_times_is_published_in_order(
+    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View
+) -> None:
+    """A job is removed and created again without a pause: one after the other is published, and the last one stays."""
     viewer = view(broker)
     running = watch(fake_engine, broker, topics={"forget_removed": 1})
     size = Size(running, viewer)
@@ -39,8 +41,10 @@ def test_a_name_is_used_fifty_times(fake_engine: FakeEngine, broker: Mosquitto, 
     assert quiet(running)
 
 
-def test_a_job_is_done_ten_times(engine: PrivateEngine, broker: Mosquitto, watch: Watch, view: View) -> None:
-    """`docker run --rm` again and again under one name, on a real engine: each run is told whole."""
+def test_ten_real_runs_under_one_name_are_published_whole(
+    engine: PrivateEngine, broker: Mosquitto, watch: Watch, view: View
+) -> None:
+    """`docker run --rm` again and again under one name, on a real engine."""
     viewer = view(broker)
     running = watch(engine, broker)
     viewer.agent("running")
@@ -54,10 +58,12 @@ def test_a_job_is_done_ten_times(engine: PrivateEngine, broker: Mosquitto, watch
     assert quiet(running)
 
 
-def test_names_go_round(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View) -> None:
-    """Three containers pass their names on, several times and without a pause: each is where its name is, nobody else.
+def test_names_passed_around_stay_with_their_containers(
+    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View
+) -> None:
+    """Three containers exchange their names several times without a pause: each is published under its own name.
 
-    While two swap names they may be told apart by their short ids for a moment; that is cleared again.
+    While two swap names, short ids may tell them apart for a moment; those topics are cleared again.
     """
     viewer = view(broker)
     chain = [fake_engine.run(name) for name in ("one", "two", "three")]
@@ -89,5 +95,5 @@ def test_names_go_round(fake_engine: FakeEngine, broker: Mosquitto, watch: Watch
 
 
 def topics(name: str) -> set[str]:
-    """Both topics of a container."""
+    """Return both topics of a container."""
     return {f"{ROOT}/{name}/status", f"{ROOT}/{name}/usage"}

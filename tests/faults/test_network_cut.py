@@ -1,4 +1,4 @@
-"""The network between agent and broker goes: packets vanish, and nobody is told."""
+"""The network between agent and broker is cut: packets vanish without an error."""
 
 import time
 from collections.abc import Callable
@@ -20,10 +20,10 @@ View = Callable[..., RecordingSubscriber]
 LOST = "lost the connection to mqtt://10.0.2.2"
 
 
-def test_cut_while_nothing_flows(
+def test_idle_connection_is_found_dead_by_its_keepalive(
     fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View
 ) -> None:
-    """A connection over which nothing goes is found dead by its keepalive; subscribers are told by the will."""
+    """Subscribers learn of it by the will."""
     viewer = view(far_broker)
     fake_engine.run("web")
     running = watch(fake_engine, far_broker, agent={"interval": 3600}, broker={"keepalive": 4})
@@ -39,10 +39,10 @@ def test_cut_while_nothing_flows(
     assert b'"running"' in retained(far_broker.url, f"{ROOT}/status")[f"{ROOT}/status"]
 
 
-def test_cut_is_shorter_than_the_patience(
+def test_short_cut_keeps_the_connection(
     fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View
 ) -> None:
-    """A cut of a second is no more than a delay: the connection is kept, and nothing is lost."""
+    """A cut of a second is a delay only: nothing is lost."""
     viewer = view(far_broker)
     crowd = Load(fake_engine, 1)
     watch(fake_engine, far_broker)
@@ -56,10 +56,10 @@ def test_cut_is_shorter_than_the_patience(
     assert viewer.missing(name) == 0
 
 
-def test_the_brokers_host_loses_its_power(
+def test_connection_that_only_the_agent_knows_is_given_up(
     fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View
 ) -> None:
-    """A connection of which only the agent knows any more is given up, and the new broker gets everything."""
+    """After the broker's host has lost its power, the new broker gets everything."""
     viewer = view(far_broker)
     fake_engine.run("web")
     running = watch(fake_engine, far_broker)
@@ -75,10 +75,10 @@ def test_the_brokers_host_loses_its_power(
     assert set(retained(far_broker.url, f"{ROOT}/#")) == topics
 
 
-def test_a_connection_of_which_only_the_broker_knows(
+def test_late_will_of_an_old_connection_is_corrected(
     fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View
 ) -> None:
-    """The broker's late will for the old connection does not outlive the new one's status."""
+    """The will that the broker publishes late for the old connection does not outlive the new connection's status."""
     viewer = view(far_broker)
     fake_engine.run("web")
     running = watch(fake_engine, far_broker, broker={"keepalive": 60})
@@ -92,10 +92,10 @@ def test_a_connection_of_which_only_the_broker_knows(
     assert b'"running"' in retained(far_broker.url, f"{ROOT}/status")[f"{ROOT}/status"]
 
 
-def test_cut_before_the_agent_starts(
+def test_agent_that_cannot_reach_the_broker_logs_once(
     fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View
 ) -> None:
-    """An agent whose packets get nowhere says so once, and works as soon as the way is open."""
+    """An agent whose packets get nowhere logs that once, and works as soon as the network does."""
     viewer = view(far_broker)
     fake_engine.run("web")
     network.cut()
@@ -111,7 +111,7 @@ def test_cut_before_the_agent_starts(
 def test_sigterm_while_the_network_is_cut_ends_in_time(
     fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View, noticed: bool
 ) -> None:
-    """SIGTERM ends the agent in time, whether it knows of the cut or not."""
+    """SIGTERM ends the agent in time, whether or not it has noticed the cut."""
     viewer = view(far_broker)
     fake_engine.run("web")
     running = watch(fake_engine, far_broker)

@@ -1,4 +1,4 @@
-"""A minute of what `scripts/soak` does for hours, and that its faults are a function of the seed."""
+"""A minute of what `scripts/soak` does for hours; its faults are a function of the seed."""
 
 import os
 import subprocess
@@ -16,8 +16,8 @@ TESTS = Path(__file__).resolve().parents[1]
 @pytest.mark.engine
 @pytest.mark.broker
 @pytest.mark.slow
-def test_a_short_soak() -> None:
-    """Ten faults within a minute, whichever they are: every law holds, and everything is ended."""
+def test_short_soak_keeps_every_invariant() -> None:
+    """Ten faults within a minute: every invariant holds, and everything is ended."""
     say("soaking the agent for a minute")
     command = [sys.executable, "-m", "soak", "1", "--seed", "1", "--containers", "5", "--faults", "10"]
     environment = os.environ | {"PYTHONPATH": str(TESTS)}
@@ -26,14 +26,14 @@ def test_a_short_soak() -> None:
     assert "every law held" in done.stdout
 
 
-def test_the_faults_are_a_function_of_the_seed() -> None:
-    """The same seed, the same faults in the same order at the same time; another seed, others."""
+def test_faults_are_a_function_of_the_seed() -> None:
+    """The same seed gives the same faults in the same order at the same time; another seed gives others."""
     first, again, other = (list(islice(Faults(seed, 5), 500)) for seed in (1, 1, 2))
     assert first == again != other
 
 
-def test_every_fault_happens_and_only_where_it_can() -> None:
-    """Time goes forward, what is mended was broken, and in the long run everything happens that can."""
+def test_every_fault_happens_where_it_is_possible() -> None:
+    """Time goes forward, only what was broken is repaired, and in the long run every possible fault happens."""
     steps = list(islice(Faults(3, 5), 3000))
     assert [step.at for step in steps] == sorted(step.at for step in steps)
     broken: set[str] = set()

@@ -1,4 +1,4 @@
-"""Certificates that are wrong, missing, too old or replaced: what is said, and that new files are used."""
+"""Certificates that are wrong, missing, expired or replaced: the log names the remedy, and new files are used."""
 
 import shutil
 import time
@@ -46,12 +46,12 @@ class Files:
 
 @pytest.fixture
 def files(short_path: Path, certificates: Certificates) -> Files:
-    """Give files that are all right."""
+    """Give files that are all valid."""
     return Files(short_path, certificates)
 
 
 class TlsBroker:
-    """A broker whose second listener speaks TLS; the first is for viewers."""
+    """A broker whose second listener uses TLS; the first is for subscribers of the test."""
 
     def __init__(self, own_broker: OwnBroker, files: Files, *lines: str) -> None:
         self.port = free_port()
@@ -59,18 +59,18 @@ class TlsBroker:
         self.broker = own_broker(f"listener {self.port} 127.0.0.1", *tls, *lines)
 
     def settings(self, files: Files, **keys: str) -> dict[str, str]:
-        """Return what the agent is to be told of the broker."""
+        """Return the broker settings of the agent."""
         return {"url": f"mqtts://127.0.0.1:{self.port}", "tls_ca": str(files.ca)} | keys
 
     def assert_left_in_peace(self) -> None:
-        """Wait for the next attempts, and fail if they come faster than the backoff has it."""
+        """Wait for the next attempts, and fail if they come faster than the backoff allows."""
         four_attempts(self.broker, rf"New connection .* on port {self.port}\.")
 
 
-def test_the_authority_is_the_wrong_one(
+def test_wrong_authority_is_named_and_the_right_one_used(
     fake_engine: FakeEngine, own_broker: OwnBroker, files: Files, watch: Watch, view: View
 ) -> None:
-    """The remedy is the right authority; put there, it is used without a restart."""
+    """The right authority is used without a restart as soon as the file is replaced."""
     files.trust(files.known.stranger)
     broker = TlsBroker(own_broker, files)
     fake_engine.run("web")
@@ -82,7 +82,7 @@ def test_the_authority_is_the_wrong_one(
 
 
 @pytest.mark.parametrize("fault", ["expired", "misnamed"])
-def test_the_brokers_certificate_is_not_good(
+def test_invalid_certificate_of_the_broker_has_its_own_remedy(
     fake_engine: FakeEngine, own_broker: OwnBroker, files: Files, watch: Watch, view: View, fault: str
 ) -> None:
     """Each fault has a remedy of its own; a broker with a new certificate is used without a restart."""
@@ -107,10 +107,10 @@ def test_the_brokers_certificate_is_not_good(
 
 
 @pytest.mark.parametrize("version", ["tlsv1.2", "tlsv1.3"])
-def test_the_broker_asks_for_a_certificate(
+def test_missing_certificate_of_the_agent_is_named(
     fake_engine: FakeEngine, own_broker: OwnBroker, files: Files, watch: Watch, version: str
 ) -> None:
-    """An agent without one is told what to set, in one line, whichever moment the broker hangs up at."""
+    """The agent logs in one line what to set, whenever in the handshake the broker closes the connection."""
     broker = TlsBroker(own_broker, files, "require_certificate true", f"tls_version {version}")
     fake_engine.run("web")
     running = watch(fake_engine, broker.broker, backoff=BACKOFF, broker=broker.settings(files))
@@ -118,10 +118,10 @@ def test_the_broker_asks_for_a_certificate(
     told_once(running, "does not accept the agent's certificate.*set broker.tls_cert and broker.tls_key")
 
 
-def test_the_agents_certificate_is_not_trusted(
+def test_expired_certificate_of_the_agent_is_named(
     fake_engine: FakeEngine, own_broker: OwnBroker, files: Files, watch: Watch, view: View
 ) -> None:
-    """An expired certificate of the agent is told of; a new one is used at the next attempt."""
+    """A new certificate is used at the next attempt."""
     files.own(files.known.expired, files.known.expired_key)
     broker = TlsBroker(own_broker, files, "require_certificate true")
     viewer = view(broker.broker)
@@ -134,10 +134,10 @@ def test_the_agents_certificate_is_not_trusted(
     viewer.usages("web")
 
 
-def test_files_are_replaced_while_the_agent_runs(
+def test_replaced_files_are_used_by_the_next_connection(
     fake_engine: FakeEngine, own_broker: OwnBroker, files: Files, watch: Watch, view: View
 ) -> None:
-    """That disturbs no connection; the next one is made with the new files, whole or, said once, when they are."""
+    """Replacing them disturbs no connection; incomplete files are logged once, and used when they are whole."""
     files.own(files.known.client, files.known.client_key)
     broker = TlsBroker(own_broker, files, "require_certificate true", "use_identity_as_username true")
     viewer = view(broker.broker)
