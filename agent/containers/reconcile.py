@@ -104,7 +104,10 @@ def _parse(topic: str, payload: bytes) -> ContainerStatus | None:
 
 
 def _reconcile_ended(tracked: TrackedContainer, status: ContainerStatus) -> None:
-    """Publish that a container does not run which still exists at its level, unless the retained status says so."""
+    """Adopt the retained status of a container that still exists at its level but does not run.
+
+    Publish `stopped` unless the status already says `exited` or `removed`.
+    """
     tracked.status.adopt(status)
     if status["status"] == "running" or status.get("reason") not in ("exited", "removed"):
         container = tracked.status.container

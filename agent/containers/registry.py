@@ -82,13 +82,16 @@ class ContainerRegistry:
             is_moving: says of an id whether the removal or rename of that container is still to be processed.
         """
         with self.lock:
+            # Containers that claim the same level now.
             competitors = self._names.competitors(container)
+            # Containers known earlier under this name. They may have no claim yet: that takes an inspect.
             earlier = takewhile(lambda tracked: tracked.id != container.id, self._containers.values())
             namesakes = {tracked.id for tracked in earlier if tracked.status.name == container.name}
             moving = {container_id for container_id in competitors | namesakes if is_moving(container_id)}
-            # No engine gives one name to two containers: the other one has lost it, and the event is on its way.
-            outdated = {container_id for container_id in competitors if self._is_named(container_id, container.name)}
-            return moving | outdated
+            # No engine gives one name to two containers. A competitor still recorded under this name is stale: its
+            # rename or removal has not been processed yet.
+            stale_owners = {other_id for other_id in competitors if self._is_named(other_id, container.name)}
+            return moving | stale_owners
 
     def update(self, tracked: TrackedContainer, container: Container) -> bool:
         """Record what the engine says of a container now. Return whether the container is selected."""

@@ -42,13 +42,16 @@ class ContainerStatusPublisher:
 
     def publish_usage(self, measurements: Measurements) -> None:
         """Add one usage to the outbox. Called by the container's collector, without the registry's lock."""
-        if self.level is None or self.container is None:
+        # Read once: without the registry's lock the level may become None between two reads (`move`, `leave_level`),
+        # and the topic would be `<base>/<host>/None/usage`.
+        level, container = self.level, self.container
+        if level is None or container is None:
             return
         # Not reset by a restart of the container, and counted before the outbox can drop: a gap is a dropped usage.
         self._seq += 1
-        usage: Usage = {"container": self._identity(self.container), "seq": self._seq, **measurements}
+        usage: Usage = {"container": self._identity(container), "seq": self._seq, **measurements}
         self._last_usage = usage
-        self._outbox.add_usage(self._messages.usage(self.level, usage))
+        self._outbox.add_usage(self._messages.usage(level, usage))
 
     def describe(self, container: Container, name: str) -> None:
         """Record what the engine says of the container now; publish nothing."""

@@ -82,7 +82,8 @@ class Supervisor:
 
         Args:
             rows: the list, as the engine gave it.
-            every: the engine has come back; inspect all containers, and let every collector try again now.
+            every: this is the first list of a new connection to the engine, at the start or after an outage. Inspect
+                all containers, and let every collector try again now (`Collector.engine_is_back`).
 
         Raises:
             ThreadLimitError: there is no worker and none can be started.
@@ -118,14 +119,19 @@ class Supervisor:
                 self._queue.add(container_id, None)
 
     def engine_answers(self) -> None:
-        """Let the collectors try again now that could not reach the engine: it was seen to answer."""
+        """Let those collectors try again now that could not reach the engine.
+
+        Called whenever the engine has accepted a subscription to its events. Most often the connection was never lost:
+        the subscription is renewed after each `engine.timeout` without an event.
+        """
         for collector in self.collectors:
             collector.engine_answers()
 
     @property
     def collectors(self) -> list[Collector]:
         """The present collectors."""
-        return [tracked.collector for tracked in self._registry.list() if tracked.collector]
+        with self._registry.lock:
+            return [tracked.collector for tracked in self._registry.list() if tracked.collector]
 
     @property
     def complete(self) -> bool:

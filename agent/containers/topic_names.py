@@ -9,6 +9,8 @@ When web-1 is removed, web-2 is published as `web`. If there is a third containe
 `web-0123456789ab`, it gets its own short id behind that name as long as web-2 has the level.
 
 "Level" stands for several levels if the template has a slash in it.
+
+Which containers have to wait for a level: `ContainerRegistry.blockers`. Where they wait: `WorkQueue.defer`.
 """
 
 import re
@@ -24,7 +26,10 @@ _COMPOSE_TEMPORARY = re.compile("([0-9a-f]{12})_(.+)", re.DOTALL)
 
 
 def render(template: str, container: Container, name: str) -> str:
-    """Fill in the template `topics.container`. The name stands for what a container without Compose does not have."""
+    """Fill in the template `topics.container`.
+
+    `{project}` and `{service}` fall back to `name` if Compose did not create the container.
+    """
     return template.format(
         name=safe(name),
         id=safe(container.id),
@@ -35,7 +40,11 @@ def render(template: str, container: Container, name: str) -> str:
 
 
 class _Claim(NamedTuple):
-    """One container's claim to the level that the template gives it. The least of several claims wins."""
+    """One container's claim to the level that the template gives it.
+
+    Claims are compared as tuples; the smallest wins: properly named before temporarily named, then the oldest, then
+    the smallest id.
+    """
 
     temporarily_named: bool  # by Compose, so it gives way to the container that has the name now
     created: int
@@ -46,8 +55,8 @@ class TopicNames:
     """Gives every container its topic level. Of several that would collide the oldest keeps the plain level.
 
     Not thread-safe: called with the registry's lock held. `allocate` and `release` return the levels that they may
-    have changed, by container id. None is no level: Compose has given the container a temporary name, and another
-    container has its level now.
+    have changed, by container id. The value is None for a container that must publish nothing: it has Compose's
+    temporary name, and another container owns its level.
     """
 
     def __init__(self, template: str) -> None:
@@ -56,7 +65,10 @@ class TopicNames:
         self._claims: dict[str, dict[str, _Claim]] = defaultdict(dict)  # by plain level, then by container id
 
     def allocate(self, container: Container) -> dict[str, str | None]:
-        """Give a container its level, or another one after a rename."""
+        """Give a container its level, or another one after a rename.
+
+        Return the levels that may have changed, by container id.
+        """
         name = self.base_name(container)
         plain = render(self._template, container, name)
         changed = {} if self._plain.get(container.id, plain) == plain else self.release(container.id)
@@ -65,7 +77,7 @@ class TopicNames:
         return changed | self._affected_levels(plain, container.id)
 
     def release(self, container_id: str) -> dict[str, str | None]:
-        """Take the level of a container back."""
+        """Give up a container's claim. Return the levels that may have changed, by container id."""
         plain = self._plain.pop(container_id, None)
         if plain is None:
             return {}
@@ -85,7 +97,10 @@ class TopicNames:
         return container.name
 
     def _affected_levels(self, plain: str, changed_id: str) -> dict[str, str | None]:
-        """Return the levels of those who claim `plain`, and of those who claim a level that these have or had."""
+        """Return the levels of all claimants of `plain`, by container id.
+
+        Containers whose plain level equals one of their extended levels (`<plain>-<short id>`) are included.
+        """
         levels = self._levels(plain)
         for container_id in (changed_id, *levels):
             if (extended := _with_short_id(plain, container_id)) in self._claims:
@@ -105,7 +120,7 @@ class TopicNames:
         return levels
 
     def _first_level(self, plain: str, container_id: str) -> str:
-        """Return the plain level, unless another container has it because of a collision."""
+        """Return the plain level, unless `plain` is itself the extended level of a container that lost a collision."""
         shorter, _, short_id = plain.rpartition("-")
         taken = any(safe(claimant[:12]) == short_id for claimant in self._claims.get(shorter, ()))
         return _with_short_id(plain, container_id) if taken else plain

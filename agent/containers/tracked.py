@@ -14,9 +14,10 @@ NO_RUN = ""
 
 
 class TrackedContainer:
-    """A container that the engine knows. Every method is called, and every field read, with the registry's lock held.
+    """A container that the engine knows.
 
-    Only the methods of this class write its fields.
+    Every method is called, and `collector` read, with the registry's lock held; `id` and `status` never change. Only
+    the methods of this class write its fields.
 
     Attributes:
         id: 64 hexadecimal digits.
@@ -31,7 +32,7 @@ class TrackedContainer:
         self.status = status
         self.collector: Collector | None = None
         self._preexisting = preexisting  # it was in the first list that the engine gave to this agent
-        # When that run began which had ended before the agent started: the engine may repeat its events.
+        # `started_at` of the run that had already ended when the agent started; the engine may repeat its events.
         self._ended_run_started_at: str | None = NO_RUN
 
     def note_first_inspect(self, found: Container) -> None:

@@ -44,7 +44,8 @@ class EngineWatcher:
         supervisor: receives the events and lists.
         watchdog: is told by when this thread has to move.
         timeout: seconds after which a call to the engine fails.
-        on_connected: called when the engine has answered, before its containers are inspected.
+        on_connected: called once for each connection to the engine, when the first subscription to its events stands
+            and before its containers are listed. Not called when a silent subscription is renewed.
 
     Attributes:
         trouble: what is wrong with the engine; None if nothing is. Read by other threads.
@@ -103,7 +104,7 @@ class EngineWatcher:
                     self._on_subscribed()
                 self._next_list = time.monotonic() + RELIST_SECONDS
             subscribed = True
-            if event is None:
+            if event is None:  # a subscription stands: the first one, or one that was renewed after a silence
                 self._supervisor.engine_answers()
             else:
                 self._since = event.time

@@ -134,8 +134,8 @@ class WorkQueue:
     def defer(self, container_id: str, blockers: set[str]) -> bool:
         """Process the present event of a container again, as soon as every blocker has moved.
 
-        For `process` only, which must return after this without having changed anything, and must have found the
-        blockers with the lock held ever since.
+        For `process` only, which must return after this without having changed anything. The caller must hold the lock
+        from finding the blockers until this returns.
 
         Returns:
             False if the event must be processed now: for HANDOVER_SECONDS none of its blockers has moved.
@@ -167,7 +167,8 @@ class WorkQueue:
         with self._lock:
             queue = self._queues.get(container_id)
             if queue is None or queue.running:
-                return  # woken at the moment at which its wait was over: the other job has done this
+                # Scheduled twice: it was unblocked at the same moment as its deadline. The first run did the work.
+                return
             queue.running, queue.blockers = True, None
             self._deferred.pop(container_id, None)
             event = queue.events[0]
