@@ -108,6 +108,9 @@ def _toml(text: str) -> Any:
 def did_you_mean(found: object, choices: Iterable[str], prefix: str = "") -> str:
     """Return `; did you mean …?` with the choice that `found` resembles, or an empty string.
 
+    For unknown tables, keys and variables (loader.py), and for wrong words and placeholders (conversion.py). Schemes of
+    addresses have aliases instead of similar spellings: see `urls._suggest_scheme`.
+
     Args:
         found: what was found; upper and lower case count as equal.
         choices: what is allowed.

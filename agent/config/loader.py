@@ -1,8 +1,13 @@
 """Loads the configuration from `config.toml` and the environment, or reports every mistake in it at once.
 
-    config.toml ──► read() ──┐
-    environment ─────────────┼──► _Loading.add() ──► contradictions() ──► Config, or ConfigError
-    DOCKER_HOST ─────────────┘      conversion.py     cross_validation.py    settings.py
+    config.toml ──► read() ───────┐
+    environment ──► from_text() ──┼──► convert() ──► contradictions() ──► _build() ──► Config, or ConfigError
+    DOCKER_HOST ──────────────────┘
+
+    fields.from_text                        text of an environment variable ──► TOML value or list
+    conversion.convert                      TOML value ──► value of the key's type; called by `_Loading.add`
+    cross_validation.contradictions         mistakes that concern several keys, or the files that they name
+    settings.BrokerSettings.__post_init__   url ──► addresses, by urls.parse_broker; runs in `_build`
 
 `fields.py` lists the keys that `settings.py` defines. Only the configuration file and the files named in it are opened.
 """
@@ -48,7 +53,11 @@ class _Loading:
         self.mistakes: list[str] = []
 
     def add(self, path: str, raw: object, place: str) -> None:
-        """Convert and add one value, or its mistakes. The text of the key's own variable is read by the key's type."""
+        """Convert and add one value, or its mistakes.
+
+        A string from the key's own variable is parsed (`from_text`); strings from the file or DOCKER_HOST are used as
+        they are.
+        """
         key = KEYS[path]
         self.places[path] = place
         try:
@@ -148,8 +157,8 @@ def _syntax(message: str, text: str) -> str:
 def _add_file(loading: _Loading, document: Mapping[str, Any], place: str, environment: Mapping[str, str]) -> None:
     for table, content in document.items():
         if table not in TABLES:
-            tables = f"allowed are the tables {', '.join(TABLES)}"
-            loading.mistakes.append(f"{place}: {_quote_key(table)} is unknown, {tables}{_suggest(table, TABLES, '')}")
+            allowed = f"allowed are the tables {', '.join(TABLES)}{_suggest_key(table, TABLES, '')}"
+            loading.mistakes.append(f"{place}: {_quote_key(table)} is unknown, {allowed}")
         elif not isinstance(content, dict):
             loading.mistakes.append(f"{place}: {table} is {describe_type(content)}, allowed is a table: [{table}]")
         else:
@@ -162,11 +171,12 @@ def _add_file(loading: _Loading, document: Mapping[str, Any], place: str, enviro
 
 def _unknown(table: str, name: str) -> str:
     names = [key.name for key in KEYS.values() if key.table == table]
-    return f"{table}.{_quote_key(name)} is unknown, allowed are {', '.join(names)}{_suggest(name, names, f'{table}.')}"
+    meant = _suggest_key(name, names, f"{table}.")
+    return f"{table}.{_quote_key(name)} is unknown, allowed are {', '.join(names)}{meant}"
 
 
-def _suggest(name: str, siblings: Iterable[str], prefix: str) -> str:
-    """Return the "did you mean" for an unknown name: a similar sibling, else the same name in another table."""
+def _suggest_key(name: str, siblings: Iterable[str], prefix: str) -> str:
+    """Return the "did you mean" for an unknown table or key: a similar sibling, else the same name in another table."""
     elsewhere = [path for path, key in KEYS.items() if key.name == name]
     return did_you_mean(name, siblings, prefix) or (f"; did you mean {' or '.join(elsewhere)}?" if elsewhere else "")
 

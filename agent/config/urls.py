@@ -68,7 +68,7 @@ def parse_broker(text: str) -> Address:
     scheme, userinfo, authority, rest = _split(text)
     if scheme not in (*_BROKER_PORTS, "unix"):
         allowed = f"allowed are mqtt://, mqtts://, ws://, wss:// and unix://, or the word {EMBEDDED}"
-        raise ValueError(allowed + _suggest(text, scheme))
+        raise ValueError(allowed + _suggest_scheme(text, scheme))
     username, password = _credentials(userinfo)
     if scheme == "unix":
         return Address(scheme, "", 0, _socket(authority, rest), username, password)
@@ -82,7 +82,8 @@ def parse_broker(text: str) -> Address:
     return Address(scheme, host, _BROKER_PORTS[scheme] if port is None else port, path, username, password)
 
 
-def _suggest(text: str, scheme: str) -> str:
+def _suggest_scheme(text: str, scheme: str) -> str:
+    """Return the "did you mean" for a broker's address whose scheme is missing or not allowed."""
     if scheme in _ALIASES:
         return f"; did you mean {_ALIASES[scheme]}://?"
     if get_close_matches(text[:20].lower(), [EMBEDDED]):
