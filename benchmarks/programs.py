@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from support.daemons.processes import alive, bound_to_us, wait_until
+from support.daemons.processes import alive, end_with_parent, wait_until
 
 from benchmarks.accounting import family
 
@@ -25,7 +25,7 @@ class Program:
         self._log = directory / "log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603  # the candidates
-                bound_to_us(command),
+                end_with_parent(command),
                 cwd=directory,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,

@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from support.daemons import dockerd
 from support.daemons.docker_cli import DockerCli
 from support.daemons.dockerd import PrivateEngine
-from support.daemons.processes import bound_to_us
+from support.daemons.processes import end_with_parent
 
 SAMPLE = "usage-agent-sample"
 SAMPLE_COMMAND = "while :; do dd if=/dev/zero of=/dev/null bs=1M count=2000 2>/dev/null; sleep 0.5; done"
@@ -186,7 +186,7 @@ def run_agent(arguments: Sequence[str], settings: Mapping[str, str]) -> int:
     """Run the agent and hand on to it every wish that it ends."""
     command = [str(Path(sys.executable).with_name("usage-agent")), "run", *arguments]
     # A session of its own: Ctrl-C reaches us alone, and the agent by us, once.
-    command = bound_to_us(command, "TERM")
+    command = end_with_parent(command, "TERM")
     agent = subprocess.Popen(command, env=os.environ | settings, start_new_session=True)  # noqa: S603  # our own program
 
     def hand_on(_number: int, _frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""What all tests share: what they need of the machine, the rule on warnings; fixtures are in support/fixtures.py."""
+"""Requirements, order and rule on warnings of all tests; the shared fixtures are in support/fixtures.py."""
 
 import importlib.util
 import logging
@@ -23,23 +23,23 @@ pytest_plugins = ["support.fixtures"]
 
 
 def fuzzer_missing() -> str | None:
-    """Say what keeps us from fuzzing, if anything does."""
+    """Return why fuzzing is not possible here, or None."""
     return None if importlib.util.find_spec("atheris") else "atheris is not installed: it has no wheel for this Python"
 
 
-NEEDS: dict[str, Callable[[], str | None]] = {
+REQUIREMENTS: dict[str, Callable[[], str | None]] = {
     "engine": dockerd.missing,
     "broker": mosquitto.missing,
     "network": network.missing,
     "ssh": sshd.missing,
     "faketime": faketime.missing,
-    "root": lambda: None if os.geteuid() == 0 else "mounts can be made by root only",
+    "root": lambda: None if os.geteuid() == 0 else "only root can mount",
     "systemd": systemd.missing,
     "image": systemd.missing,
     "fuzz": fuzzer_missing,
     "machine": qemu.missing,
 }
-"""By marker: what says why this machine cannot run such a test."""
+"""By marker: a function that returns why such a test cannot run on this machine, or None."""
 
 MARKED_BY_FIXTURE = {
     "engine": "engine",
@@ -50,12 +50,12 @@ MARKED_BY_FIXTURE = {
 }
 
 
-# On a busy machine any example takes long, and any data are slow to make.
+# On a busy machine any example may take long, and so may the generation of its data.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
 HEAVY = ("machine", "image", "systemd", "fuzz")
-"""Markers of tests that load the whole machine for minutes: nothing that is timed may run beside them."""
+"""Markers of tests that load the whole machine for minutes: no test with a time limit may run at the same time."""
 
 GROUPS = {
     "tests/image/test_image.py": "Debian",
@@ -66,35 +66,35 @@ GROUPS = {
     "tests/faults/test_broker_lost.py": "many containers",
     "tests/faults/test_many_containers.py": "many containers",
 }
-"""By file: tests that share something that is expensive to make, or that would slow each other down. One worker runs a
-group, one test after the other."""
+"""By file: tests that share an expensive resource, or that would slow each other down. One worker runs a group, one
+test after the other."""
 
-WAITING = ("faults", "end_to_end", "mqtt", "containers", "collection", "engine")
-"""Directories whose tests wait longest, the longest first: they begin first, so that short tests fill the end."""
+SLOW_DIRECTORIES = ("faults", "end_to_end", "mqtt", "containers", "collection", "engine")
+"""Directories with the longest tests, longest first: they begin first, so that short tests fill the end."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let `scripts/test` run the heavy tests apart from all others."""
-    parser.addoption("--part", choices=["heavy", "light"], help="only the tests that load the whole machine, or others")
+    """Add the option by which `scripts/test` runs the heavy tests separately."""
+    parser.addoption("--part", choices=["heavy", "light"], help="tests that load the whole machine, or all others")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """End as after Ctrl-C when we are asked to end, so that everything started is ended; find daemons as root does."""
+    """Handle SIGTERM like Ctrl-C, so that all started programs are ended, and search root's directories for daemons."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     progress.show = partial(_show, config.pluginmanager.getplugin("capturemanager"))
 
 
 def _show(capture: Any, line: str) -> None:
-    """Print a line where the user sees it, whatever pytest captures; also from a worker of pytest-xdist."""
+    """Print a line on the terminal although pytest captures the output, also from a worker of pytest-xdist."""
     with capture.global_and_fixture_disabled() if capture else nullcontext():
         print(f"\n==> {line}", file=sys.stderr, flush=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each test by the parts it uses: `-m "not engine and not broker"` selects those that need nothing.
+    """Mark each test by the fixtures it uses: `-m "not engine and not broker"` selects those that need neither.
 
-    Then keep the part that was asked for, and begin with what takes longest.
+    Then select the part of the option `--part`, and sort the slowest tests to the beginning.
     """
     for item in items:
         if item.path.parent.name == "faults":
@@ -107,20 +107,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if _heavy(item) == (part == "heavy")]
     if hasattr(config, "workerinput"):  # one of several workers
-        items.sort(key=_place)
+        items.sort(key=_sort_key)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Give each worker that is free the next test, or the next group.
+    """Return a scheduler that gives each free worker the next test or the next group.
 
-    The `loadgroup` of pytest-xdist does that by a mark, but 3.8 does not see it under pytest 9.2.
+    pytest-xdist has `loadgroup` for that, but version 3.8 does not find its marks with pytest 9.2.
     """
     return Scheduler(config, log)
 
 
 class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
-    """Schedules single tests and groups."""
+    """Scheduler of single tests and of the groups in GROUPS."""
 
     def _split_scope(self, nodeid: str) -> str:
         return GROUPS.get(nodeid.partition("::")[0], nodeid)
@@ -130,32 +130,32 @@ def _heavy(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(marker) for marker in HEAVY)
 
 
-def _place(item: pytest.Item) -> tuple[bool, bool, int]:
-    """Where a test belongs in the order: groups, which one worker takes whole, come first."""
+def _sort_key(item: pytest.Item) -> tuple[bool, bool, int]:
+    """Return the sort key of a test: groups come first, as one worker runs a whole group."""
     directory = item.path.parent.name
-    waits = WAITING.index(directory) if directory in WAITING else len(WAITING)
-    return item.nodeid.partition("::")[0] not in GROUPS, not item.get_closest_marker("slow"), waits
+    rank = SLOW_DIRECTORIES.index(directory) if directory in SLOW_DIRECTORIES else len(SLOW_DIRECTORIES)
+    return item.nodeid.partition("::")[0] not in GROUPS, not item.get_closest_marker("slow"), rank
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test that this machine cannot run; in CI that is a failure, for there nothing may go untested."""
-    for marker, missing in NEEDS.items():
+    """Skip a test that cannot run on this machine; in CI fail it, as every test has to run there."""
+    for marker, missing in REQUIREMENTS.items():
         if item.get_closest_marker(marker) and (reason := missing()):
             if os.environ.get("CI") == "true":
-                pytest.fail(f"in CI nothing is skipped: {reason}", pytrace=False)
+                pytest.fail(f"no test may be skipped in CI: {reason}", pytrace=False)
             pytest.skip(reason)
 
 
 class ExpectWarnings(Protocol):
-    """Announces warnings of the agent's loggers by patterns that their messages match."""
+    """Function that announces warnings of the agent's loggers by patterns of their messages."""
 
     def __call__(self, *patterns: str) -> None:
-        """Announce them."""
+        """Announce warnings."""
 
 
 @pytest.fixture(autouse=True)
 def expected_warnings(caplog: pytest.LogCaptureFixture) -> Iterator[ExpectWarnings]:
-    """Fail a test in which the agent warned of something that the test did not announce."""
+    """Fail a test in which the agent logged a warning that the test did not announce."""
     announced: list[str] = []
     yield lambda *patterns: announced.extend(patterns)
     unannounced = [
@@ -170,13 +170,13 @@ def expected_warnings(caplog: pytest.LogCaptureFixture) -> Iterator[ExpectWarnin
 
 @pytest.fixture
 def short_path() -> Iterator[Path]:
-    """Give a directory whose path is short enough for a socket's (108 bytes)."""
+    """Yield a directory whose path is short enough for the address of a unix socket (108 bytes)."""
     with tempfile.TemporaryDirectory(prefix="ua-", ignore_cleanup_errors=True) as directory:
         yield Path(directory)
 
 
 @pytest.fixture(scope="session")
 def session_path() -> Iterator[Path]:
-    """Give the same for as long as the session lasts."""
+    """Yield a directory with a short path that exists for the whole session."""
     with tempfile.TemporaryDirectory(prefix="ua-", ignore_cleanup_errors=True) as directory:
         yield Path(directory)

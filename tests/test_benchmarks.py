@@ -1,4 +1,4 @@
-"""The arithmetic of the benchmarks: what they read from the kernel, and what they compute from it."""
+"""The arithmetic of the benchmarks: parsing of the kernel's files, and the results computed from them."""
 
 import json
 import os
@@ -27,7 +27,7 @@ NS_PER_SECOND = 10**9
 STAT = "17 (a ) (b c) S 4 17 17 0 -1 4194560 1 2 3 4 11 22 33 44 20 0 1 0 5 6 7"
 
 
-def test_a_process_is_parsed_whatever_its_name() -> None:
+def test_process_with_any_name_is_parsed() -> None:
     """The name of a command may contain parentheses and spaces; the fields begin after the last parenthesis."""
     stat = accounting.Stat.parse(STAT)
     assert stat.parent == 4
@@ -35,7 +35,7 @@ def test_a_process_is_parsed_whatever_its_name() -> None:
 
 
 def test_the_hosts_cpu_time_excludes_idle_io_wait_and_steal() -> None:
-    """It is user, nice, system, irq and softirq; guest time is part of user time."""
+    """The sum is user, nice, system, irq and softirq; guest time is part of user time."""
     text = "cpu  1 20 300 4000 50000 600000 7000000 80000000 9 9\ncpu0 1 1 1 1 1 1 1 1 1 1\n"
     assert accounting.parse_host(text) == 7600321 * accounting.TICK
 
@@ -47,13 +47,13 @@ def test_memory_is_in_bytes_and_a_kernel_thread_has_none() -> None:
 
 
 def test_descendants_are_children_and_their_children() -> None:
-    """Other processes are not."""
+    """Other processes are not included."""
     parents = {1: 0, 10: 1, 11: 10, 12: 11, 20: 1, 21: 20}
     assert accounting.descendants([10], parents) == {10, 11, 12}
 
 
 def test_the_cpu_time_of_ended_children_counts() -> None:
-    """Otherwise a program could hide its costs in short-lived processes, such as calls of `docker stats`."""
+    """Otherwise the cost of short-lived processes, such as calls of `docker stats`, would be missing."""
     burn = "import time\nwhile time.process_time() < 0.2: pass"
     before = accounting.cpu({os.getpid()})
     subprocess.run([sys.executable, "-c", burn], check=True)
@@ -62,7 +62,7 @@ def test_the_cpu_time_of_ended_children_counts() -> None:
 
 
 def test_an_ended_process_counts_as_zero() -> None:
-    """It may end while it is read."""
+    """A process may end while its files are read."""
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     assert accounting.cpu({child.pid}) == 0
@@ -102,7 +102,7 @@ def test_import_times_are_sorted_by_each_modules_own_time() -> None:
 
 
 def test_two_rendered_documents_make_a_usage() -> None:
-    """It has the times for which they were rendered."""
+    """The usage has the timestamps for which the documents were rendered."""
     now = time.time_ns()
     template = Template(FakeContainer("f" * 64, "100%", started=now - 100 * NS_PER_SECOND))
     first, second = (stats.parse_stats(template.at(now + k * NS_PER_SECOND), float(k)) for k in (0, 10))
@@ -114,14 +114,14 @@ def test_two_rendered_documents_make_a_usage() -> None:
     assert measurements["network"]["rx_rate"] == pytest.approx(1000)
 
 
-def test_the_listener_finds_the_time_of_the_reading() -> None:
-    """It is within the first bytes of the payload, and the listener keeps only those."""
+def test_listener_finds_the_timestamp_of_a_usage() -> None:
+    """The timestamp is within the first bytes of the payload; the listener keeps only those."""
     payload = json.dumps({"container": {"id": "f" * 64}, "seq": 1, "timestamp": 123, "x": 1}, separators=(",", ":"))
     assert listener.timestamp(payload.encode()[: listener.KEPT_BYTES]) == 123
 
 
 def test_every_round_begins_with_another_candidate() -> None:
-    """A drift of the machine favours no candidate, and every round has all of them."""
+    """Every round has all candidates, so that a drift of the machine favours none of them."""
     assert ["".join(comparison.rotate("abc", number)) for number in range(4)] == ["abc", "bca", "cab", "abc"]
 
 
@@ -166,13 +166,13 @@ RESULTS: dict[str, Any] = {
 
 
 def test_growth_is_summarized_as_medians_and_dropped_usages_as_a_sum() -> None:
-    """A slow phase of the machine is in few measurements, but every dropped usage counts."""
+    """A slow phase of the machine affects few measurements, but every dropped usage counts."""
     measurements = [{"cpu": cpu, "dropped": dropped} for cpu, dropped in ((0.1, 0), (0.9, 1), (0.2, 2))]
     assert growth.summarize(measurements) == {"cpu": 0.2, "dropped": 3}
 
 
 def test_goals_are_met_missed_or_not_measured() -> None:
-    """Each has its result, and a goal that was not measured does not count as met."""
+    """A goal that was not measured does not count as met."""
     found = {outcome.goal: outcome for outcome in outcomes(RESULTS)}
     assert found["CPU of the host every 10 s: `poll` to docker2mqtt"].met is True
     assert found["CPU of the host every 10 s: `poll` to Glances"].met is False
@@ -183,12 +183,12 @@ def test_goals_are_met_missed_or_not_measured() -> None:
 
 @pytest.mark.parametrize(("value", "text"), [(0.025, "1/40"), (1.0, "1x"), (2.5, "2.5x"), (0, "0x")])
 def test_a_ratio_below_one_is_a_fraction(value: float, text: str) -> None:
-    """Others are multiples."""
+    """Ratios of at least one are multiples."""
     assert ratio(value) == text
 
 
 def test_the_page_shows_what_was_measured() -> None:
-    """Some parts may be missing. All rows of a table have as many columns as its head."""
+    """Parts may be missing. All rows of a table have as many columns as its head."""
     page = report.page(RESULTS)
     assert "| **usage-agent, `poll`** | 2 % | 2 % | 4 % | 2 to 8 % | 1x | 4 % | 44 MB | 10 | 9 |" in page
     for block in page.split("\n\n"):
@@ -198,7 +198,7 @@ def test_the_page_shows_what_was_measured() -> None:
 
 
 def test_the_pictures_are_well_formed() -> None:
-    """They name the candidates, and no text is outside the picture."""
+    """The pictures name the candidates, and no text is outside of them."""
     for picture, words in ((plot.costs(RESULTS), "docker2mqtt"), (plot.growth(RESULTS), "every 1 s")):
         tree = ET.fromstring(picture)
         assert words in " ".join(tree.itertext())

@@ -1,4 +1,4 @@
-"""What the README and the changelog promise is what the program does."""
+"""The README and the changelog match the program."""
 
 import re
 from pathlib import Path
@@ -16,13 +16,13 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_every_command_is_described() -> None:
-    """The table of commands has exactly the commands there are."""
+    """The table of commands has exactly the commands of the program."""
     described = set(re.findall(r"^\| `usage-agent (\w+)", README, re.MULTILINE))
     assert described == set(COMMANDS)
 
 
-def test_every_key_that_is_named_exists() -> None:
-    """No sentence speaks of a key that the configuration does not have."""
+def test_every_documented_key_exists() -> None:
+    """Every key in the README is one of the configuration."""
     config = load(ROOT / "config.toml", {})
     named = set(re.findall(r"`(agent|engine|backoff|broker|topics|outbox|shutdown)\.(\w+)", README))
     assert len(named) > 5
@@ -31,21 +31,21 @@ def test_every_key_that_is_named_exists() -> None:
         assert hasattr(getattr(config, table), key), f"{table}.{key}"
 
 
-def test_the_topics_are_those_of_the_program() -> None:
-    """The table of topics is spelled as the messages are."""
+def test_documented_topics_are_those_of_the_program() -> None:
+    """The table of topics has exactly the topics of the messages."""
     config = Config()
-    told = set(re.findall(r"^\| `(containers/[^`]*)`", README, re.MULTILINE))
+    documented = set(re.findall(r"^\| `(containers/[^`]*)`", README, re.MULTILINE))
     messages = MessageBuilder(config.topics.base, "<host>", qos=1)
-    said = {
+    published = {
         messages.agent_status({}).topic,  # type: ignore[typeddict-item]
         messages.agent_counters({}).topic,  # type: ignore[typeddict-item]
         messages.container_status("<container>", {}).topic,  # type: ignore[typeddict-item]
         messages.usage("<container>", {}).topic,  # type: ignore[typeddict-item]
     }
-    assert told == said
+    assert documented == published
 
 
-def test_the_fields_of_a_usage_exist() -> None:
+def test_documented_usage_fields_exist() -> None:
     """Every field in the table of a usage is in the schema."""
     definitions = schema()["$defs"]
     parts = {"cpu": "Cpu", "memory": "Memory", "network": "Network", "block_io": "BlockIo", "pids": "Pids"}
@@ -55,10 +55,10 @@ def test_the_fields_of_a_usage_exist() -> None:
         assert field in definitions[parts[part]]["properties"], f"{part}.{field}"
 
 
-def test_mistakes_are_told_as_shown(
+def test_check_prints_the_documented_mistakes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The two mistakes in the README are told in just these words."""
+    """`check` prints the two mistakes of the README's example in exactly these words."""
     shown = re.search(r"\$ usage-agent check\n(config\.toml: .*?)```", README, re.DOTALL)
     assert shown is not None
     monkeypatch.chdir(tmp_path)
@@ -67,15 +67,15 @@ def test_mistakes_are_told_as_shown(
     assert capsys.readouterr().err == shown[1]
 
 
-def test_files_that_are_named_exist() -> None:
-    """Links and paths lead somewhere."""
+def test_documented_files_exist() -> None:
+    """Every link to a file and every path exists."""
     paths = re.findall(r"\]\(([\w./-]+)\)", README) + re.findall(r"`((?:scripts|systemd|\.ci)/[\w.-]+)`", README)
     assert len(paths) > 5
     for path in paths:
         assert (ROOT / path).exists(), path
 
 
-def test_the_changelog_knows_this_version() -> None:
-    """Every version has its section, below the one for what is not released yet."""
+def test_changelog_has_this_version() -> None:
+    """The section of the current version comes directly after the unreleased changes."""
     versions = re.findall(r"^## \[(.*?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert versions[:2] == ["Unreleased", __version__]

@@ -52,7 +52,7 @@ def test_container_that_waits_for_a_level_is_not_published_after_the_exit(
     old = fake_engine.run("web")
     harness.expect("running")
     answer_now = threading.Event()
-    old.looked_at = Answer(chunks=_inspect_document(old, answer_now))
+    old.inspect_answer = Answer(chunks=_inspect_document(old, answer_now))
     fake_engine.events.push(fake_engine.event("destroy", old))
     fake_engine.run("web")
     harness.wait_for_events()  # the new container was inspected, and waits for the old one

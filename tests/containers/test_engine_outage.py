@@ -81,7 +81,7 @@ def test_container_that_cannot_be_inspected_is_retried_rarely(
     make_harness: MakeHarness, fake_engine: FakeEngine
 ) -> None:
     """However often there is a reason to inspect it, only one retry is scheduled; other containers are published."""
-    bad = fake_engine.run("bad", looked_at=Answer(body=b"{}"))
+    bad = fake_engine.run("bad", inspect_answer=Answer(body=b"{}"))
     harness = make_harness()
     harness.wait_for_retries(2)
     for _ in range(50):
@@ -89,7 +89,7 @@ def test_container_that_cannot_be_inspected_is_retried_rarely(
     harness.wait_for_retries(3)
     harness.wait_for_events()
     assert fake_engine.requests["/containers/{id}/json"] < 60
-    bad.looked_at = None
+    bad.inspect_answer = None
     harness.expect("running", of="bad")
 
 

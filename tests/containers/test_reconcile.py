@@ -155,7 +155,7 @@ def test_retained_message_that_is_no_status_is_left_alone(
 def test_retained_status_waits_for_the_first_inspect(make_harness: MakeHarness, fake_engine: FakeEngine) -> None:
     """A container that the engine cannot describe yet is neither removed nor excluded; others are reconciled."""
     web = fake_engine.run("web")
-    web.looked_at = Answer(500)
+    web.inspect_answer = Answer(500)
     harness = make_harness()
     harness.supervisor.add_retained(
         {
@@ -167,5 +167,5 @@ def test_retained_status_waits_for_the_first_inspect(make_harness: MakeHarness, 
     harness.wait_for_events()
     assert harness.published_at("web") == []
     fake_engine.die(web, 3, event=False)
-    web.looked_at = None
+    web.inspect_answer = None
     assert harness.expect("exited")[0].payload["exit_code"] == 3

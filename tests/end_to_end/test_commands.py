@@ -1,4 +1,4 @@
-"""The commands, their exit codes and what they print."""
+"""The commands, their exit codes and their output."""
 
 import json
 import os
@@ -15,34 +15,34 @@ from support.assertions.recording_subscriber import ROOT, VALIDATORS, RecordingS
 from support.daemons.agent import RunningAgent
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto, free_port
-from support.daemons.processes import bound_to_us
+from support.daemons.processes import end_with_parent
 from support.fakes.engine import FakeEngine
 
 Agent = Callable[..., RunningAgent]
-Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], RecordingSubscriber]
+StartAgent = Callable[..., RunningAgent]
+Record = Callable[[Mosquitto], RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
-SECRET = "do-not-tell"  # made to be looked for
+SECRET = "do-not-tell"  # the tests search for it
 
 
 def test_once_publishes_one_usage_of_each_container_and_ends(
-    engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View
+    engine: PrivateEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record
 ) -> None:
-    """One usage of every container, then the same ending as on SIGTERM, and 0."""
+    """`run --once` publishes one usage of every container, ends as after SIGTERM, and returns 0."""
     broker = own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     for name in ("one", "two"):
         engine.run(name=name)
-    assert watch(engine, broker, "run", "--once").wait() == 0
-    viewer.agent("exit")
+    assert start_agent(engine, broker, "run", "--once").wait() == 0
+    subscriber.agent("exit")
     for name in ("one", "two"):
-        assert [usage["seq"] for usage in viewer.usages(name)] == [1]
-        assert viewer.statuses(name) == ["running", "agent exit"]
+        assert [usage["seq"] for usage in subscriber.usages(name)] == [1]
+        assert subscriber.statuses(name) == ["running", "agent exit"]
 
 
 def test_dry_run_prints_topics_and_payloads(engine: PrivateEngine, agent: Agent) -> None:
-    """Every line is a topic and a payload, of the same kind that a broker would get."""
+    """Every line of `run --dry-run` is a topic and a payload as a broker would receive them."""
     engine.run(name="web")
     config = {"agent": {"host": "h", "interval": 1}, "engine": {"url": engine.url}}
     running = agent(config, "run", "--dry-run", "--once")
@@ -53,10 +53,10 @@ def test_dry_run_prints_topics_and_payloads(engine: PrivateEngine, agent: Agent)
     assert json.loads(printed[f"{ROOT}/status"])["reason"] == "exit"
 
 
-def test_check_tells_of_each_part_that_works(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch) -> None:
-    """Every part has its line, and each container says what is measured."""
+def test_check_reports_each_working_part(engine: PrivateEngine, own_broker: OwnBroker, start_agent: StartAgent) -> None:
+    """`check` prints a line for every part, and for each container what is measured."""
     engine.run(name="web")
-    running = watch(engine, own_broker(), "check")
+    running = start_agent(engine, own_broker(), "check")
     assert running.wait() == 0
     for pattern in ("ok +configuration", "ok +engine .*API 1", "ok +web +CPU, memory.*pids", "ok +broker .*MQTT 5"):
         assert re.search(pattern, "\n".join(running.output)), pattern
@@ -70,29 +70,31 @@ def test_check_tells_of_each_part_that_works(engine: PrivateEngine, own_broker: 
         ({"broker": {"url": f"mqtt://user:{SECRET}@127.0.0.1:{free_port()}"}}, 4),
     ],
 )
-def test_check_ends_with_the_exit_code_of_what_is_broken(
-    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, tables: dict[str, Any], code: int
+def test_check_returns_the_exit_code_of_the_failed_part(
+    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, tables: dict[str, Any], code: int
 ) -> None:
-    """The exit code says which part it is; no secret is shown."""
-    running = watch(fake_engine, own_broker(), "check", **tables)
+    """The exit code names the failed part, and no secret is printed."""
+    running = start_agent(fake_engine, own_broker(), "check", **tables)
     assert running.wait() == code
     assert SECRET not in running.log + "\n".join(running.output)
 
 
-def test_bad_configuration_ends_the_agent_at_once(fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch) -> None:
-    """All mistakes, and exit 2; nothing is started."""
-    running = watch(fake_engine, own_broker(), agent={"intervall": 1}, outbox={"capacity": 0})
+def test_bad_configuration_ends_the_agent_at_once(
+    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent
+) -> None:
+    """The agent logs all mistakes and returns 2 without starting any part."""
+    running = start_agent(fake_engine, own_broker(), agent={"intervall": 1}, outbox={"capacity": 0})
     assert running.wait() == 2
     assert "did you mean agent.interval?" in running.log
     assert "outbox.capacity is 0" in running.log
 
 
-def test_sigterm_while_the_agent_starts_ends_it_with_0(short_path: Path, fake_engine: FakeEngine) -> None:
-    """SIGTERM is understood from the first moment on: there too it is the wish for an orderly end, and 0."""
+def test_sigterm_during_the_start_ends_the_agent_cleanly(short_path: Path, fake_engine: FakeEngine) -> None:
+    """SIGTERM is handled from the start of the process: the agent ends cleanly and returns 0."""
     slow = short_path / "slow.toml"
-    os.mkfifo(slow)  # reading it takes until somebody has written it
+    os.mkfifo(slow)  # a read of this file blocks until it is written
     command = [sys.executable, "-m", "agent", "run", "--dry-run", "--config", str(slow)]
-    with subprocess.Popen(bound_to_us(command), stderr=subprocess.PIPE, text=True) as starting:
+    with subprocess.Popen(end_with_parent(command), stderr=subprocess.PIPE, text=True) as starting:
         with slow.open("w") as configuration:
             starting.send_signal(signal.SIGTERM)
             configuration.write(f'[engine]\nurl = "{fake_engine.url}"\n')
@@ -101,39 +103,39 @@ def test_sigterm_while_the_agent_starts_ends_it_with_0(short_path: Path, fake_en
     assert "ended: 0 usages" in log
 
 
-def test_health_says_whether_the_agent_publishes(
-    engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, agent: Agent, view: View
+def test_health_reports_whether_the_agent_publishes(
+    engine: PrivateEngine, own_broker: OwnBroker, start_agent: StartAgent, agent: Agent, record: Record
 ) -> None:
-    """Well while it publishes, not well when the broker is away or no agent runs."""
+    """`health` returns 0 while the agent publishes, and 1 if the broker is away or no agent runs."""
     broker = own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     engine.run(name="web")
     host = {"agent": {"host": "h"}}
-    running = watch(engine, broker)
-    viewer.usages("web", count=2)
-    assert any(agent(host, "health").wait() == 0 for _ in range(40)), "it looks at itself every second"
+    running = start_agent(engine, broker)
+    subscriber.usages("web", count=2)
+    assert any(agent(host, "health").wait() == 0 for _ in range(40)), "the agent updates its heartbeat every second"
     broker.kill()
     running.wait_for_line("nobody listens there")
-    viewer.close()
+    subscriber.close()
 
-    def unwell() -> bool:
-        asked = agent(host, "health")
-        return asked.wait() == 1 and "nobody listens there" in "\n".join(asked.output)
+    def unhealthy() -> bool:
+        health = agent(host, "health")
+        return health.wait() == 1 and "nobody listens there" in "\n".join(health.output)
 
-    assert any(unwell() for _ in range(40)), "it looks at itself every second"
+    assert any(unhealthy() for _ in range(40)), "the agent updates its heartbeat every second"
     assert running.stop() == 0
     assert agent(host, "health").wait() == 1
 
 
 def test_schema_needs_neither_engine_nor_broker(agent: Agent) -> None:
-    """What needs neither engine nor broker works without them."""
+    """`schema` works without an engine and a broker."""
     schema = agent({}, "schema")
     assert schema.wait() == 0
     assert "Usage" in json.loads("\n".join(schema.output))["$defs"]
 
 
-def test_embedded_broker_serves_or_says_that_its_port_is_taken(engine: PrivateEngine, agent: Agent) -> None:
-    """`broker.url = "embedded"` needs nothing else; if somebody has the port already, that is said."""
+def test_embedded_broker_runs_or_reports_that_its_port_is_in_use(engine: PrivateEngine, agent: Agent) -> None:
+    """`broker.url = "embedded"` needs no other broker; a port that is in use is an error that names it."""
     engine.run(name="web")
     config = {"agent": {"host": "h", "interval": 1}, "engine": {"url": engine.url}, "broker": {"url": "embedded"}}
     running = agent(config, "run", "--once")

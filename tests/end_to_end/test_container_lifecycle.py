@@ -1,4 +1,4 @@
-"""What subscribers see of containers on a real engine."""
+"""Messages about containers of a real engine, from start to removal."""
 
 import signal
 import time
@@ -11,101 +11,103 @@ from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
 from support.daemons.subscriber import retained
 
-Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], RecordingSubscriber]
+StartAgent = Callable[..., RunningAgent]
+Record = Callable[[Mosquitto], RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
 BUSY = ("sh", "-c", "while :; do :; done")
 
 
 def test_start_usages_and_end_are_all_published(
-    engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View
+    engine: PrivateEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record
 ) -> None:
-    """From the first status to the last: what runs, starts and ends is told, and nothing is missing."""
+    """The statuses of a container are published from start to removal, and no usage is missing in between."""
     broker = own_broker()
     engine.run(name="early")
-    viewer = view(broker)
-    running = watch(engine, broker)
-    viewer.usages("early")
-    viewer.agent("running")
+    subscriber = record(broker)
+    running = start_agent(engine, broker)
+    subscriber.usages("early")
+    subscriber.agent("running")
     started = time.monotonic()
     engine.run("sh", "-c", "sleep 4; exit 3", name="late")
-    viewer.usages("late", after=started)
-    ended = viewer.status("late", "exited")
+    subscriber.usages("late", after=started)
+    ended = subscriber.status("late", "exited")
     assert (ended["exit_code"], ended["state"], ended["last_usage"]["container"]["name"]) == (3, "exited", "late")
     engine.remove("late")
-    viewer.status("late", "removed")
-    usages = viewer.usages("early", count=6)
+    subscriber.status("late", "removed")
+    usages = subscriber.usages("early", count=6)
     assert [usage["seq"] for usage in usages] == list(range(1, len(usages) + 1))
-    topics = [message.topic for message in viewer.messages if message.topic.startswith(f"{ROOT}/early")]
+    topics = [message.topic for message in subscriber.messages if message.topic.startswith(f"{ROOT}/early")]
     assert topics[0].endswith("status")
     assert running.stop() == 0
-    assert viewer.status("early", "agent exit")["last_usage"]["seq"] >= 6
-    assert viewer.agent("exit")["engine"]["version"]
+    assert subscriber.status("early", "agent exit")["last_usage"]["seq"] >= 6
+    assert subscriber.agent("exit")["engine"]["version"]
     assert set(retained(broker.url, f"{ROOT}/#")) == {f"{ROOT}/status", f"{ROOT}/early/status", f"{ROOT}/late/status"}
-    assert viewer.statuses("late") == ["running", "exited", "removed"]
-    assert viewer.messages[-1].topic == f"{ROOT}/status"
-    assert viewer.usages("early")[0]["timestamp"] > 0
+    assert subscriber.statuses("late") == ["running", "exited", "removed"]
+    assert subscriber.messages[-1].topic == f"{ROOT}/status"
+    assert subscriber.usages("early")[0]["timestamp"] > 0
 
 
-def test_pause_restart_rename_and_recreation_are_told(
-    engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View
+def test_pause_restart_rename_and_recreation_are_published(
+    engine: PrivateEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record
 ) -> None:
-    """One container through what people do to it: the statuses tell it, `seq` goes on as long as it is the same one."""
+    """Each change of a container is published as a status; `seq` continues for as long as the container exists."""
     broker = own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     engine.run(name="web")
-    watch(engine, broker)
-    viewer.usages("web")
+    start_agent(engine, broker)
+    subscriber.usages("web")
     paused = time.monotonic()
     engine.docker("pause", "web")
-    viewer.wait_for(lambda m: m.topic == f"{ROOT}/web/status" and m.json["state"] == "paused", after=paused)
+    subscriber.wait_for(lambda m: m.topic == f"{ROOT}/web/status" and m.json["state"] == "paused", after=paused)
     engine.docker("unpause", "web")
     engine.docker("restart", "--time", "0", "web")
-    viewer.status("web", "exited")
+    subscriber.status("web", "exited")
     again = time.monotonic()
-    before = viewer.usages("web")[-1]["seq"]
-    assert viewer.usages("web", after=again)[0]["seq"] >= before
+    before = subscriber.usages("web")[-1]["seq"]
+    assert subscriber.usages("web", after=again)[0]["seq"] >= before
     engine.docker("rename", "web", "shop")
-    first = viewer.usages("shop")[0]
-    assert first["seq"] == viewer.usages("web")[-1]["seq"] + 1
-    viewer.status("web", "removed")
-    viewer.status("web", "cleared")
+    first = subscriber.usages("shop")[0]
+    assert first["seq"] == subscriber.usages("web")[-1]["seq"] + 1
+    subscriber.status("web", "removed")
+    subscriber.status("web", "cleared")
     engine.remove("shop")
     new = engine.run(name="shop")
-    viewer.wait_for(
+    subscriber.wait_for(
         lambda m: m.topic == f"{ROOT}/shop/usage" and m.json["container"]["id"] == new and m.json["seq"] == 1
     )
     assert f"{ROOT}/web/status" not in retained(broker.url, f"{ROOT}/#")
 
 
-def test_second_container_of_a_service_has_a_topic_of_its_own(
-    engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View
+def test_second_container_of_a_service_has_its_own_topic(
+    engine: PrivateEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record
 ) -> None:
-    """With `{service}` as the template the older container has the plain topic, and the log says so."""
+    """With `{service}` in the template the older container keeps the plain topic; the log names the other topic."""
     broker = own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     label = {"com.docker.compose.service": "web", "com.docker.compose.project": "shop"}
     engine.run(name="shop-web-1", label=label)
     second = engine.run(name="shop-web-2", label=label)
-    running = watch(engine, broker, topics={"container": "{project}/{service}"})
-    assert viewer.usages("shop/web")[0]["container"] | {"id": ""} == {
+    running = start_agent(engine, broker, topics={"container": "{project}/{service}"})
+    assert subscriber.usages("shop/web")[0]["container"] | {"id": ""} == {
         "id": "",
         "name": "shop-web-1",
         "image": "busybox",
         "project": "shop",
         "service": "web",
     }
-    viewer.usages(f"shop/web-{second[:12]}")
+    subscriber.usages(f"shop/web-{second[:12]}")
     running.wait_for_line("shop-web-2 is published as shop/web-")
 
 
-def test_second_sigterm_ends_at_once(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
-    """An ending that takes its time is cut short by a second SIGTERM."""
+def test_second_sigterm_ends_at_once(
+    engine: PrivateEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record
+) -> None:
+    """A second SIGTERM ends the agent although its ending still waits for the broker."""
     broker = own_broker()
-    viewer = view(broker)
-    running = watch(engine, broker, shutdown={"timeout": 60})
-    viewer.agent("running")
+    subscriber = record(broker)
+    running = start_agent(engine, broker, shutdown={"timeout": 60})
+    subscriber.agent("running")
     broker.freeze()
     running.signal(signal.SIGTERM)
     running.wait_for_line("ending within")
@@ -113,27 +115,29 @@ def test_second_sigterm_ends_at_once(engine: PrivateEngine, own_broker: OwnBroke
     assert running.wait(30) == -signal.SIGTERM
 
 
-def test_sighup_changes_nothing(engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View) -> None:
-    """The configuration is read at the start; a SIGHUP gets an answer."""
+def test_sighup_changes_nothing(
+    engine: PrivateEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record
+) -> None:
+    """The configuration is read at the start only; after a SIGHUP the log says that a restart is needed."""
     broker = own_broker()
-    viewer = view(broker)
-    running = watch(engine, broker)
-    viewer.agent("running")
+    subscriber = record(broker)
+    running = start_agent(engine, broker)
+    subscriber.agent("running")
     running.signal(signal.SIGHUP)
     running.wait_for_line("restart the agent to apply changes")
-    viewer.counters(after=time.monotonic())
+    subscriber.counters(after=time.monotonic())
 
 
 @pytest.mark.parametrize("source", ["stream", "poll", "kernel"])
 def test_usages_are_evenly_apart(
-    engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View, source: str
+    engine: PrivateEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record, source: str
 ) -> None:
-    """A usage comes once an interval, on a steady grid, from every source."""
+    """Usages from every source come once an interval without drift."""
     broker = own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     engine.run(*BUSY, name="busy")
-    watch(engine, broker, agent={"interval": 2}, engine={"source": source})
-    usages = viewer.usages("busy", count=8)
+    start_agent(engine, broker, agent={"interval": 2}, engine={"source": source})
+    usages = subscriber.usages("busy", count=8)
     span = (usages[7]["timestamp"] - usages[1]["timestamp"]) / 1e9
     assert span == pytest.approx(12, abs=1.5)
     assert all(usage["cpu"]["percent"] > 1 for usage in usages)

@@ -31,7 +31,7 @@ def sshd(short_path: Path, engine: PrivateEngine, monkeypatch: pytest.MonkeyPatc
         daemon.start()
         yield daemon
     finally:
-        daemon.sessions(signal.SIGCONT)
+        daemon.signal_sessions(signal.SIGCONT)
         daemon.close()
 
 
@@ -63,11 +63,11 @@ def test_lost_ssh_connection_is_made_again(sshd: Sshd, engine: PrivateEngine) ->
     """A frozen or broken connection is an unreachable engine, and connect() makes another."""
     container = engine.run("sleep", "600")
     client = connected(sshd.url, timeout=5)
-    sshd.sessions(signal.SIGSTOP)
+    sshd.signal_sessions(signal.SIGSTOP)
     with pytest.raises(EngineUnreachableError):
         client.inspect(container)
-    sshd.sessions(signal.SIGCONT)
-    sshd.sessions(signal.SIGKILL)
+    sshd.signal_sessions(signal.SIGCONT)
+    sshd.signal_sessions(signal.SIGKILL)
     with pytest.raises(EngineUnreachableError):
         client.inspect(container)
     client.connect()

@@ -35,7 +35,7 @@ class Figures:
         assert now.fds <= self.fds + fds, (self, now)
 
 
-def assert_sound(running: RunningAgent, viewer: RecordingSubscriber) -> None:
+def assert_sound(running: RunningAgent, subscriber: RecordingSubscriber) -> None:
     """Fail if the agent has ended, has logged a defect of its own, or has published an impossible usage.
 
     The fake engine's containers use half a core and receive 1000 bytes a second.
@@ -43,7 +43,7 @@ def assert_sound(running: RunningAgent, viewer: RecordingSubscriber) -> None:
     assert running.running, running.log
     assert "defect" not in running.log, running.log
     assert "Traceback" not in running.log, running.log
-    usages = [message.json for message in list(viewer.messages) if message.topic.endswith("/usage")]
+    usages = [message.json for message in list(subscriber.messages) if message.topic.endswith("/usage")]
     assert usages
     for usage in usages:
         assert usage["cpu"]["percent"] == pytest.approx(50, rel=0.02), usage

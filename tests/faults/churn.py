@@ -19,8 +19,8 @@ A_LIFE = ["running", "exited", "removed", "cleared"]
 class Size:
     """The agent's threads and descriptors now; `check` compares them later, when all collectors have ended."""
 
-    def __init__(self, running: RunningAgent, viewer: RecordingSubscriber) -> None:
-        viewer.counters()
+    def __init__(self, running: RunningAgent, subscriber: RecordingSubscriber) -> None:
+        subscriber.counters()
         self._running = running
         self._threads, self._fds = running.threads(), running.fds()
 

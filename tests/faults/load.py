@@ -32,17 +32,17 @@ class Load:
         goal = self._told + documents
         wait_until(lambda: self._told >= goal, PATIENCE, f"{goal - self._told} documents of {documents} are missing")
 
-    def settled(self, viewer: RecordingSubscriber, after: float) -> Any:
+    def settled(self, subscriber: RecordingSubscriber, after: float) -> Any:
         """Wait until nothing waits in the outbox and every container has published again; return the counters then."""
-        viewer.wait_for(self._drained, after=after)
+        subscriber.wait_for(self._drained, after=after)
         drained = time.monotonic()
         for name in self.names:
-            viewer.usages(name, after=drained)
-        return viewer.counters(after=time.monotonic())
+            subscriber.usages(name, after=drained)
+        return subscriber.counters(after=time.monotonic())
 
-    def missing(self, viewer: RecordingSubscriber) -> int:
+    def missing(self, subscriber: RecordingSubscriber) -> int:
         """Return how many usages never arrived."""
-        return sum(viewer.missing(name) for name in self.names)
+        return sum(subscriber.missing(name) for name in self.names)
 
     def _drained(self, message: Received) -> bool:
         return message.topic == f"{ROOT}/agent" and bool(message.json["outbox"]["waiting"] <= len(self.names))
@@ -72,17 +72,17 @@ class Footprint:
         assert now.fds <= self.fds + SOCKETS, f"{self} has become {now}"
 
 
-def came(viewer: RecordingSubscriber, name: str) -> list[int]:
+def came(subscriber: RecordingSubscriber, name: str) -> list[int]:
     """Return the numbers of a container's usages that a subscriber has received, in the order of their arrival."""
     topic = f"{ROOT}/{name}/usage"
-    return [message.json["seq"] for message in list(viewer.messages) if message.topic == topic]
+    return [message.json["seq"] for message in list(subscriber.messages) if message.topic == topic]
 
 
-def wait_for_all(viewer: RecordingSubscriber, count: int) -> None:
+def wait_for_all(subscriber: RecordingSubscriber, count: int) -> None:
     """Wait until `count` containers have a usage."""
 
     def known(_: object) -> bool:
-        return sum(topic.endswith("/usage") for topic in list(viewer.by_topic)) >= count
+        return sum(topic.endswith("/usage") for topic in list(subscriber.by_topic)) >= count
 
-    viewer.wait_for(known)
-    assert viewer.messages[0].topic.startswith(ROOT)
+    subscriber.wait_for(known)
+    assert subscriber.messages[0].topic.startswith(ROOT)

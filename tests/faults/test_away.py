@@ -13,77 +13,82 @@ from support.daemons.subscriber import retained
 
 from faults.assertions import SOON
 
-Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], RecordingSubscriber]
+StartAgent = Callable[..., RunningAgent]
+Record = Callable[[Mosquitto], RecordingSubscriber]
 OwnEngine = Callable[..., PrivateEngine]
 OwnBroker = Callable[..., Mosquitto]
 
 
 def test_crashed_engine_stops_no_container(
-    own_engine: OwnEngine, own_broker: OwnBroker, watch: Watch, view: View
+    own_engine: OwnEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record
 ) -> None:
     """No container is published as stopped because its daemon crashed; one that ended since is, with its exit code."""
     engine, broker = own_engine("--live-restore"), own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     engine.run(name="web")
     engine.run("sh", "-c", "sleep 6; exit 4", name="ends")
-    running = watch(engine, broker)
-    viewer.usages("web")
+    running = start_agent(engine, broker)
+    subscriber.usages("web")
     engine.kill()
     running.wait_for_line("looking for it every")
     back = time.monotonic()
     engine.start()
-    viewer.usages("web", after=back, timeout=SOON)
-    assert viewer.status("ends", "exited")["exit_code"] == 4
-    assert viewer.statuses("web") == ["running"]
-    assert viewer.missing("web") == 0
+    subscriber.usages("web", after=back, timeout=SOON)
+    assert subscriber.status("ends", "exited")["exit_code"] == 4
+    assert subscriber.statuses("web") == ["running"]
+    assert subscriber.missing("web") == 0
 
 
 def test_restarted_engine_without_live_restore_ends_containers(
-    own_engine: OwnEngine, own_broker: OwnBroker, watch: Watch, view: View
+    own_engine: OwnEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record
 ) -> None:
     """Without live-restore the containers end with the daemon, which is published; new ones are tracked again."""
     engine, broker = own_engine(), own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     engine.run(name="web")
-    watch(engine, broker)
-    viewer.usages("web")
+    start_agent(engine, broker)
+    subscriber.usages("web")
     engine.restart()
-    viewer.status("web", "exited")
+    subscriber.status("web", "exited")
     again = time.monotonic()
     engine.docker("start", "web")
-    viewer.usages("web", after=again, timeout=SOON)
+    subscriber.usages("web", after=again, timeout=SOON)
 
 
 def test_frozen_engine_stops_no_container(
-    own_engine: OwnEngine, own_broker: OwnBroker, watch: Watch, view: View
+    own_engine: OwnEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record
 ) -> None:
     """An engine that hangs stops no container; the usage after that covers the time in between."""
     engine, broker = own_engine(), own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     engine.run(name="web")
-    running = watch(engine, broker, engine={"timeout": 2})
-    viewer.usages("web", count=2)
+    running = start_agent(engine, broker, engine={"timeout": 2})
+    subscriber.usages("web", count=2)
     engine.freeze()
     running.wait_for_line("did not answer within")
     back = time.monotonic()
     engine.thaw()
-    viewer.usages("web", count=2, after=back, timeout=SOON)
-    assert viewer.statuses("web") == ["running"]
-    assert viewer.counters(after=time.monotonic())["engine"]["errors"] > 0
+    subscriber.usages("web", count=2, after=back, timeout=SOON)
+    assert subscriber.statuses("web") == ["running"]
+    assert subscriber.counters(after=time.monotonic())["engine"]["errors"] > 0
 
 
 @pytest.mark.parametrize("engine_is", ["up", "down", "frozen"])
 @pytest.mark.parametrize("broker_is", ["up", "down", "frozen"])
 def test_sigterm_ends_the_agent_in_time_whatever_is_broken(
-    own_engine: OwnEngine, own_broker: OwnBroker, watch: Watch, view: View, engine_is: str, broker_is: str
+    own_engine: OwnEngine,
+    own_broker: OwnBroker,
+    start_agent: StartAgent,
+    record: Record,
+    engine_is: str,
+    broker_is: str,
 ) -> None:
     """The exit code is 0, and `stopped` is retained if the broker lives."""
     engine, broker = own_engine("--live-restore"), own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     engine.run(name="web")
-    running = watch(engine, broker)
-    viewer.usages("web")
+    running = start_agent(engine, broker)
+    subscriber.usages("web")
     for part, state in ((engine, engine_is), (broker, broker_is)):
         {"up": lambda: None, "down": part.kill, "frozen": part.freeze}[state]()
     began = time.monotonic()
@@ -92,7 +97,7 @@ def test_sigterm_ends_the_agent_in_time_whatever_is_broken(
     engine.thaw()
     if broker_is == "frozen":
         broker.thaw()
-        viewer.agent("exit", "connection lost")
+        subscriber.agent("exit", "connection lost")
     if broker_is == "up":
         words = {
             topic: payload for topic, payload in retained(broker.url, f"{ROOT}/#").items() if b'"stopped"' in payload
@@ -101,19 +106,19 @@ def test_sigterm_ends_the_agent_in_time_whatever_is_broken(
 
 
 def test_agent_waits_for_engine_and_broker(
-    own_engine: OwnEngine, own_broker: OwnBroker, watch: Watch, view: View
+    own_engine: OwnEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record
 ) -> None:
     """An agent that is started first waits for both, and works as soon as they are available."""
     engine, broker = own_engine(), own_broker()
     engine.run(name="web", restart="always")
     engine.stop()
     broker.stop()
-    running = watch(engine, broker)
+    running = start_agent(engine, broker)
     running.wait_for_line("nobody listens there")
     running.wait_for_line("looking for it every")
     broker.start()
-    viewer = view(broker)
-    assert "engine" not in viewer.agent("running")
+    subscriber = record(broker)
+    assert "engine" not in subscriber.agent("running")
     engine.start()
-    viewer.usages("web")
-    assert viewer.agent("running")["engine"]["api"]
+    subscriber.usages("web")
+    assert subscriber.agent("running")["engine"]["api"]

@@ -14,47 +14,47 @@ from support.fakes.engine import FakeEngine
 from faults.assertions import SOON
 from faults.load import Footprint, Load, came
 
-Watch = Callable[..., RunningAgent]
-View = Callable[..., RecordingSubscriber]
+StartAgent = Callable[..., RunningAgent]
+Record = Callable[..., RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
 GIVEN_UP = "lost the connection to .*(no sign of life|timed out)"
 
 
 def test_frozen_broker_is_noticed_and_used_again(
-    engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View
+    engine: PrivateEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record
 ) -> None:
     """A broker that is silent for longer than the keepalive allows is lost, and is used again when it is back."""
     broker = own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     engine.run(name="web")
-    running = watch(engine, broker, broker={"keepalive": 2})
-    viewer.usages("web", count=2)
+    running = start_agent(engine, broker, broker={"keepalive": 2})
+    subscriber.usages("web", count=2)
     broker.freeze()
     running.wait_for_line("lost the connection|does not answer|no answer")
     back = time.monotonic()
     broker.thaw()
-    viewer.usages("web", count=3, after=back, timeout=SOON)
-    counters = viewer.counters(after=time.monotonic())
+    subscriber.usages("web", count=3, after=back, timeout=SOON)
+    counters = subscriber.counters(after=time.monotonic())
     assert counters["broker"]["connects"] >= 2
-    assert counters["outbox"]["dropped"] == viewer.missing("web") == 0
+    assert counters["outbox"]["dropped"] == subscriber.missing("web") == 0
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
 def test_frozen_broker_under_load_costs_no_memory(
-    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, qos: int
+    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record, qos: int
 ) -> None:
     """It is noticed within twice the keepalive, nothing grows, and what is lost is counted.
 
     With QoS 0 paho would take all messages into memory, and the kernel takes what fits into its buffers.
     """
     broker = own_broker("max_inflight_messages 0", "max_queued_messages 0")
-    viewer = view(broker)
+    subscriber = record(broker)
     crowd = Load(fake_engine, 100)
-    running = watch(
+    running = start_agent(
         fake_engine, broker, agent={"interval": 0.5}, broker={"keepalive": 3, "qos": qos}, outbox={"capacity": 150}
     )
-    crowd.settled(viewer, 0)
+    crowd.settled(subscriber, 0)
     broker.freeze()
     began = time.monotonic()
     running.wait_for_line(GIVEN_UP)
@@ -65,30 +65,30 @@ def test_frozen_broker_under_load_costs_no_memory(
     before.assert_kept(running)
     back = time.monotonic()
     broker.thaw()
-    counters = crowd.settled(viewer, back)
+    counters = crowd.settled(subscriber, back)
     assert counters["outbox"]["dropped"] > 0
     assert counters["broker"]["connects"] == 2
     if qos == 0:
-        assert crowd.missing(viewer) >= counters["outbox"]["dropped"]
+        assert crowd.missing(subscriber) >= counters["outbox"]["dropped"]
     else:
-        assert crowd.missing(viewer) == counters["outbox"]["dropped"]
+        assert crowd.missing(subscriber) == counters["outbox"]["dropped"]
 
 
 def test_short_freeze_keeps_the_connection(
-    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View
+    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record
 ) -> None:
     """After a freeze shorter than the keepalive the connection is the same; nothing is lost, nothing comes twice."""
     broker = own_broker("max_inflight_messages 0", "max_queued_messages 0")
-    viewer = view(broker)
+    subscriber = record(broker)
     crowd = Load(fake_engine, 20)
-    watch(fake_engine, broker, agent={"interval": 0.5})
-    crowd.settled(viewer, 0)
+    start_agent(fake_engine, broker, agent={"interval": 0.5})
+    crowd.settled(subscriber, 0)
     broker.freeze()
     crowd.wait_for(100)
     broker.thaw()
-    counters = crowd.settled(viewer, time.monotonic())
+    counters = crowd.settled(subscriber, time.monotonic())
     assert counters["broker"] == {"connects": 1, "disconnects": 0}
-    assert crowd.missing(viewer) == counters["outbox"]["dropped"] == 0
+    assert crowd.missing(subscriber) == counters["outbox"]["dropped"] == 0
     for name in crowd.names:
-        numbers = came(viewer, name)
+        numbers = came(subscriber, name)
         assert numbers == list(range(1, len(numbers) + 1))

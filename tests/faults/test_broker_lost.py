@@ -17,8 +17,8 @@ from agent.mqtt.capabilities import MAX_IN_FLIGHT
 from faults.assertions import SOON
 from faults.load import Footprint, Load
 
-Watch = Callable[..., RunningAgent]
-View = Callable[..., RecordingSubscriber]
+StartAgent = Callable[..., RunningAgent]
+Record = Callable[..., RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
 
@@ -30,57 +30,59 @@ def come_back(broker: Mosquitto, running: RunningAgent) -> float:
     running.freeze()
     subscriptions = broker.log.count("Sending SUBACK")
     broker.start()
-    wait_until(lambda: broker.log.count("Sending SUBACK") > subscriptions, PATIENCE, "the viewer does not come back")
+    wait_until(
+        lambda: broker.log.count("Sending SUBACK") > subscriptions, PATIENCE, "the subscriber does not come back"
+    )
     running.thaw()
     return time.monotonic()
 
 
 def test_broker_without_its_retained_messages_gets_every_status_again(
-    engine: PrivateEngine, own_broker: OwnBroker, watch: Watch, view: View
+    engine: PrivateEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record
 ) -> None:
     """Usages flow again, and each missing usage was counted as dropped."""
     broker = own_broker()
-    viewer = view(broker, qos=0)
+    subscriber = record(broker, qos=0)
     for name in ("one", "two"):
         engine.run(name=name)
     engine.run("true", name="ended")
-    running = watch(engine, broker, outbox={"capacity": 5})
+    running = start_agent(engine, broker, outbox={"capacity": 5})
     for name in ("one", "two"):
-        viewer.usages(name)
+        subscriber.usages(name)
     known = set(retained(broker.url, f"{ROOT}/#"))
     broker.kill()
-    waiting = view(own_broker())  # somebody to wait with: the outbox of five is full within three seconds
+    waiting = record(own_broker())  # somebody to wait with: the outbox of five is full within three seconds
     with pytest.raises(AssertionError):
         waiting.counters(timeout=6)
     back = come_back(broker, running)
     for name in ("one", "two"):
-        viewer.usages(name, after=back, timeout=SOON)
+        subscriber.usages(name, after=back, timeout=SOON)
     assert set(retained(broker.url, f"{ROOT}/#")) == known
-    counters = viewer.counters(after=time.monotonic())
+    counters = subscriber.counters(after=time.monotonic())
     dropped = counters["outbox"]["dropped"]
     assert dropped > 0
-    viewer.wait_for(lambda _: viewer.missing("one") + viewer.missing("two") == dropped)
-    assert viewer.statuses("one").count("exited") == 0
+    subscriber.wait_for(lambda _: subscriber.missing("one") + subscriber.missing("two") == dropped)
+    assert subscriber.statuses("one").count("exited") == 0
 
 
 def test_counters_are_exact_when_the_broker_is_killed_in_a_burst(
-    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View
+    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record
 ) -> None:
     """No usage counts as sent that no subscriber received, and none as dropped that one received; three times over.
 
     This broker forwards a message before it acknowledges it.
     """
     broker = own_broker()
-    viewer = view(broker, qos=0)
+    subscriber = record(broker, qos=0)
     crowd = Load(fake_engine, 100)
-    running = watch(fake_engine, broker, agent={"interval": 0.5}, outbox={"capacity": 150})
-    crowd.settled(viewer, 0)
+    running = start_agent(fake_engine, broker, agent={"interval": 0.5}, outbox={"capacity": 150})
+    crowd.settled(subscriber, 0)
     for _ in range(3):
         broker.kill()
         crowd.wait_for(400)
         back = come_back(broker, running)
-        counters = crowd.settled(viewer, back)
-        assert crowd.missing(viewer) == counters["outbox"]["dropped"] > 0
+        counters = crowd.settled(subscriber, back)
+        assert crowd.missing(subscriber) == counters["outbox"]["dropped"] > 0
     assert counters["broker"] == {"connects": 4, "disconnects": 3}
     wait_until(
         lambda: len(retained(broker.url, f"{ROOT}/+/status")) == 100, PATIENCE, "not every status is there again"
@@ -89,15 +91,15 @@ def test_counters_are_exact_when_the_broker_is_killed_in_a_burst(
 
 @pytest.mark.parametrize("on_full", ["drop_newest", "drop_oldest"])
 def test_long_absence_of_the_broker_costs_no_memory(
-    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, on_full: str
+    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record, on_full: str
 ) -> None:
     """A hundred containers for ten minutes at an interval of a minute: memory stays, and the right usages survive."""
     broker = own_broker()
-    viewer = view(broker, qos=0)
+    subscriber = record(broker, qos=0)
     crowd = Load(fake_engine, 100)
     outbox = {"capacity": 150, "on_full": on_full}
-    running = watch(fake_engine, broker, agent={"interval": 0.5}, outbox=outbox)
-    crowd.settled(viewer, 0)
+    running = start_agent(fake_engine, broker, agent={"interval": 0.5}, outbox=outbox)
+    crowd.settled(subscriber, 0)
     broker.kill()
     crowd.wait_for(500)
     before = Footprint.of(running)
@@ -106,12 +108,12 @@ def test_long_absence_of_the_broker_costs_no_memory(
     crowd.wait_for(1500)
     before.assert_kept(running)
     back = come_back(broker, running)
-    counters = crowd.settled(viewer, back)
-    missing, dropped = crowd.missing(viewer), counters["outbox"]["dropped"]
+    counters = crowd.settled(subscriber, back)
+    missing, dropped = crowd.missing(subscriber), counters["outbox"]["dropped"]
     assert dropped > 2000
     # What was under way to the broker when it was killed may have arrived; as the oldest it is dropped all the same.
     assert missing <= dropped <= missing + (MAX_IN_FLIGHT if on_full == "drop_oldest" else 0)
-    kept = [survivors(viewer, name, back) for name in crowd.names]
+    kept = [survivors(subscriber, name, back) for name in crowd.names]
     if on_full == "drop_newest":
         assert sum(len(early) for early, _ in kept) >= 150
     else:
@@ -119,13 +121,13 @@ def test_long_absence_of_the_broker_costs_no_memory(
         assert all(after and after[0] > late for _, after in kept)
 
 
-def survivors(viewer: RecordingSubscriber, name: str, back: float) -> tuple[list[int], list[int]]:
+def survivors(subscriber: RecordingSubscriber, name: str, back: float) -> tuple[list[int], list[int]]:
     """Return the times of usages after the broker's return: those before the gap in their numbers, and after.
 
     There must be exactly one gap.
     """
     arrivals: dict[int, Received] = {}
-    for message in viewer.on(f"{ROOT}/{name}/usage"):
+    for message in subscriber.on(f"{ROOT}/{name}/usage"):
         arrivals.setdefault(message.json["seq"], message)  # what was under way may have come twice
     gaps = [next_ for one, next_ in pairwise(arrivals) if next_ != one + 1]
     assert len(gaps) == 1, f"{name}: {list(arrivals)}"

@@ -25,8 +25,8 @@ from support.fakes.scripted_broker import (
     disconnect,
 )
 
-Watch = Callable[..., RunningAgent]
-View = Callable[..., RecordingSubscriber]
+StartAgent = Callable[..., RunningAgent]
+Record = Callable[..., RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 Subscribe = Callable[..., Subscriber]
 
@@ -41,7 +41,7 @@ def told_once(running: RunningAgent, pattern: str) -> None:
 
 
 def test_wrong_password_is_reported_and_the_corrected_one_used(
-    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, short_path: Path
+    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record, short_path: Path
 ) -> None:
     """The log names the keys, not the password; a corrected file is read at the next attempt."""
     passwords, ours = short_path / "passwords", short_path / "password"
@@ -51,16 +51,16 @@ def test_wrong_password_is_reported_and_the_corrected_one_used(
     broker = own_broker("per_listener_settings false", f"password_file {passwords}", f"acl_file {acl}")
     ours.write_text("mistaken")
     ours.chmod(0o600)
-    viewer = view(broker)
+    subscriber = record(broker)
     fake_engine.run("web")
     login = {"username": "agent", "password_file": str(ours)}
-    running = watch(fake_engine, broker, backoff=BACKOFF, broker=login)
+    running = start_agent(fake_engine, broker, backoff=BACKOFF, broker=login)
     four_attempts(broker, "not authorised")
     told_once(running, "refuses the agent: .*check broker.username")
     assert "mistaken" not in running.log
     ours.write_text("right")
-    viewer.usages("web")
-    assert viewer.missing("web") == 0
+    subscriber.usages("web")
+    assert subscriber.missing("web") == 0
 
 
 REFUSALS = {
@@ -78,7 +78,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("fault", REFUSALS)
 def test_refused_connection_is_retried_with_backoff(
-    fake_engine: FakeEngine, scripted_broker: ScriptedBroker, watch: Watch, fault: str
+    fake_engine: FakeEngine, scripted_broker: ScriptedBroker, start_agent: StartAgent, fault: str
 ) -> None:
     """Whatever the reason code, the agent attempts once in each step of the backoff, and logs the remedy once."""
     code, remedy = REFUSALS[fault]
@@ -92,7 +92,7 @@ def test_refused_connection_is_retried_with_backoff(
 
     scripted_broker.answer = refuse
     fake_engine.run("web")
-    running = watch(fake_engine, scripted_broker, backoff=BACKOFF, broker={"protocol": "5"})
+    running = start_agent(fake_engine, scripted_broker, backoff=BACKOFF, broker={"protocol": "5"})
     scripted_broker.wait_for(CONNECT, 4)
     assert moments[3] - moments[0] >= WAITS - 0.1  # the broker may have been slow to look at the first
     told_once(running, remedy)
@@ -103,95 +103,97 @@ def test_refused_connection_is_retried_with_backoff(
 
 
 def test_broker_with_too_many_clients_is_not_hammered(
-    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, subscribe: Subscribe
+    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record, subscribe: Subscribe
 ) -> None:
     """A broker that closes new connections is tried with backoff, and used as soon as it has room."""
     broker = own_broker("max_connections 1")  # mosquitto 2.0.11 lets one more in than it says
-    viewer, other = view(broker), subscribe(broker.url, "elsewhere")
+    subscriber, other = record(broker), subscribe(broker.url, "elsewhere")
     fake_engine.run("web")
-    running = watch(fake_engine, broker, backoff=BACKOFF)
+    running = start_agent(fake_engine, broker, backoff=BACKOFF)
     # Each second a look whether it is back, and in each step an attempt with either version of MQTT.
     moments = log_moments(broker, "denied: max_connections exceeded", 12)
     assert moments[11] - moments[0] >= 3
     told_once(running, "Or has it all the clients that it takes")
     other.close()
-    viewer.usages("web")
-    assert viewer.missing("web") == 0
+    subscriber.usages("web")
+    assert subscriber.missing("web") == 0
 
 
 def test_forbidden_topic_is_logged_once_and_others_are_published(
-    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, short_path: Path
+    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record, short_path: Path
 ) -> None:
     """Its usages count as dropped, all others arrive. Rights that are granted later are used."""
     acl = short_path / "acl"
     acl.write_text(f"topic deny {ROOT}/secret/#\ntopic readwrite #\n")
     broker = own_broker(f"acl_file {acl}")
-    viewer = view(broker)
+    subscriber = record(broker)
     for name in ("web", "secret"):
         fake_engine.run(name)
-    running = watch(fake_engine, broker, backoff=BACKOFF, broker={"protocol": "5"})
-    viewer.usages("web", count=4)
+    running = start_agent(fake_engine, broker, backoff=BACKOFF, broker={"protocol": "5"})
+    subscriber.usages("web", count=4)
     remedy = "not authorized; let the agent's user write to this topic, in the broker's access rules"
     for kind in ("status", "usage"):
         assert len(running.wait_for_line(f"on {ROOT}/secret/{kind}: {remedy}")) == 1
-    outbox = viewer.counters(after=time.monotonic())["outbox"]
+    outbox = subscriber.counters(after=time.monotonic())["outbox"]
     assert outbox["dropped"] >= 3
-    assert viewer.missing("web") == 0
+    assert subscriber.missing("web") == 0
     acl.write_text("topic readwrite #\n")
     broker.signal(signal.SIGHUP)
-    viewer.usages("secret")
-    assert viewer.status("secret", "running")
-    counters = viewer.counters(after=time.monotonic())
-    assert counters["outbox"]["dropped"] == viewer.missing("secret")
+    subscriber.usages("secret")
+    assert subscriber.status("secret", "running")
+    counters = subscriber.counters(after=time.monotonic())
+    assert counters["outbox"]["dropped"] == subscriber.missing("secret")
     assert counters["broker"] == {"connects": 1, "disconnects": 0}
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_messages_that_are_too_large_are_dropped_alone(
-    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, protocol: str
+    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record, protocol: str
 ) -> None:
     """Only the container whose messages are larger than the broker allows loses them; they are counted and logged.
 
     With MQTT 3.1.1 the broker closes the connection on them: that takes a few connections, not one for each usage.
     """
     broker = own_broker("max_packet_size 2200")
-    viewer = view(broker)
+    subscriber = record(broker)
     fake_engine.run("web")
     fake_engine.run("large", image="x" * 2000)
-    running = watch(fake_engine, broker, backoff=BACKOFF, broker={"protocol": protocol})
+    running = start_agent(fake_engine, broker, backoff=BACKOFF, broker={"protocol": protocol})
     for kind in ("status", "usage"):
         running.wait_for_line(f"on (the broker does not take messages on )?{ROOT}/large/{kind}")
     found = time.monotonic()
-    viewer.usages("web", count=5, after=found)
-    outbox = viewer.counters(after=time.monotonic())["outbox"]
+    subscriber.usages("web", count=5, after=found)
+    outbox = subscriber.counters(after=time.monotonic())["outbox"]
     assert outbox["dropped"] >= 1
-    assert viewer.missing("web") == 0
-    assert viewer.statuses("web") == ["running"] * len(viewer.statuses("web"))
+    assert subscriber.missing("web") == 0
+    assert subscriber.statuses("web") == ["running"] * len(subscriber.statuses("web"))
     assert len(running.wait_for_line(f"{ROOT}/large/usage")) == 1
 
 
 @pytest.mark.slow
 def test_shared_client_id_slows_both_agents_down(
-    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View
+    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record
 ) -> None:
     """Two agents with one client id disconnect each other more and more slowly, and log that; one alone works again."""
     broker = own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     fake_engine.run("web")
     same = {"client_id": "same"}
-    both = [watch(fake_engine, broker, agent={"host": host}, backoff=BACKOFF, broker=same) for host in (HOST, "other")]
+    both = [
+        start_agent(fake_engine, broker, agent={"host": host}, backoff=BACKOFF, broker=same) for host in (HOST, "other")
+    ]
     moments = log_moments(broker, "Client same already connected", 12)
     assert moments[11] - moments[0] >= 5
     for running in both:
         running.wait_for_line(r"if another client uses the same client id .same., give each agent its own")
     both[1].kill()
     alone = time.monotonic()
-    viewer.usages("web", count=3, after=alone)
+    subscriber.usages("web", count=3, after=alone)
 
 
 @pytest.mark.slow
 def test_session_taken_over_makes_the_waits_grow(
-    fake_engine: FakeEngine, scripted_broker: ScriptedBroker, watch: Watch
+    fake_engine: FakeEngine, scripted_broker: ScriptedBroker, start_agent: StartAgent
 ) -> None:
     """Waits grow although each connection had lasted: it lasted only for as long as the other agent waited."""
     begun: dict[int, float] = {}
@@ -203,7 +205,7 @@ def test_session_taken_over_makes_the_waits_grow(
     scripted_broker.answer = take_over
     fake_engine.run("web")
     backoff = {"base": 1, "factor": 2, "cap": 4}
-    running = watch(fake_engine, scripted_broker, backoff=backoff, broker={"protocol": "5"})
+    running = start_agent(fake_engine, scripted_broker, backoff=backoff, broker={"protocol": "5"})
     remedy = "another client uses the same client id .*; give each agent its own broker.client_id or agent.host"
     for seconds in (1, 2, 4):
         running.wait_for_line(f"Session taken over; {remedy} .trying again, in {seconds} s")

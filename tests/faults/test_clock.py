@@ -14,8 +14,8 @@ from support.daemons.mosquitto import Mosquitto
 from support.daemons.processes import PATIENCE, wait_until
 from support.fakes.engine import FakeEngine
 
-Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], RecordingSubscriber]
+StartAgent = Callable[..., RunningAgent]
+Record = Callable[[Mosquitto], RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
 HOUR = 3600
@@ -55,67 +55,79 @@ def clocks(fake_engine: FakeEngine, short_path: Path) -> Clocks:
 
 @whose
 def test_usages_continue_when_the_clock_is_set(
-    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, clocks: Clocks, whose: str, by: int
+    fake_engine: FakeEngine,
+    own_broker: OwnBroker,
+    start_agent: StartAgent,
+    record: Record,
+    clocks: Clocks,
+    whose: str,
+    by: int,
 ) -> None:
     """A usage comes once an interval as before, covers that interval, and its rates and percentages are right."""
     broker = own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     fake_engine.run("web", cpu=0.5, rx=1000)
-    running = watch(fake_engine, broker, environment=clocks.environment)
-    viewer.usages("web", 3)
+    running = start_agent(fake_engine, broker, environment=clocks.environment)
+    subscriber.usages("web", 3)
     clocks.set(whose, by)
     after = time.monotonic()
     hour = time.strftime("%Y-%m-%dT%H", time.gmtime(time.time() + (0 if whose == "the engine's" else by)))
-    viewer.wait_for(lambda m: m.topic == f"{ROOT}/agent" and m.json["time"].startswith(hour), after=after)
-    usages = viewer.usages("web", 6, after=after)
-    arrived = [m.arrived for m in viewer.messages if m.topic == f"{ROOT}/web/usage"]
+    subscriber.wait_for(lambda m: m.topic == f"{ROOT}/agent" and m.json["time"].startswith(hour), after=after)
+    usages = subscriber.usages("web", 6, after=after)
+    arrived = [m.arrived for m in subscriber.messages if m.topic == f"{ROOT}/web/usage"]
     assert max(later - earlier for earlier, later in pairwise(arrived)) < 5
-    assert viewer.missing("web") == 0
+    assert subscriber.missing("web") == 0
     for usage in usages:
         assert 0.1 < usage["interval"] < 5
         assert usage["cpu"]["percent"] == pytest.approx(50, rel=0.05)
         assert usage["network"]["rx_rate"] == pytest.approx(1000, rel=0.05)
-    assert set(viewer.statuses("web")) == {"running"}
-    assert viewer.counters(after=after)["uptime"] < HOUR / 2
+    assert set(subscriber.statuses("web")) == {"running"}
+    assert subscriber.counters(after=after)["uptime"] < HOUR / 2
     assert " warning " not in running.log
 
 
 @whose
 def test_starts_and_ends_are_published_when_the_clock_is_set(
-    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, clocks: Clocks, whose: str, by: int
+    fake_engine: FakeEngine,
+    own_broker: OwnBroker,
+    start_agent: StartAgent,
+    record: Record,
+    clocks: Clocks,
+    whose: str,
+    by: int,
 ) -> None:
     """Also events that seem to lie before earlier ones are published."""
     broker = own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     ends, restarts = fake_engine.run("ends"), fake_engine.run("restarts")
-    watch(fake_engine, broker, environment=clocks.environment)
-    viewer.usages("ends")
-    viewer.usages("restarts")
+    start_agent(fake_engine, broker, environment=clocks.environment)
+    subscriber.usages("ends")
+    subscriber.usages("restarts")
     clocks.set(whose, by)
     fake_engine.die(ends, 3)
     fake_engine.die(restarts, 4)
     fake_engine.begin(restarts)
     again = time.monotonic()
     comes = fake_engine.run("comes")
-    assert viewer.status("ends", "exited")["exit_code"] == 3
-    assert viewer.status("restarts", "exited")["exit_code"] == 4
-    viewer.usages("restarts", 2, after=again)
-    viewer.usages("comes", 2, after=again)
+    assert subscriber.status("ends", "exited")["exit_code"] == 3
+    assert subscriber.status("restarts", "exited")["exit_code"] == 4
+    subscriber.usages("restarts", 2, after=again)
+    subscriber.usages("comes", 2, after=again)
     fake_engine.destroy(comes)
     fake_engine.destroy(ends)
-    viewer.status("comes", "removed")
-    viewer.status("ends", "removed")
-    assert viewer.statuses("ends") == ["running", "exited", "removed"]
-    assert viewer.statuses("restarts") == ["running", "exited", "running"]
-    assert viewer.statuses("comes") == ["running", "exited", "removed"]
+    subscriber.status("comes", "removed")
+    subscriber.status("ends", "removed")
+    assert subscriber.statuses("ends") == ["running", "exited", "removed"]
+    assert subscriber.statuses("restarts") == ["running", "exited", "running"]
+    assert subscriber.statuses("comes") == ["running", "exited", "removed"]
 
 
 def test_waits_are_kept_when_the_clock_is_set(
-    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, clocks: Clocks, by: int
+    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, clocks: Clocks, by: int
 ) -> None:
     """A wait lasts as long as intended: it neither ends at once nor in an hour."""
     broker = own_broker("allow_anonymous false")
-    watch(fake_engine, broker, environment=clocks.environment, backoff={"base": 4, "factor": 1, "cap": 4})
+    start_agent(fake_engine, broker, environment=clocks.environment, backoff={"base": 4, "factor": 1, "cap": 4})
     attempts = attempts_of(broker)
     next(attempts)
     clocks.set("the agent's", by)
@@ -124,20 +136,20 @@ def test_waits_are_kept_when_the_clock_is_set(
 
 
 def test_removed_container_is_cleared_in_time_when_the_clock_is_set(
-    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, view: View, clocks: Clocks, by: int
+    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record, clocks: Clocks, by: int
 ) -> None:
     """The topic is cleared in time by a monotonic clock, also across a restart of the agent."""
     broker = own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     web = fake_engine.run("web")
-    running = watch(fake_engine, broker, environment=clocks.environment, topics={"forget_removed": 4})
-    viewer.status("web", "running")
+    running = start_agent(fake_engine, broker, environment=clocks.environment, topics={"forget_removed": 4})
+    subscriber.status("web", "running")
     fake_engine.destroy(web)
-    viewer.status("web", "removed")
+    subscriber.status("web", "removed")
     running.kill()
     clocks.set("the agent's", by)
-    watch(fake_engine, broker, environment=clocks.environment, topics={"forget_removed": 4})
-    viewer.status("web", "cleared")
+    start_agent(fake_engine, broker, environment=clocks.environment, topics={"forget_removed": 4})
+    subscriber.status("web", "cleared")
 
 
 def attempts_of(broker: Mosquitto) -> Iterator[float]:

@@ -16,7 +16,7 @@ from support.daemons.processes import PATIENCE, slack, wait_until
 from support.daemons.subscriber import retained
 from support.fakes.engine import Answer, FakeEngine
 
-Watch = Callable[..., RunningAgent]
+StartAgent = Callable[..., RunningAgent]
 OwnBroker = Callable[..., Mosquitto]
 Break = Callable[[], None]
 
@@ -70,10 +70,10 @@ class Moment:
 
     def _working(self) -> RunningAgent:
         running = self._start()
-        viewer = RecordingSubscriber(self._broker.url)
+        subscriber = RecordingSubscriber(self._broker.url)
         for container in list(self._fake.containers.values()):
-            viewer.usages(container.name)
-        viewer.close()
+            subscriber.usages(container.name)
+        subscriber.close()
         return running
 
     def _burst(self) -> None:
@@ -90,7 +90,7 @@ class Moment:
 @pytest.mark.parametrize("engine_is", STATES)
 @pytest.mark.parametrize("broker_is", STATES)
 def test_sigterm_at_any_moment_ends_in_time(
-    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch, engine_is: str, broker_is: str, moment: str
+    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, engine_is: str, broker_is: str, moment: str
 ) -> None:
     """In time, with 0, and with `stopped` retained for the agent and each container if the broker is reachable.
 
@@ -105,7 +105,7 @@ def test_sigterm_at_any_moment_ends_in_time(
         {"up": nothing, "down": fake_engine.stop, "frozen": fake_engine.freeze}[engine_is]()
         {"up": nothing, "down": broker.kill, "frozen": broker.freeze}[broker_is]()
 
-    at = Moment(fake_engine, broker, lambda: watch(fake_engine, broker), f"{moment} {engine_is} {broker_is}")
+    at = Moment(fake_engine, broker, lambda: start_agent(fake_engine, broker), f"{moment} {engine_is} {broker_is}")
     running: RunningAgent = getattr(at, moment)(breaking)
     asked = time.monotonic()
     assert running.wait() == 0
@@ -119,14 +119,14 @@ def test_sigterm_at_any_moment_ends_in_time(
 
 
 def test_engine_that_answers_after_the_end_changes_nothing(
-    fake_engine: FakeEngine, own_broker: OwnBroker, watch: Watch
+    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent
 ) -> None:
     """An agent that has published `stopped` does not publish `running` when a slow engine answers at last."""
     broker = own_broker()
     broker.freeze()
     held = Answer(delay=0.5, chunks=fake_engine.events.stream(None))
     fake_engine.script("/events", held, times=1)
-    running = watch(fake_engine, broker, shutdown={"timeout": 4})
+    running = start_agent(fake_engine, broker, shutdown={"timeout": 4})
     wait_until(lambda: fake_engine.requests["/events"], PATIENCE, "nobody asks for events")
     fake_engine.freeze()
     running.signal(signal.SIGTERM)

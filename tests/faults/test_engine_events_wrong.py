@@ -14,8 +14,8 @@ from support.fakes.engine import Answer, FakeContainer, FakeEngine
 from faults.assertions import assert_sound
 from faults.rubbish import EVENTS, INSPECT, endless
 
-Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], RecordingSubscriber]
+StartAgent = Callable[..., RunningAgent]
+Record = Callable[[Mosquitto], RecordingSubscriber]
 
 
 @pytest.mark.parametrize(
@@ -31,27 +31,27 @@ View = Callable[[Mosquitto], RecordingSubscriber]
 def test_engine_without_events_is_asked_rarely_and_logged_once(
     fake_engine: FakeEngine,
     own_broker: Callable[..., Mosquitto],
-    watch: Watch,
-    view: View,
+    start_agent: StartAgent,
+    record: Record,
     answer: Callable[[], Answer],
 ) -> None:
     """An agent without events keeps what it knows, asks more and more rarely, and logs that once."""
     broker = own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     web = fake_engine.run("web")
-    running = watch(fake_engine, broker)
-    viewer.usages("web", count=2)
+    running = start_agent(fake_engine, broker)
+    subscriber.usages("web", count=2)
     lines = len(running.lines)
     looks = fake_engine.requests[INSPECT]
     fake_engine.script(EVENTS, answer())
     fake_engine.events.end()
-    viewer.usages("web", count=15, after=time.monotonic())
+    subscriber.usages("web", count=15, after=time.monotonic())
     assert len(running.lines) - lines <= 24, running.log
     assert fake_engine.requests[INSPECT] - looks <= 12
     fake_engine.behave()
     fake_engine.die(web, 4, event=False)
-    assert viewer.status("web", "exited")["exit_code"] == 4
-    assert_sound(running, viewer)
+    assert subscriber.status("web", "exited")["exit_code"] == 4
+    assert_sound(running, subscriber)
 
 
 def odd_event(container: FakeContainer, **changes: Any) -> bytes:
@@ -62,14 +62,14 @@ def odd_event(container: FakeContainer, **changes: Any) -> bytes:
 
 
 def test_wrong_events_are_counted_and_change_nothing(
-    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
+    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], start_agent: StartAgent, record: Record
 ) -> None:
     """An impossible event counts as an error and changes nothing: the engine's answer to an inspection decides."""
     broker = own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     web = fake_engine.run("web")
-    running = watch(fake_engine, broker)
-    viewer.usages("web")
+    running = start_agent(fake_engine, broker)
+    subscriber.usages("web")
     wrong: list[dict[str, Any]] = [
         {"timeNano": 10**29},
         {"timeNano": -(10**20)},
@@ -81,12 +81,12 @@ def test_wrong_events_are_counted_and_change_nothing(
     ]
     for changes in wrong:
         fake_engine.events.push(odd_event(web, **changes))
-    viewer.wait_for(lambda m: m.topic.endswith("/agent") and m.json["engine"]["errors"] >= len(wrong))
-    viewer.usages("web", count=2, after=time.monotonic())
-    assert viewer.statuses("web") == ["running"]
+    subscriber.wait_for(lambda m: m.topic.endswith("/agent") and m.json["engine"]["errors"] >= len(wrong))
+    subscriber.usages("web", count=2, after=time.monotonic())
+    assert subscriber.statuses("web") == ["running"]
     fake_engine.events.push(
         odd_event(web, Actor={"ID": "0" * 64, "Attributes": {"exitCode": "9" * 5000}}, Action="start")
     )
     fake_engine.die(web, 3)
-    assert viewer.status("web", "exited")["exit_code"] == 3
-    assert_sound(running, viewer)
+    assert subscriber.status("web", "exited")["exit_code"] == 3
+    assert_sound(running, subscriber)

@@ -13,8 +13,8 @@ from support.fakes.engine import Answer, FakeEngine
 
 from faults.assertions import SOON, Figures, assert_sound
 
-Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], RecordingSubscriber]
+StartAgent = Callable[..., RunningAgent]
+Record = Callable[[Mosquitto], RecordingSubscriber]
 OwnEngine = Callable[..., PrivateEngine]
 
 
@@ -29,19 +29,19 @@ OwnEngine = Callable[..., PrivateEngine]
 def test_engine_of_another_version_is_used_after_its_return(
     fake_engine: FakeEngine,
     own_broker: Callable[..., Mosquitto],
-    watch: Watch,
-    view: View,
+    start_agent: StartAgent,
+    record: Record,
     before: tuple[str, str, str],
     after: tuple[str, str, str],
 ) -> None:
     """The agent speaks the new version's API: usages continue, and events are processed."""
     broker = own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     fake_engine.version, fake_engine.api, fake_engine.oldest_api = before
     web, ends = fake_engine.run("web"), fake_engine.run("ends")
-    running = watch(fake_engine, broker)
+    running = start_agent(fake_engine, broker)
     for name in ("web", "ends"):
-        viewer.usages(name)
+        subscriber.usages(name)
     fake_engine.stop()
     running.wait_for_line("looking for it every")
     fake_engine.die(ends, 4, event=False)
@@ -49,55 +49,57 @@ def test_engine_of_another_version_is_used_after_its_return(
     fake_engine.version, fake_engine.api, fake_engine.oldest_api = after
     fake_engine.start()
     back = time.monotonic()
-    viewer.usages("web", count=2, after=back, timeout=SOON)
-    assert viewer.status("ends", "exited", after=back)["exit_code"] == 4
-    assert viewer.agent("running", after=back)["engine"] == {"version": after[0], "api": after[1], "cgroup": "1"}
+    subscriber.usages("web", count=2, after=back, timeout=SOON)
+    assert subscriber.status("ends", "exited", after=back)["exit_code"] == 4
+    assert subscriber.agent("running", after=back)["engine"] == {"version": after[0], "api": after[1], "cgroup": "1"}
     fake_engine.die(web, 5)
-    assert viewer.status("web", "exited", after=back)["exit_code"] == 5
-    assert viewer.statuses("web") == ["running", "exited"]
-    assert_sound(running, viewer)
+    assert subscriber.status("web", "exited", after=back)["exit_code"] == 5
+    assert subscriber.statuses("web") == ["running", "exited"]
+    assert_sound(running, subscriber)
 
 
 @pytest.mark.slow
 def test_repeated_crashes_of_the_engine_lose_nothing(
-    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
+    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], start_agent: StartAgent, record: Record
 ) -> None:
     """No container is published as stopped, no usage is missing, nothing is left behind in the agent."""
     broker = own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     names = [f"web-{number}" for number in range(10)]
     for name in names:
         fake_engine.run(name)
-    running = watch(fake_engine, broker)
+    running = start_agent(fake_engine, broker)
     for name in names:
-        viewer.usages(name)
+        subscriber.usages(name)
     before, lines = Figures.of(running), len(running.lines)
     for _ in range(5):
-        errors = viewer.counters(after=time.monotonic())["engine"]["errors"]
+        errors = subscriber.counters(after=time.monotonic())["engine"]["errors"]
         fake_engine.stop()
-        viewer.wait_for(lambda m, least=errors: m.topic.endswith("/agent") and m.json["engine"]["errors"] > least + 10)  # type: ignore[misc]
+        subscriber.wait_for(
+            lambda m, least=errors: m.topic.endswith("/agent") and m.json["engine"]["errors"] > least + 10  # type: ignore[misc]
+        )
         fake_engine.start()
         back = time.monotonic()
         for name in names:
-            viewer.usages(name, count=2, after=back, timeout=SOON)
+            subscriber.usages(name, count=2, after=back, timeout=SOON)
     before.assert_not_grown(running, fds=20)
     assert len(running.lines) - lines < 5 * 6, running.log
-    assert {word for name in names for word in viewer.statuses(name)} == {"running"}
-    assert sum(viewer.missing(name) for name in names) == 0
-    assert_sound(running, viewer)
+    assert {word for name in names for word in subscriber.statuses(name)} == {"running"}
+    assert sum(subscriber.missing(name) for name in names) == 0
+    assert_sound(running, subscriber)
 
 
 def test_events_lost_in_a_crash_are_found_out(
-    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
+    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], start_agent: StartAgent, record: Record
 ) -> None:
     """Each end that the engine could not report is published once, with its exit code, and no other end is."""
     broker = own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     ends = [fake_engine.run(f"ends-{number}") for number in range(4)]
     fake_engine.run("web")
-    running = watch(fake_engine, broker)
+    running = start_agent(fake_engine, broker)
     for container in ends:
-        viewer.usages(container.name)
+        subscriber.usages(container.name)
     fake_engine.stop()
     running.wait_for_line("looking for it every")
     history = []
@@ -113,49 +115,53 @@ def test_events_lost_in_a_crash_are_found_out(
     torn = fake_engine.script("/events", Answer(chunks=half(), truncated=True), times=1)
     fake_engine.start()
     for number, container in enumerate(ends, 1):
-        assert viewer.status(container.name, "exited")["exit_code"] == number
-    viewer.usages("web", count=2, after=time.monotonic())
+        assert subscriber.status(container.name, "exited")["exit_code"] == number
+    subscriber.usages("web", count=2, after=time.monotonic())
     assert torn.used == 1
-    assert [viewer.statuses(container.name) for container in ends] == [["running", "exited"]] * 4
-    assert viewer.statuses("web") == ["running"]
-    assert_sound(running, viewer)
+    assert [subscriber.statuses(container.name) for container in ends] == [["running", "exited"]] * 4
+    assert subscriber.statuses("web") == ["running"]
+    assert_sound(running, subscriber)
 
 
 def test_engine_that_is_not_ready_stops_no_container(
-    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
+    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], start_agent: StartAgent, record: Record
 ) -> None:
     """An engine that answers 503 and lists no container yet does not stop any."""
     broker = own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     fake_engine.run("web")
-    running = watch(fake_engine, broker)
-    viewer.usages("web")
+    running = start_agent(fake_engine, broker)
+    subscriber.usages("web")
     fake_engine.stop()
     fake_engine.script("/containers/.*", Answer(404, b'{"message":"No such container: web"}'), times=12)
     fake_engine.script("/version", Answer(503), times=2)
     fake_engine.start()
     back = time.monotonic()
-    viewer.usages("web", count=2, after=back)
-    assert viewer.statuses("web") == ["running"]
-    assert_sound(running, viewer)
+    subscriber.usages("web", count=2, after=back)
+    assert subscriber.statuses("web") == ["running"]
+    assert_sound(running, subscriber)
 
 
 @pytest.mark.parametrize("options", [("--live-restore",), ()], ids=["live-restore", "plain"])
 def test_real_engine_killed_twice(
-    own_engine: OwnEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View, options: tuple[str, ...]
+    own_engine: OwnEngine,
+    own_broker: Callable[..., Mosquitto],
+    start_agent: StartAgent,
+    record: Record,
+    options: tuple[str, ...],
 ) -> None:
     """With live-restore no container is published as stopped; without it all are, and new runs are tracked."""
     engine, broker = own_engine(*options), own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     engine.run(name="web", restart="always")
-    running = watch(engine, broker)
-    viewer.usages("web")
+    running = start_agent(engine, broker)
+    subscriber.usages("web")
     for _ in range(2):
         engine.kill()
         running.wait_for_line("looking for it every")
         engine.start()
-        viewer.usages("web", count=2, after=time.monotonic())
-    words = viewer.statuses("web")
+        subscriber.usages("web", count=2, after=time.monotonic())
+    words = subscriber.statuses("web")
     if options:
         assert words == ["running"]
     assert words[-1] == "running"

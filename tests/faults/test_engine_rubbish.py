@@ -15,8 +15,8 @@ from support.fakes.http import json_answer
 from faults.assertions import HASTY, SOON, Figures, assert_sound
 from faults.rubbish import EVENTS, INSPECT, LIST, STATS, rubbish
 
-Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], RecordingSubscriber]
+StartAgent = Callable[..., RunningAgent]
+Record = Callable[[Mosquitto], RecordingSubscriber]
 
 
 def asked_for(fake: FakeEngine, web: FakeContainer, script: Script) -> bool:
@@ -43,61 +43,61 @@ A_FEW = ["500", "an impossible chunk", "another object"]
 def test_bad_responses_cost_errors_and_change_no_status(
     fake_engine: FakeEngine,
     own_broker: Callable[..., Mosquitto],
-    watch: Watch,
-    view: View,
+    start_agent: StartAgent,
+    record: Record,
     route: str,
     kinds: list[str],
 ) -> None:
     """Each bad response of any kind is a counted error: no status changes, and usages continue and are right."""
     broker = own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     web, _ = fake_engine.run("web"), fake_engine.run("other")
-    running = watch(fake_engine, broker, engine={"timeout": 2, "source": "poll"}, backoff=HASTY)
+    running = start_agent(fake_engine, broker, engine={"timeout": 2, "source": "poll"}, backoff=HASTY)
     for name in ("web", "other"):
-        viewer.usages(name, count=2)
+        subscriber.usages(name, count=2)
     before = Figures.of(running)
     for kind in kinds:
-        errors = viewer.counters(after=time.monotonic())["engine"]["errors"]
+        errors = subscriber.counters(after=time.monotonic())["engine"]["errors"]
         script = fake_engine.script(route, rubbish()[kind], times=1)
         wait_until(partial(asked_for, fake_engine, web, script), PATIENCE, f"{kind} is not asked for")
-        viewer.wait_for(lambda m, least=errors: m.topic.endswith("/agent") and m.json["engine"]["errors"] > least)  # type: ignore[misc]
+        subscriber.wait_for(lambda m, least=errors: m.topic.endswith("/agent") and m.json["engine"]["errors"] > least)  # type: ignore[misc]
         back = time.monotonic()
         for name in ("web", "other"):
-            viewer.usages(name, after=back)
+            subscriber.usages(name, after=back)
     before.assert_not_grown(running, rss=25)
-    assert viewer.statuses("web") == viewer.statuses("other") == ["running"]
-    assert_sound(running, viewer)
+    assert subscriber.statuses("web") == subscriber.statuses("other") == ["running"]
+    assert_sound(running, subscriber)
     assert max(len(line) for line in running.lines) < 1000
 
 
 def test_wrong_rows_of_the_list_do_no_harm(
-    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
+    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], start_agent: StartAgent, record: Record
 ) -> None:
     """Rows without an id, a name or a state, or twice the same: the other containers are tracked all the same."""
     broker = own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     web, other = fake_engine.run("web"), fake_engine.run("other")
     row = web.row()
     nameless = {"Id": other.id, "Names": None, "State": None}
     fake_engine.script(LIST, json_answer([None, row, {"Id": 5}, row, nameless, {}, "web", {"Id": "0" * 64}]))
-    running = watch(fake_engine, broker)
+    running = start_agent(fake_engine, broker)
     for name in ("web", "other"):
-        viewer.usages(name, count=2)
-    counters = viewer.counters(after=time.monotonic())
+        subscriber.usages(name, count=2)
+    counters = subscriber.counters(after=time.monotonic())
     assert counters["containers"] == 2
     assert counters["engine"]["errors"] > 0
-    assert_sound(running, viewer)
+    assert_sound(running, subscriber)
 
 
 def test_container_missing_from_the_list_is_not_stopped(
-    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
+    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], start_agent: StartAgent, record: Record
 ) -> None:
     """A list that lacks containers stops none: when asked about each, the engine knows it."""
     broker = own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     fake_engine.run("web")
-    running = watch(fake_engine, broker)
-    viewer.usages("web")
+    running = start_agent(fake_engine, broker)
+    subscriber.usages("web")
     looks = fake_engine.requests[INSPECT]
     fake_engine.script(LIST, json_answer([]))
 
@@ -106,9 +106,9 @@ def test_container_missing_from_the_list_is_not_stopped(
         return fake_engine.requests[INSPECT] > looks
 
     wait_until(listed_anew, PATIENCE, "nobody asks")
-    viewer.usages("web", count=3, after=time.monotonic())
-    assert viewer.statuses("web") == ["running"]
-    assert_sound(running, viewer)
+    subscriber.usages("web", count=3, after=time.monotonic())
+    assert subscriber.statuses("web") == ["running"]
+    assert_sound(running, subscriber)
 
 
 @pytest.mark.parametrize(
@@ -122,28 +122,28 @@ def test_container_missing_from_the_list_is_not_stopped(
     ],
 )
 def test_check_reports_bad_responses_with_their_exit_code(
-    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, route: str, answer: Answer
+    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], start_agent: StartAgent, route: str, answer: Answer
 ) -> None:
     """The exit code is 3, or 0 if only one container has no readings."""
     fake_engine.run("web")
     fake_engine.script(route, answer)
-    checking = watch(fake_engine, own_broker(), "check")
+    checking = start_agent(fake_engine, own_broker(), "check")
     assert checking.wait() == (0 if route == STATS else 3)
     assert "Traceback" not in checking.log
     assert any(line.startswith(("FAIL", "warn")) for line in checking.output), checking.output
 
 
 def test_inspection_that_fails_at_the_start_is_retried(
-    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
+    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], start_agent: StartAgent, record: Record
 ) -> None:
     """It costs no more than a moment, and the other container does not wait for it."""
     broker = own_broker()
-    viewer = view(broker)
-    web = fake_engine.run("web", looked_at=Answer(500))
+    subscriber = record(broker)
+    web = fake_engine.run("web", inspect_answer=Answer(500))
     fake_engine.run("other")
-    running = watch(fake_engine, broker)
-    viewer.usages("other")
-    assert viewer.statuses("web") == []
-    web.looked_at = None
-    viewer.usages("web", timeout=SOON)
-    assert_sound(running, viewer)
+    running = start_agent(fake_engine, broker)
+    subscriber.usages("other")
+    assert subscriber.statuses("web") == []
+    web.inspect_answer = None
+    subscriber.usages("web", timeout=SOON)
+    assert_sound(running, subscriber)

@@ -13,31 +13,31 @@ from support.fakes.engine import FakeEngine
 
 from faults.assertions import HASTY, assert_sound
 
-Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], RecordingSubscriber]
+StartAgent = Callable[..., RunningAgent]
+Record = Callable[[Mosquitto], RecordingSubscriber]
 
 
 @pytest.mark.parametrize("source", ["stream", "poll"])
 @pytest.mark.slow
 def test_missing_stats_of_one_container_are_logged_once(
-    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View, source: str
+    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], start_agent: StartAgent, record: Record, source: str
 ) -> None:
     """The others' usages continue; when the engine has stats again, so has the container."""
     broker = own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     web, _ = fake_engine.run("web"), fake_engine.run("other")
-    running = watch(fake_engine, broker, engine={"source": source}, backoff=HASTY)
-    viewer.usages("web", count=2)
+    running = start_agent(fake_engine, broker, engine={"source": source}, backoff=HASTY)
+    subscriber.usages("web", count=2)
     web.raw = b'{"read":"2026-11-24T18:41:47Z","cpu_stats":{"cpu_usage":{"total_usage":"many"}}}\n'
     running.wait_for_line("no readings of web: .*total_usage")
-    viewer.usages("other", count=8, after=time.monotonic())
+    subscriber.usages("other", count=8, after=time.monotonic())
     assert len(running.wait_for_line("no readings of web")) == 1
     web.raw = None
-    viewer.usages("web", count=2, after=time.monotonic())
+    subscriber.usages("web", count=2, after=time.monotonic())
     running.wait_for_line("readings of web are back")
-    assert viewer.statuses("web") == ["running"]
-    assert viewer.missing("web") == 0
-    assert_sound(running, viewer)
+    assert subscriber.statuses("web") == ["running"]
+    assert subscriber.missing("web") == 0
+    assert_sound(running, subscriber)
 
 
 def no_cpu_time(document: dict[str, Any]) -> None:
@@ -77,21 +77,21 @@ class Once:
 
 @pytest.mark.slow
 def test_one_wrong_document_costs_one_usage(
-    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], watch: Watch, view: View
+    fake_engine: FakeEngine, own_broker: Callable[..., Mosquitto], start_agent: StartAgent, record: Record
 ) -> None:
     """It costs one usage and one error, and nothing is logged; the next usage covers the time in between."""
     broker = own_broker()
-    viewer = view(broker)
+    subscriber = record(broker)
     web = fake_engine.run("web")
-    running = watch(fake_engine, broker, engine={"source": "stream"})
-    viewer.usages("web", count=2)
+    running = start_agent(fake_engine, broker, engine={"source": "stream"})
+    subscriber.usages("web", count=2)
     wrong = [no_cpu_time, texts, beyond_all_counters, below_zero, no_time]
     for number, spoil in enumerate(wrong, 1):
         web.change = once = Once(spoil)
         wait_until(lambda once=once: once.done, PATIENCE, "no document is sent")  # type: ignore[misc]
-        viewer.usages("web", count=2, after=time.monotonic())
-        assert viewer.counters(after=time.monotonic())["engine"]["errors"] == number
-    assert_sound(running, viewer)
-    assert viewer.missing("web") == 0
+        subscriber.usages("web", count=2, after=time.monotonic())
+        assert subscriber.counters(after=time.monotonic())["engine"]["errors"] == number
+    assert_sound(running, subscriber)
+    assert subscriber.missing("web") == 0
     assert "no readings" not in running.log
-    assert sum(usage["interval"] > 1.5 for usage in viewer.usages("web")) >= len(wrong)
+    assert sum(usage["interval"] > 1.5 for usage in subscriber.usages("web")) >= len(wrong)

@@ -9,8 +9,8 @@ from support.daemons.mosquitto import Mosquitto
 from support.daemons.subscriber import Subscriber
 from support.fakes.engine import FakeEngine
 
-Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], RecordingSubscriber]
+StartAgent = Callable[..., RunningAgent]
+Record = Callable[[Mosquitto], RecordingSubscriber]
 Subscribe = Callable[..., Subscriber]
 
 HOSTILE = [
@@ -54,76 +54,76 @@ def harmless(running: RunningAgent, everything: Subscriber, levels: int) -> None
 
 
 def test_hostile_names_have_topics_of_their_own(
-    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View, subscribe: Subscribe
+    fake_engine: FakeEngine, broker: Mosquitto, start_agent: StartAgent, record: Record, subscribe: Subscribe
 ) -> None:
     """Each container has a topic of its own, one level below the host, and its unchanged name in the payload."""
-    viewer, everything = view(broker), subscribe(broker.url, "#")
+    subscriber, everything = record(broker), subscribe(broker.url, "#")
     for name in HOSTILE:
         fake_engine.run(name, image=name)
-    running = watch(fake_engine, broker)
-    viewer.wait_for(lambda m: m.topic.endswith("/usage") and m.json["seq"] == 2, count=len(HOSTILE))
-    told = {m.json["container"]["name"]: m.topic for m in viewer.messages if m.topic.endswith("/usage")}
+    running = start_agent(fake_engine, broker)
+    subscriber.wait_for(lambda m: m.topic.endswith("/usage") and m.json["seq"] == 2, count=len(HOSTILE))
+    told = {m.json["container"]["name"]: m.topic for m in subscriber.messages if m.topic.endswith("/usage")}
     assert set(told) == set(HOSTILE)
     assert len(set(told.values())) == len(HOSTILE)
     harmless(running, everything, 1)
 
 
 def test_hostile_labels_are_one_level_each(
-    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View, subscribe: Subscribe
+    fake_engine: FakeEngine, broker: Mosquitto, start_agent: StartAgent, record: Record, subscribe: Subscribe
 ) -> None:
     """Each Compose label in the template is one level, whatever it contains."""
-    viewer, everything = view(broker), subscribe(broker.url, "#")
+    subscriber, everything = record(broker), subscribe(broker.url, "#")
     for number, label in enumerate(HOSTILE):
         labels = {"com.docker.compose.project": label, "com.docker.compose.service": label, label: label}
         fake_engine.run(f"web-{number}", labels=labels | {"usage-agent.enable": label})
-    running = watch(fake_engine, broker, topics={"container": "{project}/{service}"})
-    viewer.wait_for(lambda m: m.topic.endswith("/usage") and m.json["seq"] == 2, count=len(HOSTILE))
-    told = {m.json["container"]["service"]: m.topic for m in viewer.messages if m.topic.endswith("/usage")}
+    running = start_agent(fake_engine, broker, topics={"container": "{project}/{service}"})
+    subscriber.wait_for(lambda m: m.topic.endswith("/usage") and m.json["seq"] == 2, count=len(HOSTILE))
+    told = {m.json["container"]["service"]: m.topic for m in subscriber.messages if m.topic.endswith("/usage")}
     assert set(told) == set(HOSTILE)
     assert len(set(told.values())) == len(HOSTILE)
     harmless(running, everything, 2)
 
 
 def test_label_cannot_take_another_containers_topic(
-    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View
+    fake_engine: FakeEngine, broker: Mosquitto, start_agent: StartAgent, record: Record
 ) -> None:
     """A label that equals the topic of a container which lost a collision does not get that topic."""
-    viewer = view(broker)
+    subscriber = record(broker)
     first = fake_engine.run("first", labels={"com.docker.compose.service": "web"})
     second = fake_engine.run("second", labels={"com.docker.compose.service": "web"}, created=first.created + 1)
     aside = f"web-{second.id[:12]}"
-    watch(fake_engine, broker, topics={"container": "{service}"})
-    viewer.usages(aside)
+    start_agent(fake_engine, broker, topics={"container": "{service}"})
+    subscriber.usages(aside)
     thief = fake_engine.run("thief", labels={"com.docker.compose.service": aside})
-    viewer.wait_for(lambda m: m.topic.endswith("/usage") and m.json["container"]["name"] == "thief")
-    viewer.usages(aside, 5)
-    assert {one for one, _ in viewer.told(aside)} == {second.id}
+    subscriber.wait_for(lambda m: m.topic.endswith("/usage") and m.json["container"]["name"] == "thief")
+    subscriber.usages(aside, 5)
+    assert {one for one, _ in subscriber.published_statuses(aside)} == {second.id}
     fake_engine.destroy(thief)
-    viewer.status(f"{aside}-{thief.id[:12]}", "removed")
-    assert viewer.told(aside) == [(second.id, "running")]
+    subscriber.status(f"{aside}-{thief.id[:12]}", "removed")
+    assert subscriber.published_statuses(aside) == [(second.id, "running")]
 
 
 def test_name_too_long_for_a_topic_costs_that_container_only(
-    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View
+    fake_engine: FakeEngine, broker: Mosquitto, start_agent: StartAgent, record: Record
 ) -> None:
     """The log line has a limited length, and all other containers are published."""
-    viewer = view(broker)
+    subscriber = record(broker)
     fake_engine.run("web")
     fake_engine.run("x" * 70_000)
-    running = watch(fake_engine, broker)
+    running = start_agent(fake_engine, broker)
     running.wait_for_line('messages on "containers/h/x.*(topic not valid|packet too large); ')
-    viewer.usages("web", 3)
-    assert viewer.counters()["broker"]["connects"] == 1
+    subscriber.usages("web", 3)
+    assert subscriber.counters()["broker"]["connects"] == 1
     assert max(map(len, running.lines)) < 11_000
     assert running.stop() == 0
 
 
 def test_hostile_host_name_is_one_level(
-    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, subscribe: Subscribe
+    fake_engine: FakeEngine, broker: Mosquitto, start_agent: StartAgent, subscribe: Subscribe
 ) -> None:
     """A host name is one level, too, whatever it contains."""
     everything = subscribe(broker.url, "#")
     fake_engine.run("web")
-    watch(fake_engine, broker, agent={"host": "../h/+/#"})
+    start_agent(fake_engine, broker, agent={"host": "../h/+/#"})
     everything.on("containers/.._h____/web/usage")
     assert {message.topic.split("/")[1] for message in everything.messages} == {".._h____"}

@@ -11,75 +11,75 @@ from support.daemons.network import FarBroker, Network
 from support.daemons.processes import slack
 from support.daemons.subscriber import retained
 from support.fakes.engine import FakeEngine
-from support.progress import say
+from support.progress import report
 
 from faults.assertions import SOON
 from faults.churn import A_LIFE, Size, quiet
 from faults.load import Footprint, Load, wait_for_all
 
-View = Callable[..., RecordingSubscriber]
-Watch = Callable[..., RunningAgent]
+Record = Callable[..., RecordingSubscriber]
+StartAgent = Callable[..., RunningAgent]
 
 LOST = "lost the connection to mqtt://10.0.2.2"
 
 
 def test_default_descriptor_limit_is_raised(
-    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View
+    fake_engine: FakeEngine, broker: Mosquitto, start_agent: StartAgent, record: Record
 ) -> None:
     """Three hundred containers under the usual soft limit, which the agent may raise: all have usages."""
-    viewer = view(broker)
-    say("starting 300 containers of the fake engine")
+    subscriber = record(broker)
+    report("starting 300 containers of the fake engine")
     for number in range(300):
         fake_engine.run(f"one-{number}")
-    running = watch(fake_engine, broker, inside=["sh", "-c", 'ulimit -S -n 256 && exec "$@"', "sh"])
-    wait_for_all(viewer, 300)
+    running = start_agent(fake_engine, broker, inside=["sh", "-c", 'ulimit -S -n 256 && exec "$@"', "sh"])
+    wait_for_all(subscriber, 300)
     assert running.fds() > 256
     assert running.stop() == 0
     assert " warning " not in running.log
 
 
 def test_fixed_descriptor_limit_is_logged_once(
-    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View
+    fake_engine: FakeEngine, broker: Mosquitto, start_agent: StartAgent, record: Record
 ) -> None:
     """If the limit cannot be raised, most containers have usages, and every start and end is published."""
-    viewer = view(broker)
-    say("starting 300 containers of the fake engine")
+    subscriber = record(broker)
+    report("starting 300 containers of the fake engine")
     containers = [fake_engine.run(f"one-{number}") for number in range(300)]
-    running = watch(fake_engine, broker, inside=["sh", "-c", 'ulimit -n 256 && exec "$@"', "sh"])
+    running = start_agent(fake_engine, broker, inside=["sh", "-c", 'ulimit -n 256 && exec "$@"', "sh"])
     for container in containers:
-        viewer.status(container.name, "running")
-    wait_for_all(viewer, 150)
+        subscriber.status(container.name, "running")
+    wait_for_all(subscriber, 150)
     assert len(running.wait_for_line("256 descriptors.*raise the limit")) == 1
     fake_engine.die(containers[-1], 3)
     fake_engine.run("late")
-    assert viewer.status(containers[-1].name, "exited")["exit_code"] == 3
-    viewer.status("late", "running")
-    viewer.counters(after=time.monotonic() + 8)  # the events have been asked for anew by now
+    assert subscriber.status(containers[-1].name, "exited")["exit_code"] == 3
+    subscriber.status("late", "running")
+    subscriber.counters(after=time.monotonic() + 8)  # the events have been asked for anew by now
     assert len([line for line in running.lines if " warning " in line]) == 1
     assert running.stop() == 0
-    viewer.agent("exit")
+    subscriber.agent("exit")
 
 
 def test_two_hundred_containers_leave_nothing_behind(
-    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View
+    fake_engine: FakeEngine, broker: Mosquitto, start_agent: StartAgent, record: Record
 ) -> None:
     """All start at once, end at once, and are removed: everything is published in order, and nothing is left."""
-    viewer = view(broker)
-    running = watch(fake_engine, broker, topics={"forget_removed": 1})
-    size = Size(running, viewer)
+    subscriber = record(broker)
+    running = start_agent(fake_engine, broker, topics={"forget_removed": 1})
+    size = Size(running, subscriber)
     containers = [fake_engine.run(f"one-{number}") for number in range(200)]
     for container in containers:
-        viewer.status(container.name, "running")
+        subscriber.status(container.name, "running")
     for number, container in enumerate(containers):
         fake_engine.die(container, number)
     for number, container in enumerate(containers):
-        assert viewer.status(container.name, "exited")["exit_code"] == number
+        assert subscriber.status(container.name, "exited")["exit_code"] == number
     for container in containers:
         fake_engine.destroy(container)
     for container in containers:
-        viewer.status(container.name, "cleared")
-        assert viewer.statuses(container.name) == A_LIFE
-    assert viewer.counters(after=time.monotonic() + 1)["containers"] == 0
+        subscriber.status(container.name, "cleared")
+        assert subscriber.statuses(container.name) == A_LIFE
+    assert subscriber.counters(after=time.monotonic() + 1)["containers"] == 0
     assert set(retained(broker.url, f"{ROOT}/#")) == {f"{ROOT}/status"}
     size.check()
     assert quiet(running)
@@ -87,15 +87,15 @@ def test_two_hundred_containers_leave_nothing_behind(
 
 @pytest.mark.parametrize("qos", [0, 1])
 def test_cut_while_usages_flow(
-    fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View, qos: int
+    fake_engine: FakeEngine, far_broker: FarBroker, network: Network, start_agent: StartAgent, record: Record, qos: int
 ) -> None:
     """The cut is noticed within twice the keepalive; nothing grows; afterwards each usage arrived or was counted."""
-    viewer = view(far_broker)
+    subscriber = record(far_broker)
     crowd = Load(fake_engine, 100)
-    running = watch(
+    running = start_agent(
         fake_engine, far_broker, agent={"interval": 0.5}, broker={"keepalive": 5, "qos": qos}, outbox={"capacity": 500}
     )
-    viewer.usages(crowd.names[-1], count=2)
+    subscriber.usages(crowd.names[-1], count=2)
     network.cut()
     began = time.monotonic()
     running.wait_for_line(LOST)
@@ -106,9 +106,9 @@ def test_cut_while_usages_flow(
     before.assert_kept(running)
     network.mend()
     back = time.monotonic()
-    viewer.usages(crowd.names[0], after=back, timeout=SOON)
-    dropped = crowd.settled(viewer, back)["outbox"]["dropped"]
+    subscriber.usages(crowd.names[0], after=back, timeout=SOON)
+    dropped = crowd.settled(subscriber, back)["outbox"]["dropped"]
     assert dropped > 0
     # Without acknowledgements, what was written to the socket counts as sent: what was under way then is lost.
-    assert crowd.missing(viewer) >= dropped if qos == 0 else crowd.missing(viewer) == dropped
+    assert crowd.missing(subscriber) >= dropped if qos == 0 else crowd.missing(subscriber) == dropped
     assert len(running.wait_for_line(LOST)) == 1

@@ -13,63 +13,63 @@ from support.fakes.engine import FakeEngine
 
 from faults.churn import Size, last, quiet
 
-Watch = Callable[..., RunningAgent]
-View = Callable[[Mosquitto], RecordingSubscriber]
+StartAgent = Callable[..., RunningAgent]
+Record = Callable[[Mosquitto], RecordingSubscriber]
 
 
 def test_name_used_fifty_times_is_published_in_order(
-    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View
+    fake_engine: FakeEngine, broker: Mosquitto, start_agent: StartAgent, record: Record
 ) -> None:
     """A job is removed and created again without a pause: one after the other is published, and the last one stays."""
-    viewer = view(broker)
-    running = watch(fake_engine, broker, topics={"forget_removed": 1})
-    size = Size(running, viewer)
+    subscriber = record(broker)
+    running = start_agent(fake_engine, broker, topics={"forget_removed": 1})
+    size = Size(running, subscriber)
     made = []
     for number in range(50):
         made.append(fake_engine.run("job"))
         if number < 49:
             fake_engine.destroy(made[-1])
-    viewer.wait_for(lambda m: m.topic == f"{ROOT}/job/usage" and m.json["container"]["id"] == made[-1].id)
-    told = viewer.told("job")
+    subscriber.wait_for(lambda m: m.topic == f"{ROOT}/job/usage" and m.json["container"]["id"] == made[-1].id)
+    told = subscriber.published_statuses("job")
     order = {container.id: place for place, container in enumerate(made)}
     assert told == sorted(told, key=lambda said: order[said[0]]), "they speak over each other"
     assert told[-1] == (made[-1].id, "running")
     fake_engine.destroy(made[-1])
-    viewer.status("job", "cleared")
-    assert {m.topic for m in viewer.messages if m.topic.startswith(f"{ROOT}/job")} == topics("job")
+    subscriber.status("job", "cleared")
+    assert {m.topic for m in subscriber.messages if m.topic.startswith(f"{ROOT}/job")} == topics("job")
     size.check()
     assert quiet(running)
 
 
 def test_ten_real_runs_under_one_name_are_published_whole(
-    engine: PrivateEngine, broker: Mosquitto, watch: Watch, view: View
+    engine: PrivateEngine, broker: Mosquitto, start_agent: StartAgent, record: Record
 ) -> None:
     """`docker run --rm` again and again under one name, on a real engine."""
-    viewer = view(broker)
-    running = watch(engine, broker)
-    viewer.agent("running")
+    subscriber = record(broker)
+    running = start_agent(engine, broker)
+    subscriber.agent("running")
     made = []
     for number in range(10):
         made.append(engine.run("sh", "-c", f"exit {number}", name="job", rm=True))
         wait_until(lambda: made[-1] not in engine.containers(), PATIENCE, "it is not removed")
-    viewer.wait_for(lambda _: (made[-1], "removed") in viewer.told("job"))
+    subscriber.wait_for(lambda _: (made[-1], "removed") in subscriber.published_statuses("job"))
     runs = [(one, word) for one in made for word in ("running", "exited", "removed")]
-    assert list(dict.fromkeys(viewer.told("job"))) == runs
+    assert list(dict.fromkeys(subscriber.published_statuses("job"))) == runs
     assert quiet(running)
 
 
 def test_names_passed_around_stay_with_their_containers(
-    fake_engine: FakeEngine, broker: Mosquitto, watch: Watch, view: View
+    fake_engine: FakeEngine, broker: Mosquitto, start_agent: StartAgent, record: Record
 ) -> None:
     """Three containers exchange their names several times without a pause: each is published under its own name.
 
     While two swap names, short ids may tell them apart for a moment; those topics are cleared again.
     """
-    viewer = view(broker)
+    subscriber = record(broker)
     chain = [fake_engine.run(name) for name in ("one", "two", "three")]
-    running = watch(fake_engine, broker)
+    running = start_agent(fake_engine, broker)
     for container in chain:
-        viewer.usages(container.name)
+        subscriber.usages(container.name)
     for _ in range(5):
         first, second, third = (container.name for container in chain)
         fake_engine.rename(chain[0], "aside")
@@ -86,7 +86,7 @@ def test_names_passed_around_stay_with_their_containers(
     wait_until(settled, PATIENCE, "the statuses are not where the names are")
     after = time.monotonic()
     for container in chain:
-        viewer.wait_for(
+        subscriber.wait_for(
             lambda m, c=container: m.topic == f"{ROOT}/{c.name}/usage" and m.json["container"]["id"] == c.id,  # type: ignore[misc]
             after=after,
         )

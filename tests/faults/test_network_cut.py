@@ -14,108 +14,113 @@ from support.fakes.engine import FakeEngine
 from faults.assertions import SOON
 from faults.load import Load
 
-Watch = Callable[..., RunningAgent]
-View = Callable[..., RecordingSubscriber]
+StartAgent = Callable[..., RunningAgent]
+Record = Callable[..., RecordingSubscriber]
 
 LOST = "lost the connection to mqtt://10.0.2.2"
 
 
 def test_idle_connection_is_found_dead_by_its_keepalive(
-    fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View
+    fake_engine: FakeEngine, far_broker: FarBroker, network: Network, start_agent: StartAgent, record: Record
 ) -> None:
     """Subscribers learn of it by the will."""
-    viewer = view(far_broker)
+    subscriber = record(far_broker)
     fake_engine.run("web")
-    running = watch(fake_engine, far_broker, agent={"interval": 3600}, broker={"keepalive": 4})
-    viewer.usages("web")
+    running = start_agent(fake_engine, far_broker, agent={"interval": 3600}, broker={"keepalive": 4})
+    subscriber.usages("web")
     network.cut()
     began = time.monotonic()
     running.wait_for_line(LOST)
     assert time.monotonic() - began < 2 * 4 + slack()
-    viewer.agent("connection lost")
+    subscriber.agent("connection lost")
     network.mend()
     back = time.monotonic()
-    viewer.agent("running", after=back, timeout=SOON)
+    subscriber.agent("running", after=back, timeout=SOON)
     assert b'"running"' in retained(far_broker.url, f"{ROOT}/status")[f"{ROOT}/status"]
 
 
 def test_short_cut_keeps_the_connection(
-    fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View
+    fake_engine: FakeEngine, far_broker: FarBroker, network: Network, start_agent: StartAgent, record: Record
 ) -> None:
     """A cut of a second is a delay only: nothing is lost."""
-    viewer = view(far_broker)
+    subscriber = record(far_broker)
     crowd = Load(fake_engine, 1)
-    watch(fake_engine, far_broker)
+    start_agent(fake_engine, far_broker)
     (name,) = crowd.names
-    viewer.usages(name, count=2)
+    subscriber.usages(name, count=2)
     network.cut()
     crowd.wait_for(2)
     network.mend()
-    viewer.usages(name, count=2, after=time.monotonic(), timeout=SOON)
-    assert viewer.counters(after=time.monotonic())["broker"] == {"connects": 1, "disconnects": 0}
-    assert viewer.missing(name) == 0
+    subscriber.usages(name, count=2, after=time.monotonic(), timeout=SOON)
+    assert subscriber.counters(after=time.monotonic())["broker"] == {"connects": 1, "disconnects": 0}
+    assert subscriber.missing(name) == 0
 
 
 def test_connection_that_only_the_agent_knows_is_given_up(
-    fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View
+    fake_engine: FakeEngine, far_broker: FarBroker, network: Network, start_agent: StartAgent, record: Record
 ) -> None:
     """After the broker's host has lost its power, the new broker gets everything."""
-    viewer = view(far_broker)
+    subscriber = record(far_broker)
     fake_engine.run("web")
-    running = watch(fake_engine, far_broker)
-    viewer.usages("web", count=2)
+    running = start_agent(fake_engine, far_broker)
+    subscriber.usages("web", count=2)
     network.cut()
     far_broker.kill()
     far_broker.start()
     network.mend()
     back = time.monotonic()
-    viewer.usages("web", after=back, timeout=SOON)
+    subscriber.usages("web", after=back, timeout=SOON)
     running.wait_for_line(LOST)
     topics = {f"{ROOT}/status", f"{ROOT}/web/status"}
     assert set(retained(far_broker.url, f"{ROOT}/#")) == topics
 
 
 def test_late_will_of_an_old_connection_is_corrected(
-    fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View
+    fake_engine: FakeEngine, far_broker: FarBroker, network: Network, start_agent: StartAgent, record: Record
 ) -> None:
     """The will that the broker publishes late for the old connection does not outlive the new connection's status."""
-    viewer = view(far_broker)
+    subscriber = record(far_broker)
     fake_engine.run("web")
-    running = watch(fake_engine, far_broker, broker={"keepalive": 60})
-    viewer.usages("web", count=2)
+    running = start_agent(fake_engine, far_broker, broker={"keepalive": 60})
+    subscriber.usages("web", count=2)
     network.cut()
     running.wait_for_line(LOST)
     network.mend()
     back = time.monotonic()
-    viewer.usages("web", count=2, after=back, timeout=SOON)
-    viewer.agent("connection lost")
+    subscriber.usages("web", count=2, after=back, timeout=SOON)
+    subscriber.agent("connection lost")
     assert b'"running"' in retained(far_broker.url, f"{ROOT}/status")[f"{ROOT}/status"]
 
 
 def test_agent_that_cannot_reach_the_broker_logs_once(
-    fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View
+    fake_engine: FakeEngine, far_broker: FarBroker, network: Network, start_agent: StartAgent, record: Record
 ) -> None:
     """An agent whose packets get nowhere logs that once, and works as soon as the network does."""
-    viewer = view(far_broker)
+    subscriber = record(far_broker)
     fake_engine.run("web")
     network.cut()
-    running = watch(fake_engine, far_broker)
+    running = start_agent(fake_engine, far_broker)
     running.wait_for_line("no answer; is the broker running, and does a firewall let the agent through")
     network.mend()
     back = time.monotonic()
-    viewer.usages("web", after=back, timeout=SOON)
-    assert viewer.missing("web") == 0
+    subscriber.usages("web", after=back, timeout=SOON)
+    assert subscriber.missing("web") == 0
 
 
 @pytest.mark.parametrize("noticed", [False, True])
 def test_sigterm_while_the_network_is_cut_ends_in_time(
-    fake_engine: FakeEngine, far_broker: FarBroker, network: Network, watch: Watch, view: View, noticed: bool
+    fake_engine: FakeEngine,
+    far_broker: FarBroker,
+    network: Network,
+    start_agent: StartAgent,
+    record: Record,
+    noticed: bool,
 ) -> None:
     """SIGTERM ends the agent in time, whether or not it has noticed the cut."""
-    viewer = view(far_broker)
+    subscriber = record(far_broker)
     fake_engine.run("web")
-    running = watch(fake_engine, far_broker)
-    viewer.usages("web")
+    running = start_agent(fake_engine, far_broker)
+    subscriber.usages("web")
     network.cut()
     if noticed:
         running.wait_for_line(LOST)

@@ -7,8 +7,8 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from soak.faults import LIVES, PARTS, Faults
-from support.progress import say
+from soak.faults import PARTS, TRANSITIONS, Faults
+from support.progress import report
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -18,12 +18,12 @@ TESTS = Path(__file__).resolve().parents[1]
 @pytest.mark.slow
 def test_short_soak_keeps_every_invariant() -> None:
     """Ten faults within a minute: every invariant holds, and everything is ended."""
-    say("soaking the agent for a minute")
+    report("soaking the agent for a minute")
     command = [sys.executable, "-m", "soak", "1", "--seed", "1", "--containers", "5", "--faults", "10"]
     environment = os.environ | {"PYTHONPATH": str(TESTS)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "every law held" in done.stdout
+    assert "every invariant held" in done.stdout
 
 
 def test_faults_are_a_function_of_the_seed() -> None:
@@ -38,14 +38,14 @@ def test_every_fault_happens_where_it_is_possible() -> None:
     assert [step.at for step in steps] == sorted(step.at for step in steps)
     broken: set[str] = set()
     for step in steps:
-        if step.mends:
-            broken.remove(step.whom)
+        if step.is_repair:
+            broken.remove(step.target)
         else:
-            assert step.whom not in broken
-            if any(mend for what, mend in PARTS.get(step.whom, ()) if what == step.what):
-                broken.add(step.whom)
-        if step.whom.startswith("c0"):
-            assert step.what == "die" or "engine" not in broken
-    everything = {what for faults in PARTS.values() for what, _ in faults} | {"rename"}
-    everything |= {what for ways in LIVES.values() for what in ways}
-    assert everything <= {step.what for step in steps}
+            assert step.target not in broken
+            if any(repair for action, repair in PARTS.get(step.target, ()) if action == step.action):
+                broken.add(step.target)
+        if step.target.startswith("c0"):
+            assert step.action == "die" or "engine" not in broken
+    possible = {action for faults in PARTS.values() for action, _ in faults} | {"rename"}
+    possible |= {action for transitions in TRANSITIONS.values() for action in transitions}
+    assert possible <= {step.action for step in steps}

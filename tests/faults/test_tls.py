@@ -14,8 +14,8 @@ from support.fakes.engine import FakeEngine
 
 from faults.test_broker_refuses import BACKOFF, four_attempts, told_once
 
-Watch = Callable[..., RunningAgent]
-View = Callable[..., RecordingSubscriber]
+StartAgent = Callable[..., RunningAgent]
+Record = Callable[..., RecordingSubscriber]
 OwnBroker = Callable[..., Mosquitto]
 
 
@@ -68,22 +68,22 @@ class TlsBroker:
 
 
 def test_wrong_authority_is_named_and_the_right_one_used(
-    fake_engine: FakeEngine, own_broker: OwnBroker, files: Files, watch: Watch, view: View
+    fake_engine: FakeEngine, own_broker: OwnBroker, files: Files, start_agent: StartAgent, record: Record
 ) -> None:
     """The right authority is used without a restart as soon as the file is replaced."""
     files.trust(files.known.stranger)
     broker = TlsBroker(own_broker, files)
     fake_engine.run("web")
-    running = watch(fake_engine, broker.broker, backoff=BACKOFF, broker=broker.settings(files))
+    running = start_agent(fake_engine, broker.broker, backoff=BACKOFF, broker=broker.settings(files))
     broker.assert_left_in_peace()
     told_once(running, "not trusted: .*; set broker.tls_ca to the authority that signed it")
     files.trust(files.known.ca)
-    view(broker.broker).usages("web")
+    record(broker.broker).usages("web")
 
 
 @pytest.mark.parametrize("fault", ["expired", "misnamed"])
 def test_invalid_certificate_of_the_broker_has_its_own_remedy(
-    fake_engine: FakeEngine, own_broker: OwnBroker, files: Files, watch: Watch, view: View, fault: str
+    fake_engine: FakeEngine, own_broker: OwnBroker, files: Files, start_agent: StartAgent, record: Record, fault: str
 ) -> None:
     """Each fault has a remedy of its own; a broker with a new certificate is used without a restart."""
     bad = {
@@ -97,61 +97,61 @@ def test_invalid_certificate_of_the_broker_has_its_own_remedy(
     files.serve(*bad[fault])
     broker = TlsBroker(own_broker, files)
     fake_engine.run("web")
-    running = watch(fake_engine, broker.broker, backoff=BACKOFF, broker=broker.settings(files))
+    running = start_agent(fake_engine, broker.broker, backoff=BACKOFF, broker=broker.settings(files))
     broker.assert_left_in_peace()
     told_once(running, remedies[fault])
     broker.broker.stop()
     files.serve(files.known.server, files.known.server_key)
     broker.broker.start()
-    view(broker.broker).usages("web")
+    record(broker.broker).usages("web")
 
 
 @pytest.mark.parametrize("version", ["tlsv1.2", "tlsv1.3"])
 def test_missing_certificate_of_the_agent_is_named(
-    fake_engine: FakeEngine, own_broker: OwnBroker, files: Files, watch: Watch, version: str
+    fake_engine: FakeEngine, own_broker: OwnBroker, files: Files, start_agent: StartAgent, version: str
 ) -> None:
     """The agent logs in one line what to set, whenever in the handshake the broker closes the connection."""
     broker = TlsBroker(own_broker, files, "require_certificate true", f"tls_version {version}")
     fake_engine.run("web")
-    running = watch(fake_engine, broker.broker, backoff=BACKOFF, broker=broker.settings(files))
+    running = start_agent(fake_engine, broker.broker, backoff=BACKOFF, broker=broker.settings(files))
     broker.assert_left_in_peace()
     told_once(running, "does not accept the agent's certificate.*set broker.tls_cert and broker.tls_key")
 
 
 def test_expired_certificate_of_the_agent_is_named(
-    fake_engine: FakeEngine, own_broker: OwnBroker, files: Files, watch: Watch, view: View
+    fake_engine: FakeEngine, own_broker: OwnBroker, files: Files, start_agent: StartAgent, record: Record
 ) -> None:
     """A new certificate is used at the next attempt."""
     files.own(files.known.expired, files.known.expired_key)
     broker = TlsBroker(own_broker, files, "require_certificate true")
-    viewer = view(broker.broker)
+    subscriber = record(broker.broker)
     fake_engine.run("web")
     own = {"tls_cert": str(files.cert), "tls_key": str(files.key)}
-    running = watch(fake_engine, broker.broker, backoff=BACKOFF, broker=broker.settings(files, **own))
+    running = start_agent(fake_engine, broker.broker, backoff=BACKOFF, broker=broker.settings(files, **own))
     broker.assert_left_in_peace()
     told_once(running, "does not accept the agent's certificate.*certificate expired")
     files.own(files.known.client, files.known.client_key)
-    viewer.usages("web")
+    subscriber.usages("web")
 
 
 def test_replaced_files_are_used_by_the_next_connection(
-    fake_engine: FakeEngine, own_broker: OwnBroker, files: Files, watch: Watch, view: View
+    fake_engine: FakeEngine, own_broker: OwnBroker, files: Files, start_agent: StartAgent, record: Record
 ) -> None:
     """Replacing them disturbs no connection; incomplete files are logged once, and used when they are whole."""
     files.own(files.known.client, files.known.client_key)
     broker = TlsBroker(own_broker, files, "require_certificate true", "use_identity_as_username true")
-    viewer = view(broker.broker)
+    subscriber = record(broker.broker)
     fake_engine.run("web")
     own = {"tls_cert": str(files.cert), "tls_key": str(files.key)}
-    running = watch(fake_engine, broker.broker, backoff=BACKOFF, broker=broker.settings(files, **own))
-    viewer.usages("web")
+    running = start_agent(fake_engine, broker.broker, backoff=BACKOFF, broker=broker.settings(files, **own))
+    subscriber.usages("web")
     shutil.copy(files.known.renewed, files.cert)  # and the key not yet
     replaced = time.monotonic()
-    viewer.usages("web", count=2, after=replaced)
+    subscriber.usages("web", count=2, after=replaced)
     assert "u'renewed'" not in broker.broker.log
     broker.broker.restart()
     running.wait_for_line(r"broker.tls_cert, broker.tls_key: .*key values mismatch")
     shutil.copy(files.known.renewed_key, files.key)
     mended = time.monotonic()
-    viewer.usages("web", after=mended)
+    subscriber.usages("web", after=mended)
     assert "u'renewed'" in broker.broker.log

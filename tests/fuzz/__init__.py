@@ -1,1 +1,1 @@
-"""Whatever an engine or a broker may send: tried by a fuzzer that learns from what it reaches, found cases kept."""
+"""Coverage-guided fuzzing of everything that an engine or a broker may send; found cases are kept in corpus/."""

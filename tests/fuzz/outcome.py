@@ -1,4 +1,4 @@
-"""What may come out of anything an engine or a broker sends: possible usages, and statuses that keep to the schema."""
+"""Permitted outcomes of any input: named errors, possible usages, and statuses that match the schema."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,15 +23,15 @@ MESSAGES = MessageBuilder("containers", "h", qos=1)
 
 
 @contextmanager
-def errors_of_a_line(*named: type[Exception]) -> Iterator[None]:
-    """Accept these errors and no others; each shows the beginning of what was wrong, not all of it."""
+def short_errors(*named: type[Exception]) -> Iterator[None]:
+    """Accept these errors only; each quotes the beginning of the invalid input, not all of it."""
     try:
         yield
     except named as error:
         length = len(str(error))
     else:
         return
-    assert length < 700, "an error as long as what was wrong"
+    assert length < 700, "the error quotes too much of the input"
 
 
 def new_registry(outbox: Outbox) -> ContainerRegistry:
@@ -41,14 +41,14 @@ def new_registry(outbox: Outbox) -> ContainerRegistry:
 
 
 def try_reading(raw: bytes, arrived: float) -> Reading | None:
-    """Return what a document says, if it is one: the only error is ReadingError."""
-    with errors_of_a_line(ReadingError):
+    """Parse a stats document; return None if it is invalid. The only permitted error is ReadingError."""
+    with short_errors(ReadingError):
         return parse_stats(raw, arrived)
     return None
 
 
 def assert_usable(old: Reading, new: Reading) -> None:
-    """Fail where two readings make a usage that cannot be."""
+    """Fail if two readings result in an impossible usage."""
     usage = compute_usage(old, new, MHZ)
     if usage is not None:
         assert_possible(usage)
@@ -56,7 +56,7 @@ def assert_usable(old: Reading, new: Reading) -> None:
 
 
 def assert_publishable(container: Container) -> None:
-    """Fail where a container cannot be told of: its beginning, or its end."""
+    """Fail if the start and the end of a container cannot be published."""
     outbox = Outbox(10, "drop_newest")
     registry = new_registry(outbox)
     tracked = registry.get_or_create(container.id)
@@ -64,11 +64,11 @@ def assert_publishable(container: Container) -> None:
         tracked.status.announce_running(container)
         tracked.status.announce_stopped("exited", container)
         registry.remove(tracked)
-        assert list(assert_valid(outbox)), "nothing was said of it"
+        assert list(assert_valid(outbox)), "no status was published"
 
 
 def assert_valid(outbox: Outbox) -> Iterator[Message]:
-    """Take everything out of an outbox, and fail where it is no status as the schema has it."""
+    """Yield all messages of an outbox; fail if one is no status of the schema or has an invalid topic."""
     while delivery := outbox.take():
         topic, payload = delivery.message.topic, delivery.message.payload
         assert not set("+#\0") & set(topic), topic

@@ -1,4 +1,4 @@
-"""Inputs to begin with, from what real engines said, and a mutator that knows JSON: few changed bytes stay JSON."""
+"""Seeds from documents of real engines, and a mutator for JSON: random changes of bytes rarely leave valid JSON."""
 
 import json
 import random
@@ -13,13 +13,13 @@ CORPUS = Path(__file__).parent / "corpus"
 RECORDED = Path(__file__).parents[1] / "recorded"
 
 DEEP = "[" * 900 + "]" * 900
-INTERESTING = [
+VALUES = [
     *("null", "true", "false", "0", "-0", "-1", "1", "0.5", "1e308", "1e999", "[]", "{}", '""', DEEP),
     *("9223372036854775807", "9223372036854775808", "18446744073709551615", "-9223372036854775809", "9" * 30),
     *('"running"', '"/"', '"0001-01-01T00:00:00Z"', '"9999-12-31T23:59:59.999999999Z"', '"0000-00-00T00:00:00Z"'),
     *('"\\u0000"', '"\\ud83d\\ude00"', '"\\u202e"', json.dumps("9" * 5000), '"1.41"', json.dumps("\u0661.\u0664")),
 ]
-BITS = [  # of HTTP, mostly
+FRAGMENTS = [  # mostly of HTTP
     *(b"\r\n", b"\r\n\r\n", b"\n", b":", b" ", b"\0", b"\xff", b"0", b"-", b"9" * 30, b"9" * 5000),
     *(b"HTTP/1.0 ", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n", b"200", b"301", b"204", b"404"),
     *(b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"Content-Encoding: gzip\r\n", b"a: b\r\n" * 101),
@@ -43,7 +43,7 @@ STATUS: dict[str, Any] = {
 
 
 def seeds(target: str) -> Iterator[bytes]:
-    """Yield what to begin with: the found cases, and what real engines said."""
+    """Yield the seeds of a target: the found cases, and documents of real engines."""
     for path in sorted((CORPUS / target).glob("*")):
         yield path.read_bytes()
     cases = sorted(path for path in RECORDED.iterdir() if path.is_dir())
@@ -75,7 +75,7 @@ def _http_answers() -> Iterator[bytes]:
 
 
 def mutate(data: bytes, size: int, seed: int) -> bytes:
-    """Change one value in one of the lines that are JSON or, every third time, plain bytes. The fuzzer's mutator."""
+    """Change one value in a line of JSON or, in a third of the calls, plain bytes; the mutator of the fuzzer."""
     chance = random.Random(seed)
     lines = data.split(b"\n")
     at = chance.randrange(len(lines))
@@ -84,54 +84,54 @@ def mutate(data: bytes, size: int, seed: int) -> bytes:
     except (ValueError, RecursionError):
         document = None
     if document is None:
-        return _scribbled(data, chance)[:size]
-    with suppress(RecursionError):  # one that is as deep as it gets
-        lines[at] = _mutated(document, chance)
+        return _mutate_bytes(data, chance)[:size]
+    with suppress(RecursionError):  # nested too deeply
+        lines[at] = _mutate_document(document, chance)
     changed = b"\n".join(lines)
     return changed if len(changed) <= size else data
 
 
-def _scribbled(data: bytes, chance: random.Random) -> bytes:
-    """Return bytes of which a few, in one place, are left out, doubled, replaced or new."""
+def _mutate_bytes(data: bytes, chance: random.Random) -> bytes:
+    """Return the bytes with one part removed, doubled, replaced or inserted."""
     begin = chance.randrange(len(data) + 1)
     end = min(len(data), begin + int(chance.paretovariate(0.7)))
     new = chance.choice(
-        [b"", data[begin:end] * 2, chance.randbytes(end - begin), chance.randbytes(1), chance.choice(BITS)]
+        [b"", data[begin:end] * 2, chance.randbytes(end - begin), chance.randbytes(1), chance.choice(FRAGMENTS)]
     )
     return data[:begin] + new + data[chance.choice([begin, end]) :]
 
 
-def _mutated(document: Any, chance: random.Random) -> bytes:
-    """Return a document as bytes in which one value, or one name, is another."""
+def _mutate_document(document: Any, chance: random.Random) -> bytes:
+    """Return the document as bytes with one entry removed or its value replaced."""
     mark = "\0here\0"
-    holders = list(_holders(document))
-    if not holders:
-        return chance.choice(INTERESTING).encode()
-    holder, key = chance.choice(holders)
+    entries = list(_entries(document))
+    if not entries:
+        return chance.choice(VALUES).encode()
+    holder, key = chance.choice(entries)
     value = holder[key]
     match chance.randrange(6):
         case 0:
             del holder[key]
             return _json(document)
         case 1:
-            other, where = chance.choice(holders)
+            other, where = chance.choice(entries)
             holder[key] = json.loads(_json(other[where]))
             return _json(document)
         case 2 if type(value) is int:
             holder[key] = value + chance.choice([-1, 1, -value, 10**9, -(10**9), value, 1 << chance.randrange(70)])
             return _json(document)
         case 3 if isinstance(value, str):
-            holder[key] = _scribbled(value.encode(errors="replace"), chance).decode(errors="replace")
+            holder[key] = _mutate_bytes(value.encode(errors="replace"), chance).decode(errors="replace")
             return _json(document)
     holder[key] = mark
-    return _json(document).replace(_json(mark), chance.choice(INTERESTING).encode())
+    return _json(document).replace(_json(mark), chance.choice(VALUES).encode())
 
 
-def _holders(value: Any) -> Iterator[tuple[Any, Any]]:
+def _entries(value: Any) -> Iterator[tuple[Any, Any]]:
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in pairs:
         yield value, key
-        yield from _holders(inner)
+        yield from _entries(inner)
 
 
 def _compact(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""What is fuzzed: a function for each kind of thing that comes from outside; it fails where anything unnamed comes."""
+"""The fuzz targets: one function for each kind of input; it fails on any error that is not permitted."""
 
 import re
 import time
@@ -25,14 +25,14 @@ from agent.engine.protocol import (
 )
 from agent.messages.outbox import Outbox
 from agent.runtime.timestamps import format_time
-from fuzz.http_answer import ask_everything
+from fuzz.http_answer import call_engine
 from fuzz.outcome import (
     MESSAGES,
     assert_publishable,
     assert_usable,
     assert_valid,
-    errors_of_a_line,
     new_registry,
+    short_errors,
     try_reading,
 )
 from fuzz.structure import STATUS
@@ -45,7 +45,7 @@ STOPPED = {
 
 
 def stats(data: bytes) -> None:
-    """Two stats documents, a line each: ReadingError, or a possible usage, whichever comes first."""
+    """Two stats documents, one per line: ReadingError, or a possible usage, in both orders."""
     first, _, second = data.partition(b"\n")
     old, new = try_reading(first, 0.0), try_reading(second, 1.0)
     if old and new:
@@ -54,16 +54,16 @@ def stats(data: bytes) -> None:
 
 
 def inspect(data: bytes) -> None:
-    """An inspect document: InvalidResponseError, ValueError, or a container that can be told of."""
+    """An inspect document: InvalidResponseError, ValueError, or a container that can be published."""
     container = None
-    with errors_of_a_line(InvalidResponseError, ValueError):
+    with short_errors(InvalidResponseError, ValueError):
         container = parse_inspect(decode(data, dict[str, Any]))
-    if container and is_container_id(container.id):  # the supervisor takes no other than the one it asked for
+    if container and is_container_id(container.id):  # the supervisor accepts only the id that it requested
         assert_publishable(container)
 
 
 def events(data: bytes) -> None:
-    """A stream of events: errors by name, or events of which each can be told."""
+    """A stream of events: permitted errors, or events that can be published."""
     with suppress(EngineError):
         for line in split_lines([data[:7], data[7:]]):
             with suppress(msgspec.ValidationError):
@@ -76,7 +76,7 @@ def events(data: bytes) -> None:
 
 
 def answers(data: bytes) -> None:
-    """The engine's answers about itself, its list, its errors."""
+    """The responses of version, info, list and errors."""
     for kind in (VersionDocument, InfoDocument, list[dict[str, Any]]):
         with suppress(EngineError):
             found = decode(data, kind)
@@ -85,24 +85,24 @@ def answers(data: bytes) -> None:
     assert len(str(error_from_response("/v1.41/containers/web/json", 404, "Not Found", data))) < 1000
 
 
-def ghosts(data: bytes) -> None:
-    """A retained payload, under a topic of its first line: left alone, or made a status that holds."""
+def retained_statuses(data: bytes) -> None:
+    """A retained payload, with its topic in the first line: ignored, or replaced by a valid status."""
     topic, _, payload = data.partition(b"\n")
     for known in (None, "web", "excluded", "renamed"):
-        _settle_ghost(topic, payload, known)
+        _reconcile_retained(topic, payload, known)
 
 
-def _settle_ghost(topic: bytes, payload: bytes, known: str | None) -> None:
-    """Settle it while the container of the seeds is not known, is where it was, excluded, or elsewhere."""
+def _reconcile_retained(topic: bytes, payload: bytes, known: str | None) -> None:
+    """Reconcile it while the container of the seeds is unknown, unchanged, excluded, or renamed."""
     outbox = Outbox(10, "drop_newest")
     registry, retention = new_registry(outbox), StatusRetention(600)
     if known:
         tracked = registry.get_or_create(STATUS["container"]["id"])
         registry.update(tracked, parse_inspect({**STOPPED, "Name": f"/{known}"}))
-    settling = RetainedStatusReconciler(registry, retention, MESSAGES)
-    name = re.sub("[+#\0]", "_", topic.decode(errors="replace"))  # no broker has others
-    settling.add({f"containers/h/{name}": payload})
-    settling.reconcile(lambda: True)
+    reconciler = RetainedStatusReconciler(registry, retention, MESSAGES)
+    name = re.sub("[+#\0]", "_", topic.decode(errors="replace"))  # not permitted in topic names
+    reconciler.add({f"containers/h/{name}": payload})
+    reconciler.reconcile(lambda: True)
     list(assert_valid(outbox))
     retention.take_expired(time.monotonic())
 
@@ -112,6 +112,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "inspect": inspect,
     "events": events,
     "answers": answers,
-    "ghosts": ghosts,
-    "http": ask_everything,
+    "ghosts": retained_statuses,
+    "http": call_engine,
 }

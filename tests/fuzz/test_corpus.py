@@ -1,4 +1,4 @@
-"""Every case that the fuzzer has found, or that somebody thought of, ever again, and some by chance."""
+"""All cases of the corpus, and random mutations of the seeds."""
 
 import pytest
 from conftest import ExpectWarnings
@@ -8,43 +8,43 @@ from hypothesis import strategies as st
 from fuzz.structure import CORPUS, mutate, seeds
 from fuzz.targets import TARGETS
 
-LONGEST = 20_000  # bytes
-BEGINNINGS = {target: list(seeds(target)) for target in TARGETS}
+MAX_INPUT_BYTES = 20_000  # bytes
+SEEDS = {target: list(seeds(target)) for target in TARGETS}
 CASES = [(path.parent.name, path.name) for path in sorted(CORPUS.glob("*/*"))]
 
 
 @pytest.fixture(autouse=True)
-def rubbish_is_told_of(expected_warnings: ExpectWarnings) -> None:
-    """Announce what the agent warns of."""
+def expect_rejected_statuses(expected_warnings: ExpectWarnings) -> None:
+    """Announce the agent's warnings about rejected statuses."""
     expected_warnings("is no status; it is left alone")
 
 
-def test_there_are_cases() -> None:
-    """The directory is where the tests look for it: an empty list of cases would pass unseen."""
+def test_corpus_is_found() -> None:
+    """The corpus has cases of every target; an empty list of cases would pass unnoticed."""
     assert len(CASES) >= 10
     assert {target for target, _ in CASES} == set(TARGETS)
 
 
 @pytest.mark.parametrize(("target", "case"), CASES)
-def test_found_case(target: str, case: str) -> None:
-    """It is a named error, or comes to something possible."""
+def test_corpus_case_has_a_permitted_outcome(target: str, case: str) -> None:
+    """A case ends in a permitted error or a possible result."""
     TARGETS[target]((CORPUS / target / case).read_bytes())
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_beginnings_are_good(target: str) -> None:
-    """What the fuzzer begins with passes; otherwise it would never get to anything else."""
-    assert BEGINNINGS[target]
-    for beginning in BEGINNINGS[target]:
-        TARGETS[target](beginning)
+def test_seeds_pass(target: str) -> None:
+    """All seeds pass; otherwise the fuzzer would fail before its first mutation."""
+    assert SEEDS[target]
+    for seed in SEEDS[target]:
+        TARGETS[target](seed)
 
 
 @pytest.mark.parametrize("target", TARGETS)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
-def test_changed_beginnings(target: str, data: st.DataObject) -> None:
-    """What real engines said, with a few values changed, is as harmless."""
-    changed = data.draw(st.sampled_from(BEGINNINGS[target]))
+def test_mutated_seeds_pass(target: str, data: st.DataObject) -> None:
+    """Seeds with a few changed values have a permitted outcome."""
+    changed = data.draw(st.sampled_from(SEEDS[target]))
     for seed in data.draw(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=4)):
-        changed = mutate(changed, LONGEST, seed)
+        changed = mutate(changed, MAX_INPUT_BYTES, seed)
     TARGETS[target](changed)

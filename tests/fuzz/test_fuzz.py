@@ -1,4 +1,4 @@
-"""The fuzzer itself, for as long as there is time: `scripts/fuzz 600` lets it run for ten minutes per target."""
+"""A short run of the fuzzer; `scripts/fuzz 600` runs it for ten minutes per target."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ TESTS = Path(__file__).parents[1]
 @pytest.mark.timeout(SECONDS + 600)
 @pytest.mark.parametrize("target", TARGETS)
 def test_fuzzer_finds_nothing_new(target: str, tmp_path: Path) -> None:
-    """Nothing but what is named comes of whatever the fuzzer tries; what it finds belongs into corpus/<target>/."""
+    """The fuzzer finds no failure; a failing input belongs into corpus/<target>/."""
     paths = os.pathsep.join([str(TESTS), str(Path(agent.__file__).parents[1])])
     done = subprocess.run(
         [sys.executable, "-m", "fuzz", target, str(SECONDS), str(tmp_path)],

@@ -1,4 +1,4 @@
-"""The image: what it is made of, and that it runs with as little as can be."""
+"""The image: its content, and that it runs with minimal rights."""
 
 import json
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
 from support.daemons.processes import PATIENCE, wait_until
 from support.daemons.subscriber import Subscriber, retained
-from support.progress import say
+from support.progress import report
 
 pytestmark = pytest.mark.image
 
 STATUS = "containers/box/status"
-LARGEST = 40e6  # bytes that we add to Python's image
-# Python's own image, as near as a test can come without a registry: wheels lie there, compiled modules do not.
+MAX_ADDED_BYTES = 40e6  # to the size of Python's image
+# A substitute for Python's official image, without a registry: it has the wheels and no compiled modules.
 PYTHON = """\
 FROM debian
 RUN find /usr/lib/python3* -name '*.pyc' -delete
@@ -32,8 +32,8 @@ print(*(spec.name for spec in specs if spec and spec.cached and not pathlib.Path
 
 @pytest.fixture(scope="module")
 def image(engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Build the image as its Dockerfile says, on a Debian of our own, and return its name."""
-    say("building the agent's image")
+    """Build the image with its Dockerfile on the tests' Debian, and return its name."""
+    report("building the agent's image")
     directory = tmp_path_factory.mktemp("python")
     debian.import_debian(engine)
     debian.wheelhouse(directory / "wheels")
@@ -44,8 +44,8 @@ def image(engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory) -> st
     return "usage-agent"
 
 
-def test_image_runs_as_a_number_and_checks_its_health(engine: PrivateEngine, image: str) -> None:
-    """Not root, by number; signals reach the agent itself; it says how to ask whether it is well, and what it is."""
+def test_image_runs_as_a_numeric_user_and_has_a_health_check(engine: PrivateEngine, image: str) -> None:
+    """The user is numeric and not root; the agent receives signals; health check and license label are set."""
     config = _inspect(engine, image)["Config"]
     assert all(part.isdecimal() and int(part) > 0 for part in config["User"].split(":"))
     assert config["Entrypoint"] == ["usage-agent"]
@@ -55,19 +55,19 @@ def test_image_runs_as_a_number_and_checks_its_health(engine: PrivateEngine, ima
     assert config["Labels"]["org.opencontainers.image.licenses"] == "MPL-2.0"
 
 
-def test_image_contains_nothing_of_the_build(engine: PrivateEngine, image: str) -> None:
-    """The image has neither pip nor sources nor the wheels' builder, and adds little to Python's own."""
+def test_image_contains_no_build_tools(engine: PrivateEngine, image: str) -> None:
+    """The image has no pip, no sources and no build tools, and adds little to Python's image."""
     size: int = _inspect(engine, image)["Size"] - _inspect(engine, "python")["Size"]
-    assert 0 < size < LARGEST
-    look = ("run", "--rm", "--network=none", "--entrypoint=sh", image, "-c")
-    modules = engine.docker(*look, "ls /opt/usage-agent/lib/python3*/site-packages; ls -d /src /build 2>&1 || true")
+    assert 0 < size < MAX_ADDED_BYTES
+    shell = ("run", "--rm", "--network=none", "--entrypoint=sh", image, "-c")
+    modules = engine.docker(*shell, "ls /opt/usage-agent/lib/python3*/site-packages; ls -d /src /build 2>&1 || true")
     assert "docker" in modules
     assert not [name for name in ("pip", "hatchling", "setuptools", "pytest") if name in modules.split()]
     assert modules.count("No such file") == 2
 
 
 def test_every_module_is_compiled_in_the_image(engine: PrivateEngine, image: str) -> None:
-    """Everything it imports was compiled when it was built: no start pays for it again."""
+    """All imported modules were compiled when the image was built, so that no start compiles them again."""
     command = ("run", "--rm", "--network=none", "--read-only", "--entrypoint=python3", image)
     uncompiled = engine.docker(*command, "-c", UNCOMPILED)
     assert uncompiled == ""
@@ -79,7 +79,7 @@ def test_read_only_container_publishes_and_ends_cleanly(
     own_broker: Callable[..., Mosquitto],
     subscribe: Callable[..., Subscriber],
 ) -> None:
-    """Read-only, without root or capabilities: it publishes, is healthy, and ends with `stopped` retained."""
+    """Read-only, without root and capabilities, the agent publishes, is healthy, and ends with `stopped` retained."""
     broker = own_broker()
     container = engine.run(
         image=image,
@@ -99,7 +99,7 @@ def test_read_only_container_publishes_and_ends_cleanly(
     )
     usage = subscribe(broker.url, "containers/box/+/usage").wait_for(lambda _: True, PATIENCE)[0]
     assert usage.json["container"]["id"] == container
-    assert json.loads(retained(broker.url)[STATUS])["source"] == "stream"  # it sees nothing of its host
+    assert json.loads(retained(broker.url)[STATUS])["source"] == "stream"  # no files of the host are mounted
     wait_until(lambda: _inspect(engine, container)["State"]["Health"]["Status"] == "healthy", PATIENCE, "not healthy")
     engine.docker("stop", container)
     assert _inspect(engine, container)["State"]["ExitCode"] == 0
@@ -108,13 +108,13 @@ def test_read_only_container_publishes_and_ends_cleanly(
     assert {status["reason"] for status in statuses.values()} == {"agent exit"}
 
 
-def test_agent_reads_the_kernels_files_that_are_mounted(
+def test_agent_reads_mounted_kernel_files(
     engine: PrivateEngine,
     image: str,
     own_broker: Callable[..., Mosquitto],
     subscribe: Callable[..., Subscriber],
 ) -> None:
-    """With its host's files mounted, read-only, the agent reads these, as the user it is and still without a right."""
+    """With the host's files mounted read-only the agent uses the kernel source, without additional rights."""
     broker = own_broker()
     engine.run(
         image=image,
@@ -135,9 +135,9 @@ def test_agent_reads_the_kernels_files_that_are_mounted(
             "USAGE_AGENT_BROKER__URL": broker.url,
         },
     )
-    watcher = subscribe(broker.url, STATUS, "containers/box/+/usage")
-    watcher.wait_for(lambda message: message.json.get("source") == "kernel", PATIENCE)
-    watcher.wait_for(lambda message: "seq" in message.json, PATIENCE, count=2)
+    subscriber = subscribe(broker.url, STATUS, "containers/box/+/usage")
+    subscriber.wait_for(lambda message: message.json.get("source") == "kernel", PATIENCE)
+    subscriber.wait_for(lambda message: "seq" in message.json, PATIENCE, count=2)
 
 
 def _inspect(engine: PrivateEngine, name: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Runs in the small machine: the same containers read both ways, and the agent itself as the unit starts it.
+"""Script that runs in the virtual machine: compares engine and kernel for each workload, and runs the agent's unit.
 
-What was found goes to `result.json`, for the tests outside to judge.
+It writes the results to `result.json`, which test_machine.py checks outside.
 """
 
 import contextlib
@@ -31,57 +31,57 @@ Environment=USAGE_AGENT_AGENT__INTERVAL=2 USAGE_AGENT_ENGINE__TIMEOUT=60
 WatchdogSec=300
 """
 READINGS = 500
-APART = 3 * 10**9  # ns between two looks at a container
+MIN_DISTANCE_NS = 3 * 10**9  # between two comparisons of a container
 
 
 def main() -> None:
-    """Find out."""
-    tell("waiting for the engine")
+    """Collect all results and write them."""
+    report("waiting for the engine")
     socket = Path("/var/run/docker.sock")
     wait_until(socket.exists, 300, "the engine does not start")
-    tell("importing an image")
+    report("importing an image")
     cli = DockerCli()
     cli.import_image("busybox")
     engine = EngineClient(EngineSettings(timeout=60))
     result: dict[str, Any] = {"engine": engine.connect(), "uname": os.uname().release}
-    tell("making a network")
+    report("making a network")
     workloads = Workloads(cli, Path("/var/lib/docker"))
     result["containers"] = {}
-    for start in MEASURED:  # one after the other: all together would leave nothing for the one who looks at them
-        tell(f"comparing {start.__name__}")
+    for start in MEASURED:  # one after the other: together they would leave no CPU time for the comparison
+        report(f"comparing {start.__name__}")
         before = cli.containers()
         result["containers"][start.__name__] = compare(engine, start(workloads))
         cli.remove(*(cli.containers() - before))
-    tell("measuring what a reading costs")
+    report("measuring what a reading costs")
     container = workloads.throttled()
-    result["microseconds"] = cost(engine, container)
-    tell("starting the agent")
-    result["agent"] = agent()
-    tell("done")
+    result["microseconds"] = reading_cost(engine, container)
+    report("starting the agent")
+    result["agent"] = run_agent()
+    report("done")
     result["ids"] = list(cli.containers())
     Path("result.json").write_text(json.dumps(result))
 
 
 def compare(engine: EngineClient, container: str) -> dict[str, Any]:
-    """Read a container both ways, twice, a few seconds apart."""
+    """Read a container from engine and kernel, twice, a few seconds apart."""
     both = EngineAndKernel(engine, container)
     try:
         first = second = both.agreed()
-        while second[0].time < first[0].time + APART:
+        while second[0].time < first[0].time + MIN_DISTANCE_NS:
             second = both.agreed()
     except AssertionError as error:
         return {"differs": str(error)}
     measured = [part for part in ("memory", "network", "block_io", "pids") if getattr(second[1], part)]
-    return {"told": flat(second[0]), "read": flat(second[1]), "before": flat(first[1]), "measured": measured}
+    return {"reported": flat(second[0]), "read": flat(second[1]), "before": flat(first[1]), "measured": measured}
 
 
-def tell(what: str) -> None:
-    """Print what is done now, and how long after the boot."""
-    print(f"{time.monotonic():.0f} s: {what}", flush=True)
+def report(step: str) -> None:
+    """Print the step that begins, with the seconds since boot."""
+    print(f"{time.monotonic():.0f} s: {step}", flush=True)
 
 
-def agent() -> dict[str, str]:
-    """Start the agent's unit, sandbox and all; only its messages go to a file, and it has more time than on a host."""
+def run_agent() -> dict[str, str]:
+    """Run the agent's unit in its sandbox; its messages go to a file, and its timeouts are longer than on a host."""
     drop_in = UNITS / "usage-agent.service.d/test.conf"
     drop_in.parent.mkdir(parents=True)
     drop_in.write_text(DROP_IN)
@@ -90,26 +90,28 @@ def agent() -> dict[str, str]:
     Path("/opt/usage-agent/bin/usage-agent").symlink_to("/mnt/usage-agent")
     systemctl("daemon-reload")
     systemctl("start", "--no-block", "usage-agent")
-    with contextlib.suppress(AssertionError):  # then the test outside says what is missing
-        wait_until(lambda: '"source":"kernel"' in said(), 240, "no word of the kernel")
-        wait_until(lambda: systemctl("is-active", "usage-agent").strip() == "active", 60, "it does not become active")
+    with contextlib.suppress(AssertionError):  # the test outside reports what is missing
+        wait_until(lambda: '"source":"kernel"' in agent_output(), 240, "the source does not become the kernel")
+        wait_until(
+            lambda: systemctl("is-active", "usage-agent").strip() == "active", 60, "the unit does not become active"
+        )
     state = systemctl("show", "--property=ActiveState,DynamicUser,ProtectProc,NRestarts", "usage-agent")
     systemctl("stop", "usage-agent")
-    return {"state": state, "output": said()}
+    return {"state": state, "output": agent_output()}
 
 
-def said() -> str:
-    """Return what the agent has printed."""
+def agent_output() -> str:
+    """Return the agent's output so far."""
     return OUTPUT.read_text() if OUTPUT.exists() else ""
 
 
 def systemctl(*arguments: str) -> str:
-    """Run it, and return what it says."""
+    """Run systemctl and return its output."""
     return subprocess.run(["systemctl", *arguments], capture_output=True, text=True, timeout=300, check=False).stdout
 
 
-def cost(engine: EngineClient, container: str) -> float:
-    """Return the CPU time of a reading, in microseconds."""
+def reading_cost(engine: EngineClient, container: str) -> float:
+    """Return the CPU time of one reading in microseconds."""
     files = EngineAndKernel(engine, container).files
     begun = time.process_time()
     for _ in range(READINGS):

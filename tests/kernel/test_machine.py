@@ -1,4 +1,4 @@
-"""A real Docker 26 on cgroup v2, in a machine of its own: the engine and the kernel's files say the same there."""
+"""A real Docker 26 on cgroup v2 in a virtual machine: readings of the engine and of the kernel's files agree."""
 
 import json
 import re
@@ -19,7 +19,7 @@ AGENT = '#!/bin/sh\nPYTHONPATH=/mnt/site PYTHONDONTWRITEBYTECODE=1 exec python3 
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Boot the machine with the agent and what it needs on its second disk; return what was found there."""
+    """Boot the machine with the agent and its dependencies on the second disk; return the results of inside.py."""
     scratch = tmp_path_factory.mktemp("machine")
     disk = scratch / "second"
     wheels = debian.wheelhouse(scratch / "wheels", suite=qemu.SUITE)
@@ -38,25 +38,25 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_machine_has_a_newer_engine_on_cgroup_v2(result: Any) -> None:
-    """Nothing would be learnt from what runs here anyway."""
+    """The machine has another engine and cgroup version than most machines that run the tests."""
     assert result["engine"]["cgroup"] == "2"
     assert int(result["engine"]["version"].split(".")[0]) >= 26
 
 
 @pytest.mark.parametrize("start", MEASURED, ids=lambda start: start.__name__)
-def test_engine_and_kernel_say_the_same(result: Any, start: Callable[[Workloads], str]) -> None:
-    """Every field that the engine tells, twice over some seconds: the same number, whatever the container does."""
+def test_engine_and_kernel_agree(result: Any, start: Callable[[Workloads], str]) -> None:
+    """Every field that the engine reports agrees, twice within some seconds, whatever the container does."""
     found = result["containers"][start.__name__]
     assert "differs" not in found
     assert set(found["measured"]) - {"block_io"} == ({"memory", "pids"} | MEASURED[start]) - {"block_io"}
     assert "block_io" in found["measured"] or start is not Workloads.disk_busy
-    assert found["read"].keys() - found["told"].keys() == {"memory.max_usage", "memory.swap"}
+    assert found["read"].keys() - found["reported"].keys() == {"memory.max_usage", "memory.swap"}
     assert found["read"]["cpu.total"] > found["before"]["cpu.total"] or start is Workloads.memory_heavy
     assert found["read"]["cpu.throttled_periods"] or start is not Workloads.throttled
 
 
 def test_unit_reads_the_kernels_files_in_its_sandbox(result: Any) -> None:
-    """Under a real systemd, in the sandbox of its unit, the agent reads the kernel's files, and tells usages of all."""
+    """In its unit's sandbox under a real systemd the agent uses the kernel source and publishes all containers."""
     state = dict(line.split("=") for line in result["agent"]["state"].split())
     output = result["agent"]["output"]
     assert state == {"ActiveState": "active", "DynamicUser": "yes", "ProtectProc": "default", "NRestarts": "0"}, output
@@ -65,10 +65,10 @@ def test_unit_reads_the_kernels_files_in_its_sandbox(result: Any) -> None:
     assert "kernel" in sources, output
     usages = [json.loads(text) for topic, text in messages if topic.endswith("/usage")]
     assert {usage["container"]["id"] for usage in usages} >= set(result["ids"])
-    assert all("Max Usage" in usage["memory"]["measured"] for usage in usages), "of which the engine does not tell"
+    assert all("Max Usage" in usage["memory"]["measured"] for usage in usages), "only the kernel source has Max Usage"
 
 
-def test_reading_costs_little_even_when_emulated(result: Any, record_property: Callable[[str, object], None]) -> None:
-    """A reading costs next to nothing, even where every instruction is emulated."""
+def test_reading_takes_little_cpu_when_emulated(result: Any, record_property: Callable[[str, object], None]) -> None:
+    """A reading takes less than 5 ms of CPU, although every instruction is emulated."""
     record_property("microseconds", result["microseconds"])
     assert result["microseconds"] < 5000

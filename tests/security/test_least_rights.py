@@ -1,4 +1,4 @@
-"""The agent works with the rights that the documents name, at the engine and at the broker, and with no others."""
+"""The agent needs only the documented rights at the engine and at the broker."""
 
 import json
 import re
@@ -25,7 +25,7 @@ STALE_STATUS = json.dumps(
 )
 PASSWORDS = {HOST: "of-this-host", "other": "of-the-other-host", "viewer": "of-the-viewer"}
 
-Watch = Callable[..., RunningAgent]
+StartAgent = Callable[..., RunningAgent]
 
 
 @pytest.fixture
@@ -46,34 +46,38 @@ def restricted_broker(own_broker: Callable[..., Mosquitto], short_path: Path) ->
     return own_broker("allow_anonymous false", f"password_file {file}", f"acl_file {DEPLOY}/mosquitto.acl")
 
 
-def test_seven_requests_are_enough(
-    engine: PrivateEngine, broker: Mosquitto, proxy: SocketProxy, watch: Watch, view: Callable[..., RecordingSubscriber]
+def test_agent_works_behind_a_proxy_with_seven_requests(
+    engine: PrivateEngine,
+    broker: Mosquitto,
+    proxy: SocketProxy,
+    start_agent: StartAgent,
+    record: Callable[..., RecordingSubscriber],
 ) -> None:
-    """Behind a proxy that allows only these, streaming and polling work, and no other request is made."""
-    viewer = view(broker)
+    """Streaming and polling work behind a proxy that allows only the documented requests, and make no others."""
+    subscriber = record(broker)
     engine.run(name="web")
     behind_proxy: dict[str, object] = {"url": proxy.url}
     for source in ("stream", "poll"):
         began = time.monotonic()
-        running = watch(engine, broker, engine={**behind_proxy, "source": source})
-        viewer.usages("web", count=2, after=began)
-        assert viewer.agent("running", after=began)["engine"]["cgroup"] in ("1", "2")
+        running = start_agent(engine, broker, engine={**behind_proxy, "source": source})
+        subscriber.usages("web", count=2, after=began)
+        assert subscriber.agent("running", after=began)["engine"]["cgroup"] in ("1", "2")
         engine.docker("rm", "--force", engine.run(name=source))
-        viewer.status(source, "removed")
+        subscriber.status(source, "removed")
         assert running.stop() == 0
-    check = watch(engine, broker, "check", engine=behind_proxy)
+    check = start_agent(engine, broker, "check", engine=behind_proxy)
     assert check.wait() == 0
     assert proxy.refused == []
     assert any("/stats?stream=true" in request for request in proxy.passed)
     assert any("one-shot=true" in request for request in proxy.passed)
 
 
-def test_the_documented_requests_are_those_of_the_proxys_rule(proxy: SocketProxy) -> None:
-    """The rule allows the requests that SECURITY.md names, with and without an API version."""
+def test_proxy_rule_allows_the_documented_requests(proxy: SocketProxy) -> None:
+    """The rule of the proxy allows the requests in SECURITY.md, with and without an API version."""
     [line] = [line for line in (DEPLOY.parent / "SECURITY.md").read_text().splitlines() if "/_ping" in line]
     paths = [path.replace("{id}", "0123456789ab") for path in line.split()]
     assert len(paths) == 7
-    assert all(proxy.lets("GET", prefix + path) for path in paths for prefix in ("", "/v1.24", "/v1.52"))
+    assert all(proxy.allows("GET", prefix + path) for path in paths for prefix in ("", "/v1.24", "/v1.52"))
 
 
 @pytest.mark.parametrize(
@@ -88,16 +92,16 @@ def test_the_documented_requests_are_those_of_the_proxys_rule(proxy: SocketProxy
         "DELETE /v1.41/containers/web",
     ],
 )
-def test_the_proxys_rule_refuses_all_other_requests(proxy: SocketProxy, request_line: str) -> None:
-    """With it no client can start, read or remove anything."""
-    assert not proxy.lets(*request_line.split())
+def test_proxy_rule_refuses_other_requests(proxy: SocketProxy, request_line: str) -> None:
+    """The rule lets no client start, read or remove anything."""
+    assert not proxy.allows(*request_line.split())
 
 
-def test_an_agent_can_publish_for_its_own_host_only(
-    engine: PrivateEngine, restricted_broker: Mosquitto, watch: Watch, subscribe: Callable[..., Subscriber]
+def test_agent_can_publish_for_its_own_host_only(
+    engine: PrivateEngine, restricted_broker: Mosquitto, start_agent: StartAgent, subscribe: Callable[..., Subscriber]
 ) -> None:
-    """With the documented access rules the agent can do all it has to, and its account can do no more."""
-    viewer = subscribe(restricted_broker.url, "containers/#", username="viewer", password=PASSWORDS["viewer"])
+    """The documented access rules allow everything that the agent does, and its account cannot publish elsewhere."""
+    subscriber = subscribe(restricted_broker.url, "containers/#", username="viewer", password=PASSWORDS["viewer"])
     engine.run(name="web")
     account = {"username": HOST, "password": PASSWORDS[HOST]}
     for topic in (f"{ROOT}/gone/status", "containers/other/web/status"):
@@ -105,9 +109,9 @@ def test_an_agent_can_publish_for_its_own_host_only(
         subscribe(restricted_broker.url, username=owner, password=PASSWORDS[owner]).publish(
             topic, STALE_STATUS, retain=True
         )
-    running = watch(engine, restricted_broker, broker=account)
-    viewer.on(f"{ROOT}/web/usage", count=2)
-    viewer.wait_for(lambda message: message.topic == f"{ROOT}/gone/status" and b'"removed"' in message.payload)
+    running = start_agent(engine, restricted_broker, broker=account)
+    subscriber.on(f"{ROOT}/web/usage", count=2)
+    subscriber.wait_for(lambda message: message.topic == f"{ROOT}/gone/status" and b'"removed"' in message.payload)
     assert running.stop() == 0
     assert not [line for line in running.lines if "does not" in line]
 
@@ -115,8 +119,8 @@ def test_an_agent_can_publish_for_its_own_host_only(
     intruder.publish("containers/other/web/status", b"mine now", retain=True)
     intruder.publish("elsewhere", b"mine too", retain=True)
     intruder.publish(f"{ROOT}/web/status", b"{}", retain=True)
-    viewer.wait_for(lambda message: message.topic == f"{ROOT}/web/status" and message.payload == b"{}")
-    accepted = {message.topic for message in viewer.messages if message.payload.startswith(b"mine")}
+    subscriber.wait_for(lambda message: message.topic == f"{ROOT}/web/status" and message.payload == b"{}")
+    accepted = {message.topic for message in subscriber.messages if message.payload.startswith(b"mine")}
     assert accepted == set()
     other = subscribe(restricted_broker.url, "containers/other/#", username="other", password=PASSWORDS["other"])
     assert other.on("containers/other/web/status")[0].payload == STALE_STATUS.encode()

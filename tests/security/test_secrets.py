@@ -1,4 +1,4 @@
-"""Only the broker sees the password, whatever goes wrong and at every log level."""
+"""Only the broker receives the password: no error and no log level shows it."""
 
 import signal
 import ssl
@@ -22,17 +22,17 @@ Start = Callable[..., RunningAgent]
 Broker = dict[str, Any]
 
 
-def in_the_key(url: str, _: Path) -> Broker:
-    """Return a configuration with the password in its key."""
+def password_in_key(url: str, _: Path) -> Broker:
+    """Return a configuration with the password in the key `password`."""
     return {"url": url, "username": "user", "password": PASSWORD}
 
 
-def in_the_address(url: str, _: Path) -> Broker:
+def password_in_url(url: str, _: Path) -> Broker:
     """Return a configuration with the password in the address."""
     return {"url": url.replace("://", f"://user:{quote(PASSWORD, safe='')}@")}
 
 
-def in_a_file(url: str, directory: Path) -> Broker:
+def password_in_file(url: str, directory: Path) -> Broker:
     """Return a configuration with the password in a file that only its owner can read."""
     file = directory / "password"
     file.touch(mode=0o600)
@@ -46,12 +46,12 @@ def visible_text(running: RunningAgent) -> str:
     return "\n".join([running.log, *running.output, command])
 
 
-@pytest.mark.parametrize("way", [in_the_key, in_the_address, in_a_file])
+@pytest.mark.parametrize("way", [password_in_key, password_in_url, password_in_file])
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_no_password_is_shown_when_the_broker_refuses_it(
     agent: Start, own_broker: Callable[..., Mosquitto], short_path: Path, way: Callable[..., Broker], log_format: str
 ) -> None:
-    """It is not in the log at level debug, and not in the process list."""
+    """The password is neither in the log at level debug nor in the process list."""
     (short_path / "none").touch()
     broker = own_broker("allow_anonymous false", f"password_file {short_path}/none")
     logging = {"log_level": "debug", "log_format": log_format}
@@ -62,9 +62,9 @@ def test_no_password_is_shown_when_the_broker_refuses_it(
     assert not [form for form in FORMS if form in visible_text(running)]
 
 
-@pytest.mark.parametrize("way", [in_the_key, in_the_address, in_a_file])
+@pytest.mark.parametrize("way", [password_in_key, password_in_url, password_in_file])
 def test_no_password_is_shown_by_check(agent: Start, short_path: Path, way: Callable[..., Broker]) -> None:
-    """`check` prints the address without it."""
+    """`check` prints the address without the password."""
     config = {"broker": way("mqtt://127.0.0.1:1", short_path), "engine": {"url": "unix:///nowhere"}}
     running = agent(config, "check")
     assert running.wait() == 3
@@ -85,22 +85,22 @@ def test_no_password_is_shown_by_check(agent: Start, short_path: Path, way: Call
     ],
 )
 def test_no_password_is_shown_when_the_configuration_is_wrong(agent: Start, keys: Broker) -> None:
-    """A mistake next to a password, or in it, is reported without it."""
+    """A mistake in a password or next to it is reported without the password."""
     running = agent({"broker": keys}, "check")
     assert running.wait() == 2
     assert running.lines
     assert not [form for form in FORMS if form in visible_text(running)]
 
 
-def test_the_brokers_certificate_is_verified_by_default() -> None:
-    """Its host name is verified as well; TLS is 1.2 or newer."""
+def test_broker_certificate_is_verified_by_default() -> None:
+    """Certificate and host name of the broker are verified by default; TLS is 1.2 or newer."""
     made = create_context(BrokerSettings())
     assert (made.verify_mode, made.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert made.minimum_version >= ssl.TLSVersion.TLSv1_2
 
 
 def test_no_password_is_shown_by_a_crash(agent: Start, scripted_broker: ScriptedBroker) -> None:
-    """Python's dump of a crash shows places and no values, and the kernel writes no core dump."""
+    """Python's dump of a crash shows source lines without values, and the kernel writes no core dump."""
     environment = {"USAGE_AGENT_BROKER__USERNAME": "user", "USAGE_AGENT_BROKER__PASSWORD": PASSWORD}
     environment["PYTHONFAULTHANDLER"] = "1"
     config = {
@@ -113,7 +113,7 @@ def test_no_password_is_shown_by_a_crash(agent: Start, scripted_broker: Scripted
     limits = Path(f"/proc/{running.pid}/limits").read_text().splitlines()
     assert [line.split()[4:6] for line in limits if line.startswith("Max core file size")] == [["0", "0"]]
     running.signal(signal.SIGABRT)
-    # Other threads go on while the dump is written, so it may end in a segmentation fault.
+    # Other threads keep running while the dump is written, so it may end in a segmentation fault.
     assert running.wait() in (-signal.SIGABRT, -signal.SIGSEGV)
     assert "Fatal Python error: Aborted" in running.log
     assert not [form for form in FORMS if form in visible_text(running)]

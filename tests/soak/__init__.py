@@ -1,1 +1,1 @@
-"""A soak: the agent between a real engine and a real broker for as long as wanted, calm or under faults by chance."""
+"""Soak test: the agent with a real engine and a real broker for a chosen time, with or without random faults."""

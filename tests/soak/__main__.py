@@ -1,4 +1,4 @@
-"""Soak the agent: `python -m soak MINUTES`; see scripts/soak."""
+"""Command line of the soak test: `python -m soak MINUTES`; see scripts/soak."""
 
 import argparse
 import random
@@ -15,83 +15,83 @@ from soak import invariants
 from soak.environment import Environment
 from soak.faults import Faults, Step
 
-WARM = 10.0  # seconds after the start, of which nothing is expected
+WARM_UP_SECONDS = 10.0  # after the start; the baseline is taken afterwards
 
 
 class Soak:
-    """One soak, from the first part to the last word."""
+    """One soak test, from the start of the environment to the printed result."""
 
-    def __init__(self, options: argparse.Namespace, house: Environment) -> None:
+    def __init__(self, options: argparse.Namespace, environment: Environment) -> None:
         self._options = options
-        self._house = house
-        self._asked_to_end = threading.Event()
+        self._environment = environment
+        self._interrupted = threading.Event()
         self._began = time.monotonic()
         self._kinds: Counter[str] = Counter()
         self._refused: list[str] = []
-        self._broken: list[str] = []
+        self._violations: list[str] = []
 
     def interrupt(self, _number: int, _frame: FrameType | None) -> None:
-        """End early, and check what there is; the second time, end at once."""
-        if self._asked_to_end.is_set():
+        """End early and check the invariants on the first signal; end at once on the second."""
+        if self._interrupted.is_set():
             raise KeyboardInterrupt
-        self._asked_to_end.set()
+        self._interrupted.set()
 
     def run(self) -> bool:
-        """Soak; whether every law held."""
-        self._house.open(self._go_on)
-        self._rest(time.monotonic() + WARM)
-        level = invariants.level(self._house.accounts.runs[-1])
+        """Run the soak test and return whether every invariant held."""
+        self._environment.open(self._stop_if_interrupted)
+        self._wait_until(time.monotonic() + WARM_UP_SECONDS)
+        baseline = invariants.resource_baseline(self._environment.accounting.runs[-1])
         self._began = time.monotonic()
         end = self._began + 60 * self._options.minutes
         if self._options.faults:
-            self._trouble(end)
-        while not self._asked_to_end.is_set() and time.monotonic() < end:
-            self._rest(min(end, time.monotonic() + 60))
-            self._say("calm")
-        self._broken += invariants.settle(self._house, level)
+            self._inject_faults(end)
+        while not self._interrupted.is_set() and time.monotonic() < end:
+            self._wait_until(min(end, time.monotonic() + 60))
+            self._print_progress("no faults")
+        self._violations += invariants.violations_after_repair(self._environment, baseline)
         if not self._options.faults:
-            self._broken += invariants.flat(self._house.accounts.runs[-1])
-        self._say("settled")
-        self._house.say_goodbye()
-        return self._verdict()
+            self._violations += invariants.changes_in_calm_run(self._environment.accounting.runs[-1])
+        self._print_progress("settled")
+        self._environment.end_agent_and_wait()
+        return self._print_result()
 
-    def _go_on(self) -> None:
-        if self._asked_to_end.is_set():
+    def _stop_if_interrupted(self) -> None:
+        if self._interrupted.is_set():
             raise KeyboardInterrupt
 
-    def _rest(self, until: float) -> None:
-        self._asked_to_end.wait(max(0.0, until - time.monotonic()))
+    def _wait_until(self, until: float) -> None:
+        self._interrupted.wait(max(0.0, until - time.monotonic()))
 
-    def _trouble(self, end: float) -> None:
-        """Take the steps, each when its time has come or the one before is done; then mend what is broken."""
+    def _inject_faults(self, end: float) -> None:
+        """Apply each step when it is due, or as soon as the one before is done; then make the pending repairs."""
         interval = 60 / self._options.faults
         faults = Faults(self._options.seed, self._options.containers)
         steps = iter(faults)
         while (step := next(steps)) and (at := self._began + step.at * interval) < end:
-            self._rest(at)
-            if self._asked_to_end.is_set():
+            self._wait_until(at)
+            if self._interrupted.is_set():
                 break
-            self._take(step)
-        # The fault whose turn did not come has left its mend behind already.
-        undone = [step] if step.mends else []
-        undone += [mend for mend in faults.mends() if mend.whom != step.whom]
-        for mend in undone:
-            self._take(mend)
+            self._apply(step)
+        # A fault that was not applied has added its repair already: skip that one.
+        pending = [step] if step.is_repair else []
+        pending += [repair for repair in faults.repairs() if repair.target != step.target]
+        for repair in pending:
+            self._apply(repair)
 
-    def _take(self, step: Step) -> None:
+    def _apply(self, step: Step) -> None:
         try:
-            self._house.do(step)
+            self._environment.apply(step)
         except AssertionError as error:
             if "docker " not in str(error):
                 raise
             self._refused.append(f"{step}: {error}")
-        if not step.mends:
-            container = step.whom in self._house.containers or "-" in step.whom
-            self._kinds[f"{'container' if container else step.whom} {step.what}"] += 1
-        self._say(f"{'' if step.mends else f'#{self._kinds.total()} '}{step}")
+        if not step.is_repair:
+            container = step.target in self._environment.containers or "-" in step.target
+            self._kinds[f"{'container' if container else step.target} {step.action}"] += 1
+        self._print_progress(f"{'' if step.is_repair else f'#{self._kinds.total()} '}{step}")
 
-    def _say(self, what: str) -> None:
-        run = self._house.accounts.runs[-1]
+    def _print_progress(self, what: str) -> None:
+        run = self._environment.accounting.runs[-1]
         minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
         line = f"{minutes:4}:{seconds:02}  {what:<42} seen {run.count}, missing {run.gaps}"
         if run.counters:
@@ -101,37 +101,39 @@ class Soak:
             line += f"; {figures['rss'] / 1e6:.1f} MB, {figures['threads']} threads, {figures['fds']} fds"
         print(line, flush=True)
 
-    def _verdict(self) -> bool:
-        accounts = self._house.accounts
-        broken = [*accounts.broken, *self._broken, *invariants.defects(self._house)]
-        broken += accounts.audit(self._options.containers, self._options.interval)
-        print(f"\nseed {self._options.seed}: {self._kinds.total()} faults, {len(accounts.runs)} runs of the agent")
+    def _print_result(self) -> bool:
+        accounting = self._environment.accounting
+        violations = [*accounting.violations, *self._violations, *invariants.defect_lines(self._environment)]
+        violations += accounting.audit(self._options.containers, self._options.interval)
+        print(f"\nseed {self._options.seed}: {self._kinds.total()} faults, {len(accounting.runs)} runs of the agent")
         for kind, count in sorted(self._kinds.items()):
             print(f"  {count:4} {kind}")
         for refused in self._refused:
-            print(f"docker refused {refused}")
-        seen, twice = sum(run.count for run in accounts.runs), sum(run.twice for run in accounts.runs)
-        print(f"{seen} usages seen, {twice} of them twice, {sum(run.gaps for run in accounts.runs)} gaps")
-        for trouble in broken:
-            print(f"BROKEN: {trouble}")
-        print("every law held" if not broken else f"{len(broken)} laws broken")
-        return not broken
+            print(f"failed docker command: {refused}")
+        seen, duplicates = sum(run.count for run in accounting.runs), sum(run.duplicates for run in accounting.runs)
+        print(f"{seen} usages seen, {duplicates} of them duplicates, {sum(run.gaps for run in accounting.runs)} gaps")
+        for violation in violations:
+            print(f"VIOLATED: {violation}")
+        print("every invariant held" if not violations else f"{len(violations)} invariants violated")
+        return not violations
 
 
 def main() -> int:
-    """Return 0 if every law held."""
-    parser = argparse.ArgumentParser(prog="soak", description="Soak the agent, calm or under faults by chance.")
+    """Return 0 if every invariant held."""
+    parser = argparse.ArgumentParser(prog="soak", description="Soak test of the agent, with or without random faults.")
     parser.add_argument("minutes", type=float)
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="the same faults again")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="repeat the faults of a run")
     parser.add_argument("--containers", type=int, default=20)
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between two usages of a container")
-    parser.add_argument("--faults", type=float, default=4.0, metavar="PER_MINUTE", help="0: calm")
-    parser.add_argument("--source", default="auto", choices=["auto", "stream", "poll"], help="of the first agent")
+    parser.add_argument("--faults", type=float, default=4.0, metavar="PER_MINUTE", help="0: no faults")
+    parser.add_argument(
+        "--source", default="auto", choices=["auto", "stream", "poll"], help="source of the first agent"
+    )
     options = parser.parse_args()
     print(f"seed {options.seed}, {options.containers} containers, {options.faults:g} faults a minute", flush=True)
     with tempfile.TemporaryDirectory(prefix="ua-", ignore_cleanup_errors=True) as directory:
-        house = Environment(Path(directory), options.containers, options.interval, options.source)
-        soak = Soak(options, house)
+        environment = Environment(Path(directory), options.containers, options.interval, options.source)
+        soak = Soak(options, environment)
         signal.signal(signal.SIGINT, soak.interrupt)
         signal.signal(signal.SIGTERM, soak.interrupt)
         try:
@@ -139,8 +141,8 @@ def main() -> int:
         except KeyboardInterrupt:
             return 130
         finally:
-            print("ending everything", flush=True)
-            house.close()
+            print("stopping all parts", flush=True)
+            environment.close()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""All parts of a soak, and what may be done to each."""
+"""All parts of a soak test, and the faults that can be applied to each."""
 
 import contextlib
 import time
@@ -12,21 +12,24 @@ from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
 from support.daemons.processes import wait_until
 
-from soak.accounts import Accounts, Guest, Witness
-from soak.faults import STARTS, Step, names
+from soak.accounting import Accounting, InterruptedSubscriber, Recorder
+from soak.faults import AGENT_OPTIONS, Step, names
 from soak.gate import Gate
 
-TIMEOUT = 2.0  # shutdown.timeout
-ENDING = TIMEOUT + 2 + 3  # what the contract adds, and a busy machine
-FORGET = 5.0  # topics.forget_removed
-BROKER = ("max_inflight_messages 0", "max_queued_messages 0")  # what is forwarded is forwarded at once
+SHUTDOWN_SECONDS = 2.0  # shutdown.timeout
+MAX_ENDING_SECONDS = SHUTDOWN_SECONDS + 2 + 3  # 2 s are promised in addition, 3 s are for a busy machine
+FORGET_SECONDS = 5.0  # topics.forget_removed
+BROKER = ("max_inflight_messages 0", "max_queued_messages 0")  # no limits: forward at once
 
 
 class Environment:
-    """An engine with containers, a broker, a gate before it, the agent, a recorder and a guest."""
+    """An engine with containers, a broker behind a gate, the agent, and two subscribers.
+
+    `recorder` is never cut, `interrupted` is.
+    """
 
     def __init__(self, directory: Path, containers: int, interval: float, source: str) -> None:
-        self.accounts = Accounts()
+        self.accounting = Accounting()
         self.containers = names(containers)
         self.log: list[str] = []  # of the agents that have ended
         self._ids: dict[str, str] = {}
@@ -37,26 +40,26 @@ class Environment:
         self.engine = PrivateEngine(directory / "engine", "--live-restore")
         self.broker = Mosquitto(directory / "broker", *BROKER)
 
-    def open(self, go_on: Callable[[], None]) -> None:
-        """Start everything; `go_on` is called now and then, and may raise."""
+    def open(self, check_interrupt: Callable[[], None]) -> None:
+        """Start all parts; `check_interrupt` is called after each and may raise."""
         for part in (self.engine, self.broker):
             self._stack.callback(part.close)
             part.start()
-            go_on()
+            check_interrupt()
         for name in self.containers:
             self._ids[name] = self.engine.run(name=name)
-            go_on()
+            check_interrupt()
         self.gate = Gate(self.broker.port)
         self._stack.callback(self.gate.close)
-        self.recorder = Witness(self.broker.url, self.accounts)
+        self.recorder = Recorder(self.broker.url, self.accounting)
         self._stack.callback(self.recorder.close)
-        self.guest = Guest(self.broker.url)
-        self._stack.callback(self.guest.close)
+        self.interrupted = InterruptedSubscriber(self.broker.url)
+        self._stack.callback(self.interrupted.close)
         self._stack.callback(lambda: self.agent.close())
-        self.start_agent(self._source, STARTS[1][0])
+        self.start_agent(self._source, AGENT_OPTIONS[1][0])
 
     def close(self) -> None:
-        """End everything, in whatever state it is."""
+        """End all parts, whatever state they are in."""
         self._stack.close()
 
     def start_agent(self, source: str, on_full: str) -> None:
@@ -66,86 +69,90 @@ class Environment:
             "engine": {"url": self.engine.url, "timeout": 5, "source": source},
             "broker": {"url": f"mqtt://127.0.0.1:{self.gate.port}", "client_id": "soak", "keepalive": 5},
             "outbox": {"capacity": 5 * len(self.containers), "on_full": on_full},
-            "topics": {"forget_removed": FORGET},
-            "shutdown": {"timeout": TIMEOUT},
+            "topics": {"forget_removed": FORGET_SECONDS},
+            "shutdown": {"timeout": SHUTDOWN_SECONDS},
         }
-        self.accounts.begin()
-        self.agent = RunningAgent(self._directory / f"agent{len(self.accounts.runs)}", config)
-        self.agent.wait_for_line("usage-agent")  # before, nobody listens to signals
+        self.accounting.begin()
+        self.agent = RunningAgent(self._directory / f"agent{len(self.accounting.runs)}", config)
+        self.agent.wait_for_line("usage-agent")  # before, signals are not handled
 
     def end_agent(self) -> None:
-        """Ask the agent to end, and see that it does so in time."""
+        """Ask the agent to end, and check that it does so in time."""
         began = time.monotonic()
         code = self.agent.stop()
-        if code or time.monotonic() - began > ENDING:
-            self.accounts.broken.append(f"the agent ended with {code} after {time.monotonic() - began:.1f} s")
-        self.accounts.end(self.agent.log)
-        self._leave_agent()
+        if code or time.monotonic() - began > MAX_ENDING_SECONDS:
+            self.accounting.violations.append(f"the agent ended with {code} after {time.monotonic() - began:.1f} s")
+        self.accounting.end(self.agent.log)
+        self._close_agent()
 
     def kill_agent(self) -> None:
         """End the agent as a crash would."""
-        self.accounts.kill()
+        self.accounting.kill()
         self.agent.kill()
-        self._leave_agent()
+        self._close_agent()
 
-    def _leave_agent(self) -> None:
+    def _close_agent(self) -> None:
         self.log += self.agent.lines
         self.agent.close()
 
-    def do(self, step: Step) -> None:
-        """Do it. What docker refuses to do is an AssertionError; it says nothing of the agent."""
-        if step.whom == "agent":
-            self._to_agent(step)
-        elif step.whom == "broker":
-            self._to_broker(step.what)
-        elif step.whom == "connection":
-            self.gate.cut()
-        elif step.whom == "viewer":
-            self.guest.cut()
-        elif step.whom == "engine":
-            getattr(self.engine, step.what)()
-        else:
-            self._to_container(step)
+    def apply(self, step: Step) -> None:
+        """Apply a step.
 
-    def _to_agent(self, step: Step) -> None:
-        if step.what == "start":
+        Raises:
+            AssertionError: A docker command failed. This is no fault of the agent.
+        """
+        if step.target == "agent":
+            self._change_agent(step)
+        elif step.target == "broker":
+            self._change_broker(step.action)
+        elif step.target == "connection":
+            self.gate.cut()
+        elif step.target == "subscriber":
+            self.interrupted.cut()
+        elif step.target == "engine":
+            getattr(self.engine, step.action)()
+        else:
+            self._change_container(step)
+
+    def _change_agent(self, step: Step) -> None:
+        if step.action == "start":
             self.start_agent(*step.detail)
-        elif step.what == "terminate":
+        elif step.action == "terminate":
             self.end_agent()
-        elif step.what == "kill":
+        elif step.action == "kill":
             self.kill_agent()
         else:
-            getattr(self.agent, step.what)()
+            getattr(self.agent, step.action)()
 
-    def _to_broker(self, what: str) -> None:
-        if what in ("kill", "restart"):
+    def _change_broker(self, action: str) -> None:
+        if action in ("kill", "restart"):
             self.gate.shut()
-            self.broker.kill() if what == "kill" else self.broker.stop()
-        if what in ("start", "restart"):
+            self.broker.kill() if action == "kill" else self.broker.stop()
+        if action in ("start", "restart"):
             before = self.recorder.subscriptions
             self.broker.start()
-            wait_until(lambda: self.recorder.subscriptions > before, 30, "the recorder does not come back")
+            wait_until(lambda: self.recorder.subscriptions > before, 30, "the recorder does not reconnect")
             self.gate.open()
-        if what in ("freeze", "thaw"):
-            getattr(self.broker, what)()
+        if action in ("freeze", "thaw"):
+            getattr(self.broker, action)()
 
-    def _to_container(self, step: Step) -> None:
-        name, what = step.whom, step.what
-        if what in ("remove", "recreate"):
+    def _change_container(self, step: Step) -> None:
+        name, action = step.target, step.action
+        if action in ("remove", "recreate"):
             self.engine.remove(name)
-        if what in ("create", "recreate"):
+        if action in ("create", "recreate"):
             self._ids[name] = self.engine.run(name=name)
-        elif what == "die":
+        elif action == "die":
             self.engine.kill_process(self._ids[name])
-        elif what == "restart":
+        elif action == "restart":
             self.engine.docker("restart", "--time", "0", name)
-        elif what != "remove":
-            self.engine.docker(what, name, *step.detail)
-        if what == "rename":
+        elif action != "remove":
+            self.engine.docker(action, name, *step.detail)
+        if action == "rename":
             self._ids[step.detail[0]] = self._ids[name]
 
-    def say_goodbye(self) -> None:
-        """End the agent, and return when the recorder has seen the last of it."""
+    def end_agent_and_wait(self) -> None:
+        """End the agent, and return when the recorder has received its last status."""
         before = time.monotonic()
         self.end_agent()
         self.recorder.wait_for(

@@ -1,7 +1,7 @@
-"""A door between the agent and the broker.
+"""TCP proxy between the agent and the broker.
 
-After the broker's return it stays shut until the subscribers are back: what the broker takes before, nobody can ever
-have seen. And the connection through it can be cut while both ends live on.
+After a restart of the broker the gate stays shut until the recorder is connected again: the recorder could never
+receive a message that the broker accepted before. A connection can be cut while both ends keep running.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import threading
 
 
 class Gate:
-    """Forwards connections to a port of the loopback address, from a port of its own."""
+    """Proxy from its own port to another port of the loopback address."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -21,27 +21,27 @@ class Gate:
         self.open()
 
     def open(self) -> None:
-        """Let connections in."""
+        """Accept connections."""
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port))
             self.port = self._listener.getsockname()[1]
             threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def shut(self) -> None:
-        """Let nobody in: whoever tries is refused, as if nobody listened. Nothing is cut."""
+        """Refuse new connections, as a port without a listener does. Open connections stay."""
         if self._listener is not None:
             _end(self._listener)  # close() alone would leave accept() waiting
             self._listener.close()
             self._listener = None
 
     def cut(self) -> None:
-        """Cut what goes through, at whatever byte it is."""
+        """Cut all open connections, at whatever byte they are."""
         with self._lock:
             for connection in self._open:
                 _end(connection)
 
     def close(self) -> None:
-        """Shut, and cut. Closing twice is fine."""
+        """Refuse new connections and cut the open ones. Closing twice is fine."""
         self.shut()
         self.cut()
 
@@ -59,7 +59,7 @@ class Gate:
                 threading.Thread(target=self._serve, args=(outer, inner), daemon=True).start()
 
     def _serve(self, outer: socket.socket, inner: socket.socket) -> None:
-        """Forward both ways until both have ended."""
+        """Forward both directions until both have ended."""
         back = threading.Thread(target=_pump, args=(inner, outer), daemon=True)
         back.start()
         _pump(outer, inner)
@@ -71,7 +71,7 @@ class Gate:
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
-    """Forward one way. All that came arrives before the end does, whichever end that is."""
+    """Forward one direction, and end both sockets once all received data have been sent."""
     with contextlib.suppress(OSError):
         while data := source.recv(1 << 16):
             sink.sendall(data)

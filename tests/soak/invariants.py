@@ -1,4 +1,4 @@
-"""What has to hold once nothing is broken any more: what is said is what is, and nothing is left behind."""
+"""Invariants after all repairs: the retained statuses match the engine, and no resources or statuses are left over."""
 
 import json
 import re
@@ -12,105 +12,118 @@ from support.daemons.processes import PATIENCE, NotReadyError, wait_until
 from support.daemons.subscriber import retained
 
 from agent.runtime.timestamps import parse_time
-from soak.accounts import Run
+from soak.accounting import Run
 from soak.environment import Environment
 
-IDLE = 32  # connections to the engine that are kept open between calls
+IDLE_CONNECTIONS = 32  # connections to the engine that are kept open between calls
 DEFECT = re.compile("Traceback|defect|Warning:")
 
 
-def settle(house: Environment, level: tuple[int, int]) -> Iterator[str]:
-    """Wait until all is as it should be; yield what does not come right."""
+def violations_after_repair(environment: Environment, baseline: tuple[int, int]) -> Iterator[str]:
+    """Give each invariant time to hold, and yield the violations that last."""
     since = time.monotonic()
-    laws = (partial(silent, since=since), untrue, left_behind, misled, partial(left_open, before=level))
-    for law in laws:
-        yield from _in_time(partial(law, house))
+    checks = (
+        partial(containers_without_usage, since=since),
+        wrong_statuses,
+        orphaned_statuses,
+        outdated_subscriptions,
+        partial(leaked_resources, before=baseline),
+    )
+    for check in checks:
+        yield from _lasting_violations(partial(check, environment))
 
 
-def _in_time(law: Callable[[], list[str]]) -> list[str]:
-    """What is broken still when there was time enough for it to come right."""
+def _lasting_violations(check: Callable[[], list[str]]) -> list[str]:
+    """Wait until a check finds nothing; return what it still finds after the timeout."""
     try:
-        wait_until(lambda: not law(), PATIENCE, "broken still")
+        wait_until(lambda: not check(), PATIENCE, "violations remain")
     except NotReadyError:
-        return law()
+        return check()
     return []
 
 
-def level(run: Run) -> tuple[int, int]:
-    """How many threads and descriptors the agent has beside those of its collectors, at its last counters."""
+def resource_baseline(run: Run) -> tuple[int, int]:
+    """Return the agent's threads and descriptors without those of its collectors, at its last counters."""
     last = run.counters[-1]
     return last["process"]["threads"] - last["containers"], last["process"]["fds"] - last["containers"]
 
 
-def silent(house: Environment, since: float) -> list[str]:
-    """Who runs, and of whom no usage has come since then."""
-    last = house.accounts.last_usage
+def containers_without_usage(environment: Environment, since: float) -> list[str]:
+    """Return a violation for each running container without a usage since a moment."""
+    last = environment.accounting.last_usage
     return [
-        f"no usage of {name} came"
-        for name, document in inspected(house).items()
+        f"no usage of {name} arrived"
+        for name, document in inspected(environment).items()
         if document["State"]["Running"] and last.get(document["Id"], 0) < since
     ]
 
 
-def untrue(house: Environment) -> list[str]:
-    """Of whom something else is said than the engine says."""
-    said = {topic: json.loads(payload) for topic, payload in retained(house.broker.url, f"{ROOT}/+/status").items()}
+def wrong_statuses(environment: Environment) -> list[str]:
+    """Return a violation for each container whose retained status differs from the state in the engine."""
+    statuses = {
+        topic: json.loads(payload) for topic, payload in retained(environment.broker.url, f"{ROOT}/+/status").items()
+    }
     found = []
-    for name, document in inspected(house).items():
-        state, status = document["State"], said.get(f"{ROOT}/{name}/status")
-        if status is None and _no_news(house, state):
+    for name, document in inspected(environment).items():
+        state, status = document["State"], statuses.get(f"{ROOT}/{name}/status")
+        if status is None and _ended_before_agent(environment, state):
             continue
         expected = {"id": document["Id"], "state": state["Status"], "status": "running"}
         if not state["Running"]:
             expected |= {"status": "stopped", "reason": "exited", "exit_code": state["ExitCode"]}
-        told = status and {"id": status["container"]["id"], **{key: status[key] for key in expected if key in status}}
-        if told != expected:
-            found.append(f"{name}: {told} was said, but {expected} is so")
+        published = status and {
+            "id": status["container"]["id"],
+            **{key: status[key] for key in expected if key in status},
+        }
+        if published != expected:
+            found.append(f"{name}: {published} is published, but the engine has {expected}")
     return found
 
 
-def left_behind(house: Environment) -> list[str]:
-    """Statuses of containers that do not exist, longer than they may be there."""
-    known = {f"{ROOT}/status", *(f"{ROOT}/{name}/status" for name in inspected(house))}
-    return [f"left behind: {topic}" for topic in retained(house.broker.url, f"{ROOT}/#") if topic not in known]
+def orphaned_statuses(environment: Environment) -> list[str]:
+    """Return a violation for each retained status of a container that does not exist."""
+    known = {f"{ROOT}/status", *(f"{ROOT}/{name}/status" for name in inspected(environment))}
+    return [f"left over: {topic}" for topic in retained(environment.broker.url, f"{ROOT}/#") if topic not in known]
 
 
-def misled(house: Environment) -> list[str]:
-    """What the guest, who was away now and then, believes of what is retained."""
-    kept = retained(house.broker.url, f"{ROOT}/#")
+def outdated_subscriptions(environment: Environment) -> list[str]:
+    """Return a violation for each retained message that the interrupted subscriber has not received."""
+    kept = retained(environment.broker.url, f"{ROOT}/#")
     return [
-        f"the guest missed {topic}" for topic, payload in kept.items() if house.guest.retained.get(topic) != payload
+        f"the interrupted subscriber missed {topic}"
+        for topic, payload in kept.items()
+        if environment.interrupted.retained.get(topic) != payload
     ]
 
 
-def left_open(house: Environment, before: tuple[int, int]) -> list[str]:
-    """Threads and descriptors above the level from before."""
-    now = level(house.accounts.runs[-1])
+def leaked_resources(environment: Environment, before: tuple[int, int]) -> list[str]:
+    """Return a violation if the agent has more threads or descriptors than before the faults."""
+    now = resource_baseline(environment.accounting.runs[-1])
     return [
-        f"{now[0]} threads and {now[1]} descriptors beside the collectors', {before[0]} and {before[1]} before"
-        for _ in range(now[0] > before[0] + 1 or now[1] > before[1] + IDLE)
+        f"{now[0]} threads and {now[1]} descriptors without those of collectors, {before[0]} and {before[1]} before"
+        for _ in range(now[0] > before[0] + 1 or now[1] > before[1] + IDLE_CONNECTIONS)
     ]
 
 
-def defects(house: Environment) -> list[str]:
-    """Lines of the agents' logs that must not be there."""
-    return [line for line in house.log if DEFECT.search(line)]
+def defect_lines(environment: Environment) -> list[str]:
+    """Return the lines of the agents' logs that report a defect."""
+    return [line for line in environment.log if DEFECT.search(line)]
 
 
-def inspected(house: Environment) -> dict[str, Any]:
-    """What the engine says of each container, by name."""
-    ids = house.engine.containers()
-    documents = json.loads(house.engine.docker("inspect", *sorted(ids))) if ids else []
+def inspected(environment: Environment) -> dict[str, Any]:
+    """Return the inspect document of each container, by name."""
+    ids = environment.engine.containers()
+    documents = json.loads(environment.engine.docker("inspect", *sorted(ids))) if ids else []
     return {document["Name"].removeprefix("/"): document for document in documents}
 
 
-def _no_news(house: Environment, state: dict[str, Any]) -> bool:
-    """Whether it had ended before this agent came, who found nothing retained of it: that is no news."""
-    return not state["Running"] and parse_time(state["FinishedAt"]) < house.accounts.runs[-1].began
+def _ended_before_agent(environment: Environment, state: dict[str, Any]) -> bool:
+    """Return whether a container ended before this agent began; without a retained status that is not published."""
+    return not state["Running"] and parse_time(state["FinishedAt"]) < environment.accounting.runs[-1].began
 
 
-def flat(run: Run) -> list[str]:
-    """What has changed in a calm run: usages missing, threads or descriptors come or gone. The first minute is none."""
+def changes_in_calm_run(run: Run) -> list[str]:
+    """Return missing usages, and changes of threads or descriptors after the first minute, in a run without faults."""
     found = [f"{run.gaps} usages are missing"] if run.gaps else []
     for kind in ("threads", "fds"):
         figures = {each["process"][kind] for each in run.counters if each["uptime"] >= 60}

@@ -1,4 +1,4 @@
-"""The real parts, the honest fakes, and an agent between them, for tests to ask for by name."""
+"""Shared fixtures: real engines and brokers, fakes of both, subscribers, and agents."""
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,7 @@ Config = dict[str, dict[str, Any]]
 
 @pytest.fixture(scope="session")
 def engine(session_path: Path) -> Iterator[PrivateEngine]:
-    """Give a real engine that all tests share; containers that a test made are removed after it."""
+    """Yield a real engine that all tests share; the containers of a test are removed after it."""
     shared = PrivateEngine(session_path / "engine")
     try:
         shared.start()
@@ -32,8 +32,8 @@ def engine(session_path: Path) -> Iterator[PrivateEngine]:
 
 
 @pytest.fixture(autouse=True)
-def tidy_engine(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Remove what a test leaves on the shared engine."""
+def remove_left_containers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Remove the containers that a test leaves on the shared engine."""
     if "engine" not in request.fixturenames:
         yield
         return
@@ -45,7 +45,10 @@ def tidy_engine(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def own_engine(short_path: Path) -> Iterator[Callable[..., PrivateEngine]]:
-    """Give a maker of engines that the test may kill and freeze: `own_engine("--live-restore")`."""
+    """Yield a function that starts engines for one test, which may kill and freeze them.
+
+    Example: `own_engine("--live-restore")`.
+    """
     made: list[PrivateEngine] = []
 
     def make(*options: str) -> PrivateEngine:
@@ -59,7 +62,7 @@ def own_engine(short_path: Path) -> Iterator[Callable[..., PrivateEngine]]:
 
 @pytest.fixture(scope="session")
 def broker(session_path: Path) -> Iterator[Mosquitto]:
-    """Give a real broker that all tests share: use topics of your own."""
+    """Yield a real broker that all tests share: each test uses its own topics."""
     shared = Mosquitto(session_path / "broker")
     try:
         shared.start()
@@ -70,7 +73,10 @@ def broker(session_path: Path) -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def own_broker(short_path: Path) -> Iterator[Callable[..., Mosquitto]]:
-    """Give a maker of brokers that the test may kill and freeze: `own_broker("max_packet_size 2000")`."""
+    """Yield a function that starts brokers for one test, which may kill and freeze them.
+
+    Example: `own_broker("max_packet_size 2000")`.
+    """
     made: list[Mosquitto] = []
 
     def make(*lines: str, port: int | None = None) -> Mosquitto:
@@ -84,7 +90,7 @@ def own_broker(short_path: Path) -> Iterator[Callable[..., Mosquitto]]:
 
 @pytest.fixture
 def network() -> Iterator[Network]:
-    """Give a network with a host for the agent and one for the broker, which the test may cut."""
+    """Yield a network with a host for the agent and one for the broker; the test may interrupt it."""
     made = Network()
     yield made
     made.close()
@@ -92,7 +98,7 @@ def network() -> Iterator[Network]:
 
 @pytest.fixture
 def far_broker(network: Network, short_path: Path) -> Iterator[FarBroker]:
-    """Give a broker at the far end of that network."""
+    """Yield a broker on the broker's host of the network."""
     made = FarBroker(short_path / "far-broker", network)
     try:
         made.start()
@@ -103,7 +109,7 @@ def far_broker(network: Network, short_path: Path) -> Iterator[FarBroker]:
 
 @pytest.fixture
 def subscribe() -> Iterator[Callable[..., Subscriber]]:
-    """Give a maker of subscribers: `subscribe(broker.url, "containers/#")`."""
+    """Yield a function that connects subscribers: `subscribe(broker.url, "containers/#")`."""
     made: list[Subscriber] = []
 
     def make(url: str, *filters: str, **login: Any) -> Subscriber:
@@ -116,7 +122,7 @@ def subscribe() -> Iterator[Callable[..., Subscriber]]:
 
 @pytest.fixture
 def fake_engine(short_path: Path) -> Iterator[FakeEngine]:
-    """Give an engine that answers from recorded documents, and misbehaves when told to."""
+    """Yield an engine that answers from recorded documents; its faults are scripted."""
     fake = FakeEngine(short_path / "fake.sock")
     try:
         fake.start()
@@ -127,7 +133,7 @@ def fake_engine(short_path: Path) -> Iterator[FakeEngine]:
 
 @pytest.fixture
 def agent(short_path: Path) -> Iterator[Callable[..., RunningAgent]]:
-    """Give a maker of agents: `agent({"broker": {"url": broker.url}})`, `agent(config, "run", "--once")`."""
+    """Yield a function that starts agents: `agent({"broker": {"url": url}})`, `agent(config, "run", "--once")`."""
     made: list[RunningAgent] = []
 
     def make(
@@ -141,8 +147,8 @@ def agent(short_path: Path) -> Iterator[Callable[..., RunningAgent]]:
 
 
 @pytest.fixture
-def view() -> Iterator[Callable[..., RecordingSubscriber]]:
-    """Give a maker of viewers; what each has seen is checked at the end."""
+def record() -> Iterator[Callable[..., RecordingSubscriber]]:
+    """Yield a function that connects recording subscribers; all their messages are checked at the end."""
     made: list[RecordingSubscriber] = []
 
     def make(broker: Mosquitto, qos: int = 1) -> RecordingSubscriber:
@@ -150,16 +156,16 @@ def view() -> Iterator[Callable[..., RecordingSubscriber]]:
         return made[-1]
 
     yield make
-    for viewer in made:
-        viewer.close()
-        viewer.check()
+    for subscriber in made:
+        subscriber.close()
+        subscriber.check()
 
 
 @pytest.fixture
-def watch(agent: Callable[..., RunningAgent]) -> Callable[..., RunningAgent]:
-    """Give a maker of agents on host `h` with an interval of one second: `watch(engine, broker, topics={…})`.
+def start_agent(agent: Callable[..., RunningAgent]) -> Callable[..., RunningAgent]:
+    """Return a function that starts agents on host `h`, interval 1 s: `start_agent(engine, broker, topics={…})`.
 
-    The one of a broker that is far away runs at the other end of its network.
+    With a FarBroker the agent runs on the agent's host of that network.
     """
 
     def make(
@@ -188,7 +194,7 @@ def watch(agent: Callable[..., RunningAgent]) -> Callable[..., RunningAgent]:
 
 @pytest.fixture
 def scripted_broker() -> Iterator[ScriptedBroker]:
-    """Give a broker whose answers a test chooses."""
+    """Yield a broker whose answers the test scripts."""
     made = ScriptedBroker()
     yield made
     made.close()
@@ -196,14 +202,14 @@ def scripted_broker() -> Iterator[ScriptedBroker]:
 
 @pytest.fixture(scope="session")
 def certificates(session_path: Path) -> Certificates:
-    """Give certificates, good and bad, and the authorities that signed them."""
+    """Return valid and invalid certificates and the authorities that signed them."""
     directory = session_path / "certificates"
     directory.mkdir(exist_ok=True)
     return Certificates(directory)
 
 
 def _close(made: list[Any]) -> None:
-    """Close all, the newest first; one that fails to close does not keep the others open."""
+    """Close all parts, the newest first, even if some fail to close."""
     errors: list[Exception] = []
     for part in reversed(made):
         try:
@@ -211,4 +217,4 @@ def _close(made: list[Any]) -> None:
         except Exception as error:
             errors.append(error)
     if errors:
-        raise ExceptionGroup("parts that did not close", errors)
+        raise ExceptionGroup("parts that failed to close", errors)

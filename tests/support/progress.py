@@ -1,16 +1,16 @@
-"""Lines that tell somebody who waits what is going on."""
+"""Progress messages of slow steps, shown on the terminal."""
 
 from collections.abc import Callable
 
 
-def _to_nobody(line: str) -> None:
-    """Show nothing: no test session has said where to."""
+def _discard(line: str) -> None:
+    """Print nothing: no test session has set `show`."""
 
 
-show: Callable[[str], None] = _to_nobody
-"""What prints a line; the test session sets it."""
+show: Callable[[str], None] = _discard
+"""Prints a line; the test session sets this function."""
 
 
-def say(line: str) -> None:
-    """Tell whoever runs the tests what takes long now."""
+def report(line: str) -> None:
+    """Show which slow step begins now."""
     show(line)

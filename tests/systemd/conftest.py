@@ -1,4 +1,4 @@
-"""Machines with systemd for the tests to boot."""
+"""Fixtures that boot machines with systemd and the agent."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,14 +24,14 @@ url = "mqtt://127.0.0.1:{port}"
 
 @pytest.fixture(scope="module")
 def installed(engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory) -> PrivateEngine:
-    """Give the engine with the image of a machine that has the agent installed."""
+    """Return the engine with the image of a machine that has the agent installed."""
     install(engine, tmp_path_factory.mktemp("installed"))
     return engine
 
 
 @pytest.fixture
 def boot(installed: PrivateEngine, short_path: Path) -> Boot:
-    """Give a maker of machines: `boot(port, 'username = "box"', password="secret", WatchdogSec=5)`."""
+    """Return a function that boots machines: `boot(port, 'username = "box"', password="secret", WatchdogSec=5)`."""
 
     def make(port: int, login: str = "", password: str | None = None, **settings: object) -> Machine:
         machine = Machine(installed, short_path / "machine")

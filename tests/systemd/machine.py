@@ -1,4 +1,4 @@
-"""A machine with systemd that the agent is installed on: a container whose PID 1 is /sbin/init."""
+"""A machine with systemd and the agent installed: a container whose PID 1 is /sbin/init."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from typing import Any
 from support.daemons import debian
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.processes import PATIENCE, wait_until
-from support.progress import say
+from support.progress import report
 
 UNIT = "usage-agent.service"
 IMAGE = "machine"
@@ -25,19 +25,19 @@ RUN systemctl enable usage-agent.service
 PID_1 = (
     "sh",
     "-c",
-    # systemd mounts every controller of cgroup v1 that the kernel has. One that the host has left alone would thereby
-    # be a hierarchy of which containerd knows no place, and as long as it is there no new container has statistics.
+    # systemd mounts every controller of cgroup v1 that the kernel has. A controller that the host does not mount would
+    # become a hierarchy without a path in containerd, and while it exists new containers have no statistics.
     'while read -r name rest; do for at in "$name/cgroup.procs" cgroup.procs; do '
     'if [ "$name" = "#subsys_name" ] || [ -e "/sys/fs/cgroup/$at" ]; then echo "$name $rest"; break; fi; done; '
     "done </proc/cgroups >/run/cgroups; mount --bind /run/cgroups /proc/cgroups && "
-    # A machine's mounts are shared: without it no credential arrives where the service looks for it.
+    # The mounts of a machine are shared; otherwise the service does not find its credentials.
     "mount --make-rshared / && exec /sbin/init",
 )
 
 
 def install(engine: PrivateEngine, directory: Path) -> None:
-    """Make the image: Debian, the agent in /opt/usage-agent, the unit enabled, `docker` the group of the socket."""
-    say("building an image with systemd and the agent")
+    """Build the image: Debian, the agent in /opt/usage-agent, the unit enabled, `docker` as the group of the socket."""
+    report("building an image with systemd and the agent")
     debian.import_debian(engine)
     debian.wheelhouse(directory / "wheels")
     shutil.copy(debian.PROJECT / "systemd" / UNIT, directory)
@@ -46,7 +46,7 @@ def install(engine: PrivateEngine, directory: Path) -> None:
 
 
 class Machine:
-    """One such container. What it finds in /etc is written before it boots."""
+    """One machine; its files below /etc are written before it boots."""
 
     def __init__(self, engine: PrivateEngine, directory: Path) -> None:
         self._engine = engine
@@ -54,14 +54,14 @@ class Machine:
         self._id = ""
 
     def write(self, path: str, content: str) -> None:
-        """Put a file of root's into /etc/usage-agent, /etc/credstore or the unit's directory of drop-ins."""
+        """Write a file of root in /etc/usage-agent, /etc/credstore or the unit's directory of drop-ins."""
         place = self._directory / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(content)
         place.chmod(0o600 if path.startswith("credstore/") else 0o644)
 
     def boot(self) -> None:
-        """Start PID 1, and return when the machine takes orders."""
+        """Start PID 1, and return when multi-user.target is active."""
         places = {
             "config": "/etc/usage-agent",
             "credstore": "/etc/credstore",
@@ -72,8 +72,8 @@ class Machine:
         self._id = self._engine.run(
             *PID_1,
             image=IMAGE,
-            network="host",  # where the test's broker listens
-            # What PID 1 of a real machine has: SYS_PTRACE is for ProtectProc= together with PrivateUsers=.
+            network="host",  # the test's broker listens on the loopback address
+            # The capabilities of PID 1 on a real machine: ProtectProc= with PrivateUsers= needs SYS_PTRACE.
             cap_add=["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE"],
             security_opt=["seccomp=unconfined", "apparmor=unconfined"],
             cgroupns="host",
@@ -87,7 +87,7 @@ class Machine:
         self.wait(lambda: "multi-user.target" in self.shell("systemctl list-units --state=active --plain || true"))
 
     def shell(self, command: str) -> str:
-        """Run a line of shell as root; what it prints on both of its outputs."""
+        """Run a shell command as root; return its standard output and standard error."""
         return self._engine.docker("exec", self._id, "sh", "-c", f"exec 2>&1; {command}")
 
     def show(self, name: str) -> str:
@@ -95,19 +95,19 @@ class Machine:
         return self.shell(f"systemctl show --property={name} --value {UNIT}")
 
     def journal(self) -> list[dict[str, Any]]:
-        """Return what the service and systemd said about it."""
+        """Return the journal entries of the service, its own and systemd's."""
         lines = self.shell(f"journalctl --unit={UNIT} --output=json --no-pager").splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def wait(self, condition: Callable[[], object], what: str = "the machine boots") -> None:
-        """Wait for something to become true; if it does not, show the journal."""
+        """Wait until a condition is true; add the journal to the error if it does not become true."""
         try:
             wait_until(condition, PATIENCE, what)
         except AssertionError as error:
-            said = [f"{entry.get('PRIORITY')} {entry.get('MESSAGE')}" for entry in self.journal()]
-            error.add_note("\n".join(["the journal:", *said]))
+            entries = [f"{entry.get('PRIORITY')} {entry.get('MESSAGE')}" for entry in self.journal()]
+            error.add_note("\n".join(["the journal:", *entries]))
             raise
 
     def wait_active(self) -> None:
-        """Wait until systemd takes the service for started."""
+        """Wait until systemd reports the service as active."""
         self.wait(lambda: self.show("ActiveState") == "active", "the service becomes active")

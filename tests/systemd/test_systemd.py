@@ -1,4 +1,4 @@
-"""The unit, run by a real systemd: when it counts as started, what it survives, how it ends, what it may do."""
+"""The unit under a real systemd: start, restarts, end, credentials and sandbox."""
 
 import contextlib
 import json
@@ -16,12 +16,12 @@ from systemd.machine import UNIT, Machine
 
 pytestmark = pytest.mark.systemd
 
-EXPOSURE = 2.0
+MAX_EXPOSURE = 2.0
 AGENT = "/opt/usage-agent/bin/usage-agent"
 STATUS = "containers/box/status"
 WARNING, INFO = 4, 6
 CONNECT = 1
-CONNACK = b"\x20\x03\x00\x00\x00"  # of MQTT 5: welcome, no properties
+CONNACK = b"\x20\x03\x00\x00\x00"  # of MQTT 5: success, no properties
 
 Boot = Callable[..., Machine]
 MakeBroker = Callable[..., Mosquitto]
@@ -29,7 +29,7 @@ Subscribe = Callable[..., Subscriber]
 
 
 def test_systemd_analyze_verify_finds_nothing(boot: Boot) -> None:
-    """`systemd-analyze verify` is silent about the unit where it is installed."""
+    """`systemd-analyze verify` prints nothing about the installed unit."""
     machine = boot(free_port())
     assert machine.shell(f"systemd-analyze verify /etc/systemd/system/{UNIT}") == ""
 
@@ -37,18 +37,18 @@ def test_systemd_analyze_verify_finds_nothing(boot: Boot) -> None:
 def test_systemd_rates_the_exposure_at_most_two(boot: Boot) -> None:
     """`systemd-analyze security` rates the exposure of the file and of the running unit at most 2.0."""
     machine = boot(free_port())
-    for what in (UNIT, f"--offline=true /etc/systemd/system/{UNIT}"):
-        rating = machine.shell(f"systemd-analyze security --no-pager {what} | tail -n 1")
+    for unit in (UNIT, f"--offline=true /etc/systemd/system/{UNIT}"):
+        rating = machine.shell(f"systemd-analyze security --no-pager {unit} | tail -n 1")
         found = re.search(r"exposure level for usage-agent.service: ([0-9.]+)", rating)
         assert found, rating
-        assert float(found[1]) <= EXPOSURE, rating
+        assert float(found[1]) <= MAX_EXPOSURE, rating
 
 
-def test_unit_starts_when_the_broker_comes(boot: Boot, own_broker: MakeBroker) -> None:
-    """Without a broker the unit goes on starting, without holding up the boot; it is active when it publishes."""
+def test_unit_is_active_when_the_broker_is_available(boot: Boot, own_broker: MakeBroker) -> None:
+    """Without a broker the unit stays in `activating` and does not delay the boot; it is active when it publishes."""
     port = free_port()
     machine = boot(port)  # which returns when multi-user.target is reached
-    machine.wait(lambda: _said(machine, WARNING), "the agent misses the broker")
+    machine.wait(lambda: _logged(machine, WARNING), "the agent warns about the broker")
     assert machine.show("ActiveState") == "activating"
     assert machine.show("NRestarts") == "0"
     broker = own_broker(port=port)
@@ -58,55 +58,55 @@ def test_unit_starts_when_the_broker_comes(boot: Boot, own_broker: MakeBroker) -
 
 
 def test_unit_is_not_started_before_the_broker_acknowledges(boot: Boot) -> None:
-    """A broker that welcomes the agent but acknowledges nothing leaves the unit starting."""
+    """With a broker that accepts the agent but acknowledges no message the unit stays in `activating`."""
     with socket.create_server(("127.0.0.1", 0)) as broker:
         broker.settimeout(60)
         machine = boot(broker.getsockname()[1])
-        for _ in range(2):  # at the second one the agent had all its time to draw the wrong conclusion from the first
-            while not _status_taken(broker):
-                pass  # somebody who only looked whether a broker is there
+        for _ in range(2):  # at the second connection the agent had time for a wrong conclusion from the first
+            while not _receives_status(broker):
+                pass  # a probe of the agent's reachability monitor
             assert machine.show("ActiveState") == "activating"
 
 
-def test_unit_starts_where_there_is_no_container(boot: Boot, own_broker: MakeBroker) -> None:
-    """Where there is no container to tell of, started means that the agent's own status was acknowledged."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # whose backlog takes connections and never answers
+def test_unit_is_active_without_containers(boot: Boot, own_broker: MakeBroker) -> None:
+    """Without containers the unit is active when the broker has acknowledged the agent's own status."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # its backlog accepts connections and never answers
         port = silent.getsockname()[1]
         machine = boot(port, "[engine]\nexclude = ['*']\n", WatchdogSec=5)
-        machine.wait(lambda: "0 containers" in machine.show("StatusText"), "the agent has looked at itself")
+        machine.wait(lambda: "0 containers" in machine.show("StatusText"), "the agent has updated its status text")
         assert machine.show("ActiveState") == "activating"
     own_broker(port=port)
     machine.wait_active()
 
 
-def test_a_killed_agent_is_started_again(boot: Boot, own_broker: MakeBroker, subscribe: Subscribe) -> None:
-    """After SIGKILL the agent is back by itself, and usages flow."""
+def test_killed_agent_is_restarted(boot: Boot, own_broker: MakeBroker, subscribe: Subscribe) -> None:
+    """After SIGKILL systemd restarts the agent, and usages are published again."""
     broker = own_broker()
     machine = boot(broker.port)
     machine.wait_active()
     machine.shell(f"systemctl kill --signal=KILL {UNIT}")
-    machine.wait(lambda: machine.show("NRestarts") == "1", "the agent is started again")
+    machine.wait(lambda: machine.show("NRestarts") == "1", "the agent is restarted")
     machine.wait_active()
     subscribe(broker.url, "containers/box/+/usage").wait_for(lambda _: True)
 
 
-def test_a_hanging_agent_is_started_again(boot: Boot, own_broker: MakeBroker, subscribe: Subscribe) -> None:
-    """An agent that stands still is ended by the watchdog, begins to say where it stood, and is started again."""
+def test_hanging_agent_is_restarted(boot: Boot, own_broker: MakeBroker, subscribe: Subscribe) -> None:
+    """The watchdog ends a stopped agent, whose dump of its threads begins; systemd then restarts it."""
     broker = own_broker()
     machine = boot(broker.port, WatchdogSec=5)
     machine.wait_active()
     machine.shell(f"systemctl kill --kill-whom=main --signal=STOP {UNIT}")
-    machine.wait(lambda: machine.show("NRestarts") == "1", "the watchdog bites")
+    machine.wait(lambda: machine.show("NRestarts") == "1", "the watchdog ends the agent")
     machine.wait_active()
-    said = [str(entry["MESSAGE"]) for entry in machine.journal()]
-    assert any("Watchdog timeout" in line for line in said)
-    # The dump begins, but threads that move again while Python looks at them may cut it short.
-    assert any("Fatal Python error: Aborted" in line for line in said), said
+    lines = [str(entry["MESSAGE"]) for entry in machine.journal()]
+    assert any("Watchdog timeout" in line for line in lines)
+    # The dump begins, but threads that run again while Python reads their stacks may cut it short.
+    assert any("Fatal Python error: Aborted" in line for line in lines), lines
     subscribe(broker.url, "containers/box/+/usage").wait_for(lambda _: True)
 
 
-def test_the_watchdog_is_content_with_a_well_agent(boot: Boot, own_broker: MakeBroker, subscribe: Subscribe) -> None:
-    """An agent that moves feeds the watchdog: it outlives several of its periods."""
+def test_watchdog_does_not_end_a_working_agent(boot: Boot, own_broker: MakeBroker, subscribe: Subscribe) -> None:
+    """A working agent notifies the watchdog: it is not restarted within several watchdog periods."""
     broker = own_broker()
     machine = boot(broker.port, WatchdogSec=5)
     machine.wait_active()
@@ -114,8 +114,8 @@ def test_the_watchdog_is_content_with_a_well_agent(boot: Boot, own_broker: MakeB
     assert machine.show("NRestarts") == "0"
 
 
-def test_systemctl_stop_is_a_clean_ending(boot: Boot, own_broker: MakeBroker, subscribe: Subscribe) -> None:
-    """`systemctl stop` is a clean ending within the unit's limit: `stopped` is retained for the agent and all else."""
+def test_systemctl_stop_ends_the_agent_cleanly(boot: Boot, own_broker: MakeBroker, subscribe: Subscribe) -> None:
+    """`systemctl stop` ends the agent within the unit's limit; `stopped` is retained for agent and containers."""
     broker = own_broker()
     machine = boot(broker.port)
     machine.wait_active()
@@ -131,18 +131,18 @@ def test_systemctl_stop_is_a_clean_ending(boot: Boot, own_broker: MakeBroker, su
 
 
 def test_journal_has_the_priority_of_each_line(boot: Boot, own_broker: MakeBroker) -> None:
-    """The journal has the agent's lines with the priorities it gave them, without the marks that carry these."""
+    """The journal has the priority of each of the agent's lines, without the prefix `<N>` that transmits it."""
     broker = own_broker()
     machine = boot(broker.port)
     machine.wait_active()
     broker.kill()
-    machine.wait(lambda: _said(machine, WARNING), "the agent misses the broker")
-    assert _said(machine, INFO)
-    assert not [line for line in _said(machine, INFO) + _said(machine, WARNING) if line.startswith("<")]
+    machine.wait(lambda: _logged(machine, WARNING), "the agent warns about the broker")
+    assert _logged(machine, INFO)
+    assert not [line for line in _logged(machine, INFO) + _logged(machine, WARNING) if line.startswith("<")]
 
 
-def test_password_is_a_credential_that_nobody_else_reads(boot: Boot, own_broker: MakeBroker, short_path: Path) -> None:
-    """The broker's password comes as a credential; nobody but the service may read it."""
+def test_password_is_a_credential_of_the_service_only(boot: Boot, own_broker: MakeBroker, short_path: Path) -> None:
+    """The broker's password is a credential, readable by the service only and shown nowhere else."""
     machine = _boot_with_login(boot, own_broker, short_path, "secret")
     machine.wait_active()
     file = f"/run/credentials/{UNIT}/broker-password"
@@ -151,23 +151,23 @@ def test_password_is_a_credential_that_nobody_else_reads(boot: Boot, own_broker:
     assert not [entry for entry in machine.journal() if "secret" in str(entry["MESSAGE"])]
 
 
-def test_wrong_password_leaves_the_unit_starting(boot: Boot, own_broker: MakeBroker, short_path: Path) -> None:
-    """With a wrong one the agent lives on and tries again; systemd does not take it for started."""
+def test_wrong_password_leaves_the_unit_activating(boot: Boot, own_broker: MakeBroker, short_path: Path) -> None:
+    """With a wrong password the agent keeps running and retries; the unit stays in `activating`."""
     machine = _boot_with_login(boot, own_broker, short_path, "wrong")
-    machine.wait(lambda: _said(machine, WARNING), "the agent complains")
+    machine.wait(lambda: _logged(machine, WARNING), "the agent warns about the password")
     assert machine.show("ActiveState") == "activating"
     assert machine.show("NRestarts") == "0"
 
 
 def test_agent_runs_as_a_dynamic_user_without_capabilities(boot: Boot, own_broker: MakeBroker) -> None:
-    """The agent runs as a user made for it, without any capability, and writes where it has to only."""
+    """The agent runs as a dynamic user without capabilities, and can write to its runtime directory only."""
     broker = own_broker()
     machine = boot(broker.port)
     machine.wait_active()
     pid = machine.show("MainPID")
     status = machine.shell(f"cat /proc/{pid}/status")
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-    assert 61184 <= int(fields["Uid"].split()[0]) <= 65519  # where systemd takes dynamic users from
+    assert 61184 <= int(fields["Uid"].split()[0]) <= 65519  # the range of systemd's dynamic users
     assert {int(fields[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
     assert fields["NoNewPrivs"] == "1"
     assert fields["Seccomp"] == "2"
@@ -177,7 +177,7 @@ def test_agent_runs_as_a_dynamic_user_without_capabilities(boot: Boot, own_broke
 
 
 def test_bad_configuration_fails_the_unit_without_a_restart(boot: Boot) -> None:
-    """A mistake in the configuration is said in the journal, and no restart is tried."""
+    """A mistake in the configuration is logged to the journal, and systemd does not restart the unit."""
     machine = boot(free_port(), "keepalive = 'often'\n")
     machine.wait(lambda: machine.show("ActiveState") == "failed", "the unit fails")
     assert machine.show("ExecMainStatus") == "2"
@@ -185,29 +185,29 @@ def test_bad_configuration_fails_the_unit_without_a_restart(boot: Boot) -> None:
     assert any("broker.keepalive" in str(entry["MESSAGE"]) for entry in machine.journal())
 
 
-def _said(machine: Machine, priority: int) -> list[str]:
-    """Return what the agent itself said with this priority."""
-    said = [entry for entry in machine.journal() if entry.get("SYSLOG_IDENTIFIER") == "usage-agent"]
-    return [str(entry["MESSAGE"]) for entry in said if entry["PRIORITY"] == str(priority)]
+def _logged(machine: Machine, priority: int) -> list[str]:
+    """Return the agent's own log lines of this priority."""
+    entries = [entry for entry in machine.journal() if entry.get("SYSLOG_IDENTIFIER") == "usage-agent"]
+    return [str(entry["MESSAGE"]) for entry in entries if entry["PRIORITY"] == str(priority)]
 
 
-def _status_taken(broker: socket.socket) -> bool:
-    """Be a broker that says welcome to the next who comes and then only takes; say whether the agent's status came."""
+def _receives_status(broker: socket.socket) -> bool:
+    """Accept the next MQTT client and only receive; return whether the agent's status was received."""
     with contextlib.closing(broker.accept()[0]) as connection, contextlib.suppress(ConnectionError):
         connection.settimeout(60)
         if connection.recv(4096)[0] >> 4 != CONNECT:
             return False
         connection.sendall(CONNACK)
-        taken = b""
+        received = b""
         while more := connection.recv(4096):
-            taken += more
-            if STATUS.encode() in taken:
+            received += more
+            if STATUS.encode() in received:
                 return True
     return False
 
 
 def _boot_with_login(boot: Boot, own_broker: MakeBroker, directory: Path, password: str) -> Machine:
-    """Boot a machine with this password, and a broker that wants "secret"."""
+    """Boot a machine with this password, and start a broker that requires "secret"."""
     users = directory / "users"
     users.touch()
     subprocess.run(["mosquitto_passwd", "-b", str(users), "box", "secret"], check=True)

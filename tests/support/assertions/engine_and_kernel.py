@@ -51,10 +51,10 @@ class EngineAndKernel:
 
 def differences(before: Reading, reported: Reading, after: Reading) -> set[str]:
     """Return the fields in which the engine is neither between the kernel's two readings nor close to one of them."""
-    ours, theirs = (flat(before), flat(after)), flat(reported)
-    known = {name for each in ours for name in each}
-    extra = {name for name in known - theirs.keys() if name.startswith(("network", "block_io"))}
-    return {name for name, value in theirs.items() if not _near(name, value, *ours)} | extra
+    kernel, engine = (flat(before), flat(after)), flat(reported)
+    known = {name for each in kernel for name in each}
+    extra = {name for name in known - engine.keys() if name.startswith(("network", "block_io"))}
+    return {name for name, value in engine.items() if not _near(name, value, *kernel)} | extra
 
 
 def flat(reading: Reading) -> dict[str, float]:
@@ -66,8 +66,8 @@ def flat(reading: Reading) -> dict[str, float]:
     return found
 
 
-def _near(name: str, value: float, *ours: dict[str, float]) -> bool:
-    known = [each[name] for each in ours if name in each]
+def _near(name: str, value: float, *kernel: dict[str, float]) -> bool:
+    known = [each[name] for each in kernel if name in each]
     if not known:
         return False
     if min(known) <= value <= max(known):

@@ -1,4 +1,4 @@
-"""What every usage must keep to, whatever the readings were."""
+"""Invariants of every usage, whatever its readings were."""
 
 import math
 from typing import Any
@@ -9,7 +9,7 @@ from agent.messages.payloads import Measurements, schema
 
 
 def _strict_schema() -> dict[str, Any]:
-    """Return the schema of Measurements in which every object refuses fields that it does not name."""
+    """Return the schema of Measurements in a strict form: fields without a definition are refused."""
     whole = schema()
     usage = whole["$defs"]["Usage"]
     for name in ("container", "seq"):
@@ -24,7 +24,7 @@ VALIDATOR = jsonschema.Draft202012Validator(_strict_schema())
 
 
 def assert_possible(measurements: Measurements) -> None:
-    """Fail where a usage has a field it may not have, or says what no container can do."""
+    """Fail if measurements have an undefined field, or a value that is impossible for a container."""
     VALIDATOR.validate(measurements)
     assert all(math.isfinite(number) and number >= 0 for number in _numbers(measurements))
     assert measurements["cpu"]["percent"] <= 100 * measurements["cpu"]["online"]

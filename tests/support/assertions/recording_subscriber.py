@@ -1,4 +1,4 @@
-"""What somebody sees who subscribes to everything the agent says, and holds it to the schema and to the law."""
+"""A subscriber that records all messages of an agent and checks them against the schema and the invariants."""
 
 from typing import Any
 
@@ -27,38 +27,38 @@ def _validators() -> dict[str, Any]:
 VALIDATORS = _validators()
 
 
-class Law:
-    """Holds every payload to the schema, the counters to their sum, and what is counted to only ever grow."""
+class MessageInvariants:
+    """Checks of the messages of a host in order: schema, sum of the outbox counters, and counters that only grow."""
 
     def __init__(self) -> None:
         self._started_at = ""
-        self._grown: dict[str, float] = {}
+        self._last_counted: dict[str, float] = {}
 
-    def hold(self, message: Received) -> None:
-        """Fail where a message, the next in order, breaks the law."""
+    def check(self, message: Received) -> None:
+        """Fail if a message, the next in order, violates an invariant."""
         if not message.payload:
             return
-        kind = kind_of(message)
+        kind = schema_name(message)
         VALIDATORS[kind].validate(message.json)
         if kind == "AgentStatus" and message.json["started_at"] != self._started_at:
             self._started_at = message.json["started_at"]
-            self._grown = {}  # another agent
+            self._last_counted = {}  # a new agent counts from zero
         if kind == "AgentCounters":
-            self._hold_counters(message.json)
+            self._check_counters(message.json)
 
-    def _hold_counters(self, counters: Any) -> None:
+    def _check_counters(self, counters: Any) -> None:
         outbox = counters["outbox"]
         assert outbox["added"] == outbox["sent"] + outbox["dropped"] + outbox["waiting"], counters
         assert outbox["waiting"] <= outbox["capacity"], counters
         counted = {name: outbox[name] for name in ("added", "sent", "dropped")} | counters["broker"]
         counted |= counters["engine"]
         counted["uptime"] = counters["uptime"]
-        assert all(counted[name] >= self._grown.get(name, 0) for name in counted), (self._grown, counted)
-        self._grown = counted
+        assert all(counted[name] >= self._last_counted.get(name, 0) for name in counted), (self._last_counted, counted)
+        self._last_counted = counted
 
 
 class RecordingSubscriber(Subscriber):
-    """Subscribes to all that an agent on host `h` says; counts usages as they come."""
+    """Subscriber to all topics of the agent on host `h`."""
 
     def __init__(self, url: str, qos: int = 1) -> None:
         super().__init__(url, f"{ROOT}/#", qos=qos)
@@ -68,55 +68,55 @@ class RecordingSubscriber(Subscriber):
         return [message.json for message in self.on(f"{ROOT}/{container}/usage", timeout, count, after)]
 
     def statuses(self, container: str) -> list[str]:
-        """The statuses of a container so far: `running`, or why it stopped; `cleared`."""
-        return [word(message) for message in self._on_topic(f"{ROOT}/{container}/status")]
+        """Return the summaries of a container's statuses so far; see `summary`."""
+        return [summary(message) for message in self._on_topic(f"{ROOT}/{container}/status")]
 
-    def told(self, container: str) -> list[tuple[str, str]]:
-        """The same, each with the id of the container that it was said of; without what was cleared."""
-        said = [message for message in self._on_topic(f"{ROOT}/{container}/status") if message.payload]
-        return [(message.json["container"]["id"], word(message)) for message in said]
+    def published_statuses(self, container: str) -> list[tuple[str, str]]:
+        """Return the id and summary of a container's statuses so far, without cleared ones."""
+        statuses = [message for message in self._on_topic(f"{ROOT}/{container}/status") if message.payload]
+        return [(message.json["container"]["id"], summary(message)) for message in statuses]
 
-    def status(self, container: str, *words: str, timeout: float = PATIENCE, after: float = 0) -> Any:
-        """Wait for one of these statuses of a container; return its payload."""
-        return self._said(f"{ROOT}/{container}/status", words, timeout, after)
+    def status(self, container: str, *summaries: str, timeout: float = PATIENCE, after: float = 0) -> Any:
+        """Wait for a status of a container with one of these summaries; return its payload."""
+        return self._wait_for_status(f"{ROOT}/{container}/status", summaries, timeout, after)
 
-    def agent(self, *words: str, timeout: float = PATIENCE, after: float = 0) -> Any:
-        """Wait for a status of the agent."""
-        return self._said(f"{ROOT}/status", words, timeout, after)
+    def agent(self, *summaries: str, timeout: float = PATIENCE, after: float = 0) -> Any:
+        """Wait for a status of the agent with one of these summaries; return its payload."""
+        return self._wait_for_status(f"{ROOT}/status", summaries, timeout, after)
 
     def counters(self, after: float = 0, timeout: float = PATIENCE) -> Any:
-        """Wait for the agent's counters."""
+        """Wait for the agent's counters and return the last ones."""
         return self.on(f"{ROOT}/agent", timeout, 1, after)[-1].json
 
     def missing(self, container: str) -> int:
-        """How many usages of a container never came: the gaps in `seq`, wherever they are."""
-        came = {message.json["seq"] for message in self._on_topic(f"{ROOT}/{container}/usage")}
-        return max(came, default=0) - len(came)
+        """Return the number of missing usages of a container: the gaps in `seq` up to the last one."""
+        received = {message.json["seq"] for message in self._on_topic(f"{ROOT}/{container}/usage")}
+        return max(received, default=0) - len(received)
 
     def _on_topic(self, topic: str) -> list[Received]:
-        """What has come on a topic so far."""
+        """Return the messages on a topic so far."""
         return list(self.by_topic.get(topic, ()))
 
-    def _said(self, topic: str, words: tuple[str, ...], timeout: float, after: float) -> Any:
-        found = self.wait_for_on(topic, lambda message: word(message) in words, timeout, 1, after)
+    def _wait_for_status(self, topic: str, summaries: tuple[str, ...], timeout: float, after: float) -> Any:
+        found = self.wait_for_on(topic, lambda message: summary(message) in summaries, timeout, 1, after)
         return found[-1].json
 
     def check(self) -> None:
-        """Hold everything that came to the law."""
-        law = Law()
+        """Check the invariants of all messages so far."""
+        invariants = MessageInvariants()
         for message in list(self.messages):
-            law.hold(message)
+            invariants.check(message)
 
 
-def kind_of(message: Received) -> str:
-    """The name of the payload's definition in the schema, by the topic."""
+def schema_name(message: Received) -> str:
+    """Return the name of the payload's definition in the schema, by the topic."""
     level = message.topic.removeprefix(f"{ROOT}/")
     kinds = {"status": "AgentStatus", "agent": "AgentCounters"}
     return kinds.get(level, "Usage" if level.endswith("/usage") else "ContainerStatus")
 
 
-def word(message: Received) -> str:
-    """The essence of a status."""
+def summary(message: Received) -> str:
+    """Return the reason of a status, or its status if it has none; "cleared" for an empty payload."""
     if not message.payload:
         return "cleared"
     return str(message.json.get("reason") or message.json["status"])

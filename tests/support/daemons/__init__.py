@@ -1,1 +1,1 @@
-"""Real engines, brokers, machines and agents, started for a test and ended after it."""
+"""Real engines, brokers, machines and agents as processes, started for a test and ended after it."""

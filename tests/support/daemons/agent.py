@@ -1,4 +1,4 @@
-"""The whole agent, as a process of its own."""
+"""The agent as a separate process."""
 
 import contextlib
 import json
@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import IO, Any
 
 import agent
-from support.daemons.processes import PATIENCE, alive, bound_to_us, wait_until
+from support.daemons.processes import PATIENCE, alive, end_with_parent, wait_until
 
 RUN = ("run",)
 
 
 class RunningAgent:
-    """`python -m agent run` with a configuration of the test's own; its lines are kept as they come.
+    """`python -m agent run` with its own configuration; keeps the lines of its log and of its output.
 
-    `inside` is a command that runs another one in its own place, such as `env -u HOME`: the agent is that other one.
+    `inside` is a command that executes the agent in its own place, such as `env -u HOME`.
     """
 
     def __init__(
@@ -40,9 +40,9 @@ class RunningAgent:
         self.output: list[str] = []
         self._news = threading.Condition()
         self._process = subprocess.Popen(
-            bound_to_us([*inside, sys.executable, "-m", "agent", *command, "--config", str(self.config)]),
-            cwd=directory,  # where no checkout can be imported by accident
-            # Its heartbeat is for the agents of this test: others may run for a host of the same name.
+            end_with_parent([*inside, sys.executable, "-m", "agent", *command, "--config", str(self.config)]),
+            cwd=directory,  # so that no checkout can be imported by accident
+            # One heartbeat file per test: other agents may run for a host of the same name.
             env=_environment() | {"RUNTIME_DIRECTORY": str(directory.parent)} | dict(environment or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -67,11 +67,11 @@ class RunningAgent:
 
     @property
     def running(self) -> bool:
-        """Whether the agent is there, frozen or not."""
+        """Whether the process exists, frozen or not."""
         return self._process.poll() is None
 
     def wait_for_line(self, pattern: str, timeout: float = PATIENCE, count: int = 1, output: bool = False) -> list[str]:
-        """Wait until `count` lines of the log (or of standard output) match; return all that match by then."""
+        """Wait until `count` lines of the log, or of standard output, match; return all matching lines."""
         source = self.output if output else self.lines
         deadline = time.monotonic() + timeout
         with self._news:
@@ -86,7 +86,7 @@ class RunningAgent:
 
     @property
     def log(self) -> str:
-        """Everything on standard error so far."""
+        """The lines on standard error so far."""
         return "\n".join(self.lines)
 
     def signal(self, number: int) -> None:
@@ -94,7 +94,7 @@ class RunningAgent:
         self._process.send_signal(number)
 
     def wait(self, timeout: float = PATIENCE) -> int:
-        """Wait for the agent's own end, and return its exit code once all its lines are here."""
+        """Wait until the agent has ended by itself and all its lines are read; return its exit code."""
         try:
             code = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -104,42 +104,42 @@ class RunningAgent:
         return code
 
     def stop(self, timeout: float = PATIENCE) -> int:
-        """Ask the agent to end (SIGTERM) and return its exit code."""
+        """End the agent by SIGTERM and return its exit code."""
         self.signal(signal.SIGTERM)
         return self.wait(timeout)
 
     def kill(self) -> None:
-        """End the agent as a crash would."""
+        """End the agent by SIGKILL, like a crash."""
         self.signal(signal.SIGKILL)
         self.wait()
 
     def freeze(self) -> None:
-        """Stop the agent where it stands, as a suspended laptop would."""
+        """Stop the agent by SIGSTOP, like a suspended laptop."""
         self.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen agent go on."""
+        """Continue a frozen agent."""
         self.signal(signal.SIGCONT)
 
     def rss(self) -> int:
-        """Memory resident, in bytes."""
+        """Return the resident memory in bytes."""
         return int(self._status("VmRSS").split()[0]) * 1024
 
     def threads(self) -> int:
-        """How many threads there are."""
+        """Return the number of threads."""
         return int(self._status("Threads"))
 
     def fds(self) -> int:
-        """How many descriptors are open."""
+        """Return the number of open descriptors."""
         return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
 
     def children(self) -> list[int]:
-        """Return the processes that the agent started and that still run."""
+        """Return the running child processes of the agent."""
         pids = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return [int(pid) for pid in pids]
 
     def close(self) -> None:
-        """End the agent and what it started, whatever state they are in. Closing twice is fine."""
+        """End the agent and its children, whatever state they are in. Closing twice is fine."""
         children: list[int] = []
         if self.running:
             with contextlib.suppress(OSError):
@@ -171,7 +171,7 @@ class RunningAgent:
 
 
 def to_toml(config: Mapping[str, Mapping[str, Any]]) -> str:
-    """Write tables of texts, numbers, truths and lists: for these, JSON's spelling is TOML's."""
+    """Format tables of strings, numbers, booleans and lists as TOML, where these are spelled as in JSON."""
     lines = []
     for table, keys in config.items():
         lines += [f"[{table}]", *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in keys.items())]
@@ -179,9 +179,9 @@ def to_toml(config: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without settings of the agent and of docker, and with the agent that the tests import."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("USAGE_AGENT_", "DOCKER_"))}
-    return ours | {
+    """Return this environment without settings of the agent and of docker, with the agent that the tests import."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("USAGE_AGENT_", "DOCKER_"))}
+    return inherited | {
         "PYTHONPATH": str(Path(agent.__file__).parents[1]),
         "PYTHONWARNINGS": "default",
         "PYTHONUNBUFFERED": "1",

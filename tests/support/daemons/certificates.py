@@ -1,4 +1,4 @@
-"""Certificates for TLS, in files."""
+"""Certificates for TLS as files."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,10 +9,10 @@ HERE = ("127.0.0.1", "localhost")
 
 
 class Certificates:
-    """Two authorities, `ca` and `stranger`; of the first one, certificates of brokers and of agents.
+    """Two authorities, `ca` and `stranger`, and certificates of brokers and agents that `ca` has signed.
 
-    `server` is good where a broker of these tests listens, `misnamed` is another host's, `expired` is too old.
-    `client` and `renewed` are two that an agent may show.
+    `server` is valid for the local host, `misnamed` is for another host, and `expired` has expired.
+    `client` and `renewed` are two certificates for an agent.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -22,17 +22,17 @@ class Certificates:
         self.stranger = self._write("stranger", trustme.CA().cert_pem)
         yesterday = datetime.now(UTC) - timedelta(days=1)
         expired = authority.issue_cert(*HERE, not_before=yesterday - timedelta(days=1), not_after=yesterday)
-        self.server, self.server_key = self._write_both("server", authority.issue_cert(*HERE))
-        self.misnamed, self.misnamed_key = self._write_both("misnamed", authority.issue_cert("elsewhere.example"))
-        self.expired, self.expired_key = self._write_both("expired", expired)
-        self.client, self.client_key = self._write_both("client", authority.issue_cert(*HERE, common_name="client"))
-        self.renewed, self.renewed_key = self._write_both("renewed", authority.issue_cert(*HERE, common_name="renewed"))
+        self.server, self.server_key = self._write_pair("server", authority.issue_cert(*HERE))
+        self.misnamed, self.misnamed_key = self._write_pair("misnamed", authority.issue_cert("elsewhere.example"))
+        self.expired, self.expired_key = self._write_pair("expired", expired)
+        self.client, self.client_key = self._write_pair("client", authority.issue_cert(*HERE, common_name="client"))
+        self.renewed, self.renewed_key = self._write_pair("renewed", authority.issue_cert(*HERE, common_name="renewed"))
 
     def lines(self, server: Path | None = None, key: Path | None = None) -> list[str]:
-        """Return what makes mosquitto's listener one of TLS."""
+        """Return the lines of mosquitto's configuration that enable TLS."""
         return [f"cafile {self.ca}", f"certfile {server or self.server}", f"keyfile {key or self.server_key}"]
 
-    def _write_both(self, name: str, issued: trustme.LeafCert) -> tuple[Path, Path]:
+    def _write_pair(self, name: str, issued: trustme.LeafCert) -> tuple[Path, Path]:
         """Write a certificate and its key."""
         (certificate,) = issued.cert_chain_pems
         return self._write(name, certificate), self._write(f"{name}-key", issued.private_key_pem)

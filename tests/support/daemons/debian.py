@@ -1,6 +1,6 @@
-"""A small Debian with systemd and Python as an image, and the agent's wheels to install in it.
+"""An image of a small Debian with systemd and Python, and a directory of wheels to install the agent from.
 
-Both are made once and kept outside the repository, so that only the first run pays for them.
+Both are built once and cached outside the repository, so that only the first run takes long.
 """
 
 import contextlib
@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from support.daemons.dockerd import PrivateEngine
-from support.progress import say
+from support.progress import report
 
 SUITE = "bookworm"
 PYTHON = {"bookworm": "3.11", "trixie": "3.13"}
 PACKAGES = ("ca-certificates", "dbus", "python3", "python3-venv", "systemd", "systemd-sysv")
-DISPENSABLE = (
+EXCLUDED = (
     "./var/cache/apt/*",
     "./var/lib/apt/lists/*",
     "./usr/share/doc/*",
@@ -30,22 +30,22 @@ DISPENSABLE = (
     "./usr/share/man/*",
 )
 PROJECT = Path(__file__).parents[3]
-PATIENCE = 900  # seconds for what comes over a slow line
+TIMEOUT_SECONDS = 900  # seconds for downloads over a slow connection
 
 
 def import_debian(engine: PrivateEngine, name: str = "debian") -> None:
-    """Give the engine the Debian as an image."""
-    recipe = " ".join((SUITE, *PACKAGES, *DISPENSABLE))
-    archive = cached(f"debian-{key(recipe)}.tar", "a small Debian for images", _make_debian)
-    engine.docker("import", '--change=CMD ["/sbin/init"]', str(archive), name, timeout=PATIENCE)
+    """Import the Debian into an engine as an image."""
+    recipe = " ".join((SUITE, *PACKAGES, *EXCLUDED))
+    archive = cached(f"debian-{key(recipe)}.tar", "a small Debian image", _make_debian)
+    engine.docker("import", '--change=CMD ["/sbin/init"]', str(archive), name, timeout=TIMEOUT_SECONDS)
 
 
 def wheelhouse(directory: Path, extras: tuple[str, ...] = (), suite: str = SUITE) -> Path:
-    """Fill a directory with the agent's wheel, built now, and those of the lock that it needs."""
+    """Fill a directory with the agent's wheel, built now, and the locked wheels that it depends on."""
     files = [PROJECT / f"requirements/{name}.txt" for name in ("build", "agent", *extras)]
     python = PYTHON[suite]
     name = f"wheels-{key(' '.join((python, *(file.read_text() for file in files))))}"
-    wheels = cached(name, "a store of wheels", lambda new: _download(files, python, new))
+    wheels = cached(name, "a directory of wheels", lambda new: _download(files, python, new))
     shutil.copytree(wheels, directory)
     pip("wheel", "--no-deps", "--no-index", "--find-links", str(wheels), "--wheel-dir", str(directory), str(PROJECT))
     return directory
@@ -57,56 +57,56 @@ def _download(files: list[Path], python: str, directory: Path) -> None:
 
 
 def pip(*arguments: str) -> None:
-    """Run pip with the tests' own Python."""
+    """Run pip of the Python that runs the tests."""
     command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
-    subprocess.run(command, check=True, timeout=PATIENCE)
+    subprocess.run(command, check=True, timeout=TIMEOUT_SECONDS)
 
 
 def _make_debian(archive: Path) -> None:
     with bootstrapped(archive.parent, SUITE, PACKAGES) as tree:
-        without = [f"--exclude={pattern}" for pattern in DISPENSABLE]
+        without = [f"--exclude={pattern}" for pattern in EXCLUDED]
         quietly(["tar", "--create", "--numeric-owner", f"--file={archive}", f"--directory={tree}", *without, "."])
 
 
 @contextlib.contextmanager
 def bootstrapped(directory: Path, suite: str, packages: tuple[str, ...]) -> Iterator[Path]:
-    """Give a directory with a Debian in it, for a while."""
+    """Yield a directory with a Debian in it, and remove it afterwards."""
     with tempfile.TemporaryDirectory(dir=directory) as scratch:
         tree = Path(scratch) / "tree"
         try:
             quietly(["debootstrap", "--variant=minbase", f"--include={','.join(packages)}", suite, str(tree)])
             yield tree
         finally:
-            # A filesystem that was left mounted in the tree is not ours to empty.
+            # --one-file-system: do not empty a filesystem that was left mounted in the tree.
             subprocess.run(["rm", "-rf", "--one-file-system", str(tree)], check=True)
 
 
 def quietly(command: list[str]) -> None:
-    """Run a command of root's; what it said is told if it fails."""
-    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # debootstrap lives and looks there
+    """Run a command as root; show its output only if it fails."""
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # debootstrap and its programs are there
     done = subprocess.run(
         [_find(command[0]) or command[0], *command[1:]],
         env=os.environ | {"PATH": path, "LC_ALL": "C.UTF-8"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=PATIENCE,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
     assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout.decode(errors='replace')[-4000:]}"
 
 
 def cached(name: str, what: str, make: Callable[[Path], None]) -> Path:
-    """Return what `make` made at some time, `what` it is in words; two test runs at once make it only once."""
+    """Return the cached result of `make`, which is described by `what`; concurrent test runs make it only once."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "/var/cache") / "usage-agent-tests"
     cache.mkdir(parents=True, exist_ok=True)
     place = cache / name
     with _locked(cache / f"{name}.lock"):
         if not place.exists():
-            new = cache / f"{name}.new"  # what an interrupted run left there is made again
+            new = cache / f"{name}.new"  # an interrupted run may have left a partial result
             if new.is_dir():
                 shutil.rmtree(new)
-            say(f"making {what}: this takes minutes, but only the first time")
+            report(f"making {what}: takes minutes, but only the first time")
             make(new)
             new.rename(place)
     return place
@@ -120,7 +120,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def key(recipe: str) -> str:
-    """Tell recipes, and machines of different kinds that share a cache, apart."""
+    """Return a key that differs by recipe, and by architecture where machines share a cache."""
     return hashlib.sha256(f"{platform.machine()} {recipe}".encode()).hexdigest()[:12]
 
 

@@ -1,4 +1,4 @@
-"""docker's command line: containers as people start them."""
+"""The docker command, for containers as users start them."""
 
 import io
 import os
@@ -16,15 +16,15 @@ Option = str | int | float | bool | list[str] | Mapping[str, str]
 
 
 class DockerCli:
-    """docker's command line on one engine: the one that `environment` names."""
+    """The docker command for one engine, which `environment` names."""
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """The environment of the command: ours, unless it is said otherwise."""
+        """The environment of the command; by default that of this process."""
         return os.environ
 
     def docker(self, *arguments: str, stdin: bytes | None = None, timeout: float = 2 * PATIENCE) -> str:
-        """Run docker's command line on this engine and return what it printed, without the last newline."""
+        """Run a docker command on this engine and return its output without the last newline."""
         done = subprocess.run(
             ["docker", *arguments], input=stdin, capture_output=True, env=self.environment, timeout=timeout, check=False
         )
@@ -32,7 +32,7 @@ class DockerCli:
         return done.stdout.decode().rstrip("\n")
 
     def import_image(self, name: str) -> None:
-        """Make an image of one file, Debian's static busybox, and links to it."""
+        """Import an image of one file, Debian's static busybox, and links to it."""
         changes = ['CMD ["sleep", "2147483647"]', "ENV PATH=/bin"]
         self.docker("import", *(f"--change={change}" for change in changes), "-", name, stdin=_busybox_tar())
 
@@ -40,7 +40,7 @@ class DockerCli:
         """Start a container in the background and return its id.
 
         Options are those of `docker run`: `memory="64m"`, `label={"a": "b"}`, `volume=["/x:/x"]`, `init=True`.
-        Unless told otherwise it has no network and `docker stop` kills it at once.
+        By default the container has no network, and `docker stop` kills it at once.
         """
         options = {"network": "none", "stop_signal": "KILL"} | options
         named = ["--name", name] if name else []
@@ -51,7 +51,7 @@ class DockerCli:
         return set(self.docker("ps", "--all", "--quiet", "--no-trunc").split())
 
     def remove(self, *containers: str) -> None:
-        """Remove containers; paused ones are let go first (cgroup v1 does not kill what is frozen)."""
+        """Remove containers; unpause paused ones first, as cgroup v1 does not kill frozen processes."""
         paused = set(self.docker("ps", "--quiet", "--no-trunc", "--filter", "status=paused").split())
         if frozen := paused.intersection(containers):
             self.docker("unpause", *frozen)
@@ -60,7 +60,7 @@ class DockerCli:
 
 
 def busybox() -> Path:
-    """Return where the machine's busybox is."""
+    """Return the path of this machine's busybox."""
     found = shutil.which("busybox")
     assert found is not None, "busybox is not installed"
     return Path(found).resolve()

@@ -1,4 +1,4 @@
-"""A Docker Engine of our own, which tests may kill, freeze and restart."""
+"""A private Docker Engine that tests may kill, freeze and restart."""
 
 import contextlib
 import os
@@ -15,28 +15,28 @@ from support.daemons.processes import PATIENCE, Daemon, alive, wait_until
 
 
 def missing() -> str | None:
-    """Say what keeps us from starting an engine here, if anything does."""
+    """Return why no engine can be started here, or None."""
     if os.geteuid() != 0:
-        return "an engine can be started by root only"
+        return "only root can start an engine"
     absent = [name for name in ("dockerd", "docker", "busybox", "setpriv") if shutil.which(name) is None]
     if absent:
         return f"not installed: {', '.join(absent)}"
-    return None if b"/ld-" not in busybox().read_bytes()[:4096] else "busybox is not the static one"
+    return None if b"/ld-" not in busybox().read_bytes()[:4096] else "busybox is not statically linked"
 
 
 class PrivateEngine(Daemon, DockerCli):
-    """dockerd with its own socket, data and containerd; ends with its containers.
+    """dockerd with its own socket, data and containerd; `close` ends it with its containers.
 
-    Without `--bridge` or `--bip` among the options its containers have no network but `none` and `host`.
+    Without `--bridge` or `--bip` among the options it has the networks `none` and `host` only.
     """
 
     name = "dockerd"
-    farewell = "TERM"  # so that it ends its own containerd and containers
+    end_signal = "TERM"  # so that it ends its own containerd and containers
 
     def __init__(self, directory: Path, *options: str) -> None:
         super().__init__(directory)
         self.options = options
-        # Engines share a containerd that the system runs: the namespace keeps ours apart, and marks our shims.
+        # Engines use a containerd of the system if it runs: the namespace separates this engine and marks its shims.
         self._namespace = f"usage-agent-{uuid.uuid4().hex[:12]}"
 
     @property
@@ -51,7 +51,7 @@ class PrivateEngine(Daemon, DockerCli):
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """Ours, but for the settings of docker's command line, which are this engine's."""
+        """This process's environment, with the settings of the docker command for this engine."""
         own = {"DOCKER_HOST": self.url, "DOCKER_CONFIG": str(self.directory / "client")}
         return {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")} | own
 
@@ -68,7 +68,7 @@ class PrivateEngine(Daemon, DockerCli):
         return ["dockerd", *places, *apart, "--iptables=false", "--ip6tables=false", *network, *self.options]
 
     def ready(self) -> bool:
-        """Say whether the engine answers a ping."""
+        """Return whether the engine answers a ping."""
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(2)
             try:
@@ -79,55 +79,55 @@ class PrivateEngine(Daemon, DockerCli):
                 return False
 
     def start(self) -> None:
-        """Start the engine; the first time, give it the image `busybox`."""
+        """Start the engine, and import the image `busybox` the first time."""
         super().start()
         if not self.docker("images", "--quiet", "busybox"):
             self.import_image("busybox")
 
     def kill(self) -> None:
-        """End the engine as a crash would; its containerd goes with it, its containers stay."""
+        """End the engine like a crash; its containerd ends too, its containers keep running."""
         super().kill()
         containerd = self.directory / "exec/containerd/containerd.pid"
         if containerd.exists():
             pid = int(containerd.read_text())
-            wait_until(lambda: not alive(pid), PATIENCE, "containerd outlives its engine")
-            # dockerd takes a zombie for a running containerd, and some PID 1 leave zombies for seconds.
+            wait_until(lambda: not alive(pid), PATIENCE, "containerd does not end with its engine")
+            # dockerd mistakes a zombie for a running containerd, and some PID 1 leave zombies for seconds.
             containerd.unlink(missing_ok=True)
 
     def kill_process(self, container_id: str) -> None:
-        """End a container's own process, as it might end by itself; for this the engine need not be there."""
+        """Kill a container's first process without the engine, which may be down."""
         shims = {pid for pid, line in _processes() if self._namespace in line and container_id in line}
         for pid, _ in _processes():
             if _parent(pid) in shims:
                 os.kill(pid, signal.SIGKILL)
 
     def close(self) -> None:
-        """End the engine and its containers, and leave neither process nor mount behind."""
+        """End the engine and its containers, and remove all their processes and mounts."""
         self.thaw()
         try:
             if not self.running:
-                self.start()  # only an engine knows how to end the containers that a killed one left
+                self.start()  # only a running engine can end the containers of a killed one
             self.remove(*self.containers())
         except (AssertionError, subprocess.TimeoutExpired):
-            pass  # what it cannot end is ended below
+            pass  # the remaining processes are killed below
         super().close()
         self._kill_leftovers()
         self._unmount()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def processes(self) -> set[int]:
-        """Return what the engine consists of: dockerd, containerd and a shim for each container."""
+        """Return the processes of the engine: dockerd, containerd and a shim for each container."""
         marks = (f"{self.directory}/", self._namespace)
         return {pid for pid, line in _processes() if any(mark in line for mark in marks)} - {os.getpid()}
 
     def _kill_leftovers(self) -> None:
-        """Kill containerd, shims and their containers if they are this engine's."""
-        ours = self.processes()
-        ours |= {pid for pid, _ in _processes() if _parent(pid) in ours}
-        for pid in ours:
+        """Kill this engine's containerd, shims and containers."""
+        pids = self.processes()
+        pids |= {pid for pid, _ in _processes() if _parent(pid) in pids}
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not any(alive(pid) for pid in ours), PATIENCE, f"processes of {self.directory} do not end")
+        wait_until(lambda: not any(alive(pid) for pid in pids), PATIENCE, f"processes of {self.directory} do not end")
 
     def _unmount(self) -> None:
         mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]

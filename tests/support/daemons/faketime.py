@@ -1,4 +1,4 @@
-"""A clock that tests may set: libfaketime's, for programs that are started with its environment."""
+"""A clock that tests can set, by libfaketime, for programs started with its environment."""
 
 from pathlib import Path
 
@@ -6,18 +6,18 @@ DIRECTORIES = ("/usr/lib/*/faketime", "/usr/lib/faketime", "/usr/local/lib/faket
 
 
 def library() -> Path | None:
-    """Return where the library is."""
+    """Return the path of the library."""
     found = (path for pattern in DIRECTORIES for path in Path("/").glob(f"{pattern[1:]}/libfaketimeMT.so.1"))
     return next(found, None)
 
 
 def missing() -> str | None:
-    """Say what keeps us from setting a program's clock here, if anything does."""
+    """Return why a program's clock cannot be set here, or None."""
     return None if library() else "not installed: libfaketime"
 
 
 def environment(clock: Path) -> dict[str, str]:
-    """Return the environment of a program whose date is what the file `clock` says; its monotonic clock is true."""
+    """Return the environment of a program whose wall clock follows the file `clock`; its monotonic clock is real."""
     return {
         "LD_PRELOAD": str(library()),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
@@ -27,7 +27,7 @@ def environment(clock: Path) -> dict[str, str]:
 
 
 def set_clock(clock: Path, seconds: int) -> None:
-    """Set the clock so many seconds off what is true, at once and whole."""
+    """Set the offset of the clock in seconds; the file is replaced atomically."""
     new = clock.with_suffix(".new")
     new.write_text(f"{seconds:+d}\n")
     new.replace(clock)

@@ -1,4 +1,4 @@
-"""An MQTT broker of our own, which tests may kill, freeze and restart."""
+"""A private MQTT broker that tests may kill, freeze and restart."""
 
 import shutil
 import socket
@@ -17,13 +17,13 @@ connection_messages true
 
 
 def missing() -> str | None:
-    """Say what keeps us from starting a broker here, if anything does."""
+    """Return why no broker can be started here, or None."""
     absent = [name for name in ("mosquitto", "setpriv") if find(name) is None]
     return f"not installed: {', '.join(absent)}" if absent else None
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback address that nobody uses."""
+    """Return an unused TCP port of the loopback address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -31,9 +31,9 @@ def free_port() -> int:
 
 
 class Mosquitto(Daemon):
-    """mosquitto on a port of its own; forgets everything when it stops, unless told otherwise.
+    """mosquitto on its own port, without persistence.
 
-    `lines` are added to its configuration. `allow_anonymous true` holds unless they say otherwise.
+    `lines` are added to its configuration; they may override `persistence` and `allow_anonymous true`.
     """
 
     name = "mosquitto"
@@ -41,13 +41,13 @@ class Mosquitto(Daemon):
     def __init__(self, directory: Path, *lines: str, port: int | None = None) -> None:
         super().__init__(directory)
         self.port = port or free_port()
-        open_door = [] if any(line.startswith("allow_anonymous") for line in lines) else ["allow_anonymous true"]
-        own = CONFIG.format(port=self.port)
+        anonymous = [] if any(line.startswith("allow_anonymous") for line in lines) else ["allow_anonymous true"]
+        base = CONFIG.format(port=self.port)
         if any(line.startswith("persistence ") for line in lines):
-            own = own.replace("persistence false\n", "")
+            base = base.replace("persistence false\n", "")
         self.config = directory / "mosquitto.conf"
-        user = ["user root"]  # so that it can write beside its configuration
-        self.config.write_text(own + "\n".join([*user, *open_door, *lines]) + "\n")
+        user = ["user root"]  # so that it can write into the directory of its configuration
+        self.config.write_text(base + "\n".join([*user, *anonymous, *lines]) + "\n")
 
     @property
     def url(self) -> str:
@@ -59,7 +59,7 @@ class Mosquitto(Daemon):
         return [find("mosquitto") or "mosquitto", "-c", str(self.config)]
 
     def ready(self) -> bool:
-        """Say whether somebody listens at the port."""
+        """Return whether the port accepts connections."""
         try:
             socket.create_connection(("127.0.0.1", self.port), timeout=2).close()
         except OSError:
@@ -67,6 +67,6 @@ class Mosquitto(Daemon):
         return True
 
     def close(self) -> None:
-        """End the broker and remove what it wrote."""
+        """End the broker and remove its directory."""
         super().close()
         shutil.rmtree(self.directory, ignore_errors=True)

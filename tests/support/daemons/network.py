@@ -1,4 +1,4 @@
-"""A network of two hosts with a router between them, in network namespaces, which a test may cut in the middle."""
+"""A network of two hosts and a router in network namespaces, which a test can interrupt at the router."""
 
 import os
 import subprocess
@@ -14,15 +14,15 @@ GATEWAYS = {AGENT: "10.0.1.1", BROKER: "10.0.2.1"}
 
 
 def missing() -> str | None:
-    """Say what keeps us from making a network here, if anything does."""
+    """Return why no network can be created here, or None."""
     if os.geteuid() != 0:
-        return "a network can be made by root only"
+        return "only root can create a network"
     absent = [name for name in ("ip", "nsenter") if find(name) is None]
     return f"not installed: {', '.join(absent)}" if absent else mosquitto.missing()
 
 
 class Network:
-    """The agent's host, the broker's host, and a router. Nothing of this machine's own network is touched."""
+    """The agent's host, the broker's host, and a router; this machine's own network is not changed."""
 
     def __init__(self) -> None:
         name = f"ua-{uuid.uuid4().hex[:8]}"
@@ -42,26 +42,26 @@ class Network:
 
     @property
     def at_agent(self) -> list[str]:
-        """What goes before a command that is to run on the agent's host."""
+        """The prefix of a command that runs on the agent's host."""
         return _inside(self._hosts[AGENT])
 
     @property
     def at_broker(self) -> list[str]:
-        """What goes before a command that is to run on the broker's host."""
+        """The prefix of a command that runs on the broker's host."""
         return _inside(self._hosts[BROKER])
 
     def cut(self) -> None:
-        """Let the router drop everything from now on: neither host is told, and no connection is reset."""
+        """Make the router drop all packets: no host is notified and no connection is reset."""
         for address in GATEWAYS:
             _ip("-n", self._router, "route", "add", "blackhole", address)
 
     def mend(self) -> None:
-        """Let the router forward again."""
+        """Make the router forward packets again."""
         for address in GATEWAYS:
             _ip("-n", self._router, "route", "del", "blackhole", address)
 
     def close(self) -> None:
-        """Remove what was made; a namespace in which a program still runs goes with it. Closing twice is fine."""
+        """Remove the network; a namespace lasts until the last program in it ends. Closing twice is fine."""
         for namespace in self._namespaces:
             subprocess.run([find("ip") or "ip", "netns", "del", namespace], capture_output=True, check=False)
 
@@ -70,7 +70,7 @@ class Network:
         return [self._router, *self._hosts.values()]
 
     def _join(self, address: str, gateway: str) -> None:
-        """Lay a cable from a host to the router."""
+        """Connect a host with the router."""
         host, port = self._hosts[address], f"port-{gateway}"
         _ip("link", "add", "eth0", "netns", host, "type", "veth", "peer", "name", port, "netns", self._router)
         for namespace, device, own in ((host, "eth0", address), (self._router, port, gateway)):
@@ -80,7 +80,7 @@ class Network:
 
 
 class FarBroker(Mosquitto):
-    """mosquitto on the broker's host: the agent reaches it through the router, subscribers over a unix socket."""
+    """mosquitto on the broker's host: the agent connects through the router, subscribers connect by a unix socket."""
 
     def __init__(self, directory: Path, network: Network) -> None:
         self.network = network
@@ -89,7 +89,7 @@ class FarBroker(Mosquitto):
 
     @property
     def url(self) -> str:
-        """The address for subscribers, who stay connected whatever happens to the network."""
+        """The address for subscribers, which stay connected when the network is cut."""
         return f"unix://{self.socket}"
 
     @property
@@ -102,9 +102,9 @@ class FarBroker(Mosquitto):
         return [*self.network.at_broker, *super().command()]
 
     def ready(self) -> bool:
-        """Say whether somebody listens at the port, which is opened after the socket."""
-        knock = f"exec 3<>/dev/tcp/{BROKER}/1883"
-        done = subprocess.run([*self.network.at_broker, "bash", "-c", knock], capture_output=True, check=False)
+        """Return whether the port accepts connections; it is opened after the socket."""
+        connect = f"exec 3<>/dev/tcp/{BROKER}/1883"
+        done = subprocess.run([*self.network.at_broker, "bash", "-c", connect], capture_output=True, check=False)
         return done.returncode == 0
 
 

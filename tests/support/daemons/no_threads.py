@@ -1,4 +1,4 @@
-"""A process that is allowed no more threads."""
+"""A process that cannot start threads."""
 
 import threading
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_threads() -> Iterator[None]:
-    """Have every start of a thread fail while the block runs: its stack would be larger than there are addresses."""
+    """Make every start of a thread fail inside the block: its stack would exceed the address space."""
     before = threading.stack_size(1 << 47)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Programs that tests start, freeze, kill and end."""
+"""Base class of the programs that tests start, freeze, kill and end; waiting for their states."""
 
 import os
 import shutil
@@ -10,18 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 PATIENCE = 120.0
-"""Seconds to wait for what must happen: far more than a busy machine needs. A limit that is the subject of a test is
-that test's own, and takes `slack` into account."""
+"""Seconds to wait for an expected event: far more than a busy machine needs. A test that checks a limit has its own
+limit, and adds `slack` to it."""
 
 
 class NotReadyError(AssertionError):
-    """A program did not come up; the message ends with what it wrote."""
+    """A condition did not become true in time."""
 
 
 def wait_until(condition: Callable[[], object], timeout: float, what: str) -> None:
-    """Return as soon as `condition` holds; for states of other processes, which nobody announces.
+    """Wait until `condition` is true, by polling: other processes do not announce their states.
 
-    A condition that takes long to evaluate, such as a command, is asked less often.
+    A condition that takes long to evaluate, such as a command, is evaluated less often.
     """
     deadline = time.monotonic() + timeout
     never = threading.Event()
@@ -36,22 +36,22 @@ def wait_until(condition: Callable[[], object], timeout: float, what: str) -> No
 
 
 def slack() -> float:
-    """Seconds that may be added to a limit on this machine now: 3, and the more the more work waits for its CPUs."""
+    """Return the seconds to add to a limit now: 3, and more the more processes wait for the CPUs."""
     return 3 + 2 * os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
 def find(program: str) -> str | None:
-    """Find a program that may live where only root's PATH looks."""
+    """Return the path of a program, also if it is in a directory of root's PATH only."""
     return shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
 
 
-def bound_to_us(command: Sequence[str], farewell: str = "KILL") -> list[str]:
-    """Return a command that gets the signal `farewell` if the tests die before they could end it."""
-    return ["setpriv", "--pdeathsig", farewell, "--", *command]
+def end_with_parent(command: Sequence[str], end_signal: str = "KILL") -> list[str]:
+    """Return a command that gets the signal `end_signal` when the test process dies before it."""
+    return ["setpriv", "--pdeathsig", end_signal, "--", *command]
 
 
 def alive(pid: int) -> bool:
-    """Say whether a process runs; one that ended and was not yet waited for does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -69,10 +69,10 @@ def _is_stopped(pid: int) -> bool:
 
 
 class Daemon:
-    """A background program in a directory of its own."""
+    """A background program with its own directory."""
 
     name = "daemon"
-    farewell = "KILL"
+    end_signal = "KILL"
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -80,11 +80,11 @@ class Daemon:
         directory.mkdir(parents=True, exist_ok=True)
 
     def command(self) -> list[str]:
-        """Return what to start."""
+        """Return the command line."""
         raise NotImplementedError
 
     def ready(self) -> bool:
-        """Say whether the program answers."""
+        """Return whether the program answers."""
         raise NotImplementedError
 
     @property
@@ -94,7 +94,7 @@ class Daemon:
 
     @property
     def running(self) -> bool:
-        """Whether the program is there, frozen or not."""
+        """Whether the process exists, frozen or not."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -105,21 +105,21 @@ class Daemon:
 
     @property
     def log(self) -> str:
-        """Everything the program wrote, over all its starts."""
+        """The output of the program since its first start."""
         path = self.directory / "log"
         return path.read_text(errors="replace") if path.exists() else ""
 
     def start(self) -> None:
-        """Start the program and return when it answers."""
+        """Start the program and wait until it answers."""
         assert not self.running, f"{self.name} runs already"
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                bound_to_us(self.command(), self.farewell),
+                end_with_parent(self.command(), self.end_signal),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=dict(self.environment),
-                start_new_session=True,  # Ctrl-C in a terminal is for the tests, who then end this one
+                start_new_session=True,  # Ctrl-C in a terminal goes to the tests only, which then end this program
             )
         try:
             wait_until(lambda: self.ready() or not self.running, PATIENCE, f"{self.name} does not answer")
@@ -130,16 +130,16 @@ class Daemon:
             raise
 
     def signal(self, number: int) -> None:
-        """Send a signal, if there is somebody to get it."""
+        """Send a signal if the process exists."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
 
     def kill(self) -> None:
-        """End the program as a crash would."""
+        """End the program by SIGKILL, like a crash."""
         self._end(signal.SIGKILL, PATIENCE)
 
     def stop(self, timeout: float = PATIENCE) -> None:
-        """Ask the program to end, and wait until it has."""
+        """End the program by SIGTERM, and wait until it has ended."""
         self._end(signal.SIGTERM, timeout)
 
     def restart(self) -> None:
@@ -148,16 +148,16 @@ class Daemon:
         self.start()
 
     def freeze(self) -> None:
-        """Stop the program where it stands; its kernel goes on accepting connections for it.
+        """Stop the program by SIGSTOP; the kernel still accepts connections for it.
 
-        Returns when all threads have stopped: on a busy machine they run on for a moment after the signal.
+        Returns when all threads have stopped: on a busy machine they keep running for a moment after the signal.
         """
         self.signal(signal.SIGSTOP)
         if self.running:
             wait_until(lambda: _is_stopped(self.pid), PATIENCE, f"{self.name} does not stop")
 
     def thaw(self) -> None:
-        """Let a frozen program go on."""
+        """Continue a frozen program."""
         self.signal(signal.SIGCONT)
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""A small machine of its own, with systemd, cgroup v2 and a newer Docker, in qemu; it boots in a minute or two.
+"""A virtual machine in qemu with systemd, cgroup v2 and a newer Docker; it boots in a minute or two.
 
-How cgroups are mounted where the tests run cannot be changed for them, and an engine in a container is no engine on a
-host. Everything is emulated: KVM is not there on many machines that build, and not sound on others.
+The tests cannot change how their own machine mounts cgroups, and an engine in a container differs from one on a host.
+Everything is emulated: many build machines have no KVM, and on others it is unreliable.
 """
 
 import platform
@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 
 from support.daemons import debian, dockerd
-from support.daemons.processes import bound_to_us, find
-from support.progress import say
+from support.daemons.processes import end_with_parent, find
+from support.progress import report
 
 SUITE = "trixie"
 PACKAGES = (
@@ -30,10 +30,10 @@ PACKAGES = (
     "udev",
 )
 SIZE = "3G"
-PATIENCE = 900  # seconds; without KVM everything takes ten times as long
+TIMEOUT_SECONDS = 900  # without KVM everything takes ten times as long
 UNIT = """\
 [Unit]
-Description=What the tests want to be done
+Description=Script of the tests
 Wants=docker.service
 After=docker.service
 SuccessAction=poweroff-force
@@ -53,9 +53,9 @@ FILES = {
 
 
 def missing() -> str | None:
-    """Say what keeps us from starting such a machine here, if anything does."""
+    """Return why such a machine cannot be started here, or None."""
     if platform.machine() != "x86_64":
-        return f"the machine would be an x86_64, and this is {platform.machine()}"
+        return f"the machine needs x86_64, this is {platform.machine()}"
     absent = [name for name in ("qemu-system-x86_64", "mke2fs", "debugfs", "debootstrap") if find(name) is None]
     return f"not installed: {', '.join(absent)}" if absent else dockerd.missing()
 
@@ -63,10 +63,12 @@ def missing() -> str | None:
 def run(directory: Path, scratch: Path) -> Path:
     """Boot with `directory` as a second disk, run the script `run` in it as root, and return that disk's image.
 
-    What the script prints is in its file `output`, what the machine says in `journal`. Raises AssertionError with the
-    console's last lines if the machine does not end by itself.
+    The disk then has the output of the script in the file `output` and the journal of the machine in `journal`.
+
+    Raises:
+        AssertionError: The machine did not power off by itself; the message has the last lines of its console.
     """
-    recipe = " ".join((SUITE, *PACKAGES, *debian.DISPENSABLE, SIZE, *FILES.values()))
+    recipe = " ".join((SUITE, *PACKAGES, *debian.EXCLUDED, SIZE, *FILES.values()))
     system = debian.cached(f"machine-{debian.key(recipe)}", "the disk of a machine for qemu", _make)
     disk = scratch / "second.img"
     debian.quietly(["mke2fs", "-q", "-t", "ext4", "-d", str(directory), str(disk), "512M"])
@@ -78,12 +80,12 @@ def run(directory: Path, scratch: Path) -> Path:
         *("-append", "console=ttyS0 root=/dev/vda rw panic=1 quiet systemd.show_status=1"),
         *(word for drive in drives for word in ("-drive", drive)),
     ]
-    say("booting the machine in qemu: about four minutes, in which every instruction is emulated")
+    report("booting the machine in qemu: about four minutes, in which every instruction is emulated")
     console = scratch / "console"
     with console.open("wb") as file:
-        qemu = subprocess.Popen(bound_to_us(command), stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+        qemu = subprocess.Popen(end_with_parent(command), stdin=subprocess.DEVNULL, stdout=file, stderr=file)
         try:
-            code = qemu.wait(PATIENCE)
+            code = qemu.wait(TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
             code = None
         finally:
@@ -94,7 +96,7 @@ def run(directory: Path, scratch: Path) -> Path:
 
 
 def content(disk: Path, name: str) -> str:
-    """Return what a file on the second disk says, "" if there is none."""
+    """Return the content of a file on the second disk, "" if it does not exist."""
     debugfs = find("debugfs")
     assert debugfs is not None
     done = subprocess.run([debugfs, "-R", f"cat /{name}", str(disk)], capture_output=True, timeout=60, check=True)
@@ -104,7 +106,7 @@ def content(disk: Path, name: str) -> str:
 def _make(directory: Path) -> None:
     directory.mkdir()
     with debian.bootstrapped(directory, SUITE, PACKAGES) as tree:
-        for pattern in debian.DISPENSABLE:
+        for pattern in debian.EXCLUDED:
             for path in tree.glob(pattern.removeprefix("./")):
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         for name, content in FILES.items():

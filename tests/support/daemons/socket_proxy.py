@@ -1,4 +1,4 @@
-"""A proxy before the engine that lets through what its allowlist says, as socket proxies do: a real one, on TCP."""
+"""A proxy in front of the engine that forwards the requests of an allowlist, as socket proxies do; listens on TCP."""
 
 import re
 import socket
@@ -12,9 +12,9 @@ FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r
 
 
 class SocketProxy:
-    """Listens on 127.0.0.1 for the engine at the socket `engine`; `allowed` is a pattern for the paths of GETs.
+    """Proxy on 127.0.0.1 for the engine at the socket `engine`; `allowed` is a pattern of the paths of GET requests.
 
-    Every request is kept, those let through in `passed` and the others in `refused`: method and path.
+    Method and path of every request are kept: forwarded ones in `passed`, the others in `refused`.
     """
 
     def __init__(self, engine: Path, allowed: str) -> None:
@@ -22,7 +22,7 @@ class SocketProxy:
         self.allowed = re.compile(allowed)
         self.passed: list[str] = []
         self.refused: list[str] = []
-        self._server = _Server(("127.0.0.1", 0), _Visit)
+        self._server = _Server(("127.0.0.1", 0), _Connection)
         self._server.proxy = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
@@ -32,14 +32,14 @@ class SocketProxy:
         """The address, as in `engine.url`."""
         return "tcp://{}:{}".format(*self._server.server_address[:2])
 
-    def lets(self, method: str, path: str) -> bool:
-        """Say whether a request may pass, and remember it."""
-        fits = method == "GET" and self.allowed.fullmatch(path.partition("?")[0]) is not None
-        (self.passed if fits else self.refused).append(f"{method} {path}")
-        return fits
+    def allows(self, method: str, path: str) -> bool:
+        """Return whether a request is allowed, and keep it in `passed` or `refused`."""
+        allowed = method == "GET" and self.allowed.fullmatch(path.partition("?")[0]) is not None
+        (self.passed if allowed else self.refused).append(f"{method} {path}")
+        return allowed
 
     def close(self) -> None:
-        """Listen no more. Closing twice is fine."""
+        """Stop listening. Closing twice is fine."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -50,8 +50,8 @@ class _Server(socketserver.ThreadingTCPServer):
     proxy: SocketProxy
 
 
-class _Visit(socketserver.StreamRequestHandler):
-    """One connection: each request's head is judged; what the engine answers goes back as it comes."""
+class _Connection(socketserver.StreamRequestHandler):
+    """One connection: checks the head of each request, and forwards the engine's answers as they come."""
 
     def handle(self) -> None:
         proxy = cast(_Server, self.server).proxy
@@ -60,7 +60,7 @@ class _Visit(socketserver.StreamRequestHandler):
             threading.Thread(target=self._answer, args=(engine,), daemon=True).start()
             while head := self._head():
                 method, path, _ = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
-                if not proxy.lets(method, path):
+                if not proxy.allows(method, path):
                     self.wfile.write(FORBIDDEN)
                     break
                 engine.sendall(head)

@@ -1,4 +1,4 @@
-"""A real sshd on this machine, through which an engine is reached over ssh://."""
+"""A real sshd on this machine, for engines with an ssh:// address."""
 
 import getpass
 import importlib.util
@@ -12,14 +12,14 @@ from support.daemons.processes import Daemon, find
 
 
 def missing() -> str | None:
-    """Say what keeps us from reaching an engine over ssh:// here, if anything does."""
+    """Return why no engine can be reached over ssh:// here, or None."""
     if find("sshd") is None:
         return "openssh-server is not installed"
     return None if importlib.util.find_spec("paramiko") else "the extra `ssh` is not installed"
 
 
 class Sshd(Daemon):
-    """sshd for the user that runs the tests, whose `docker` finds one engine."""
+    """sshd for the user that runs the tests, with DOCKER_HOST set to one engine."""
 
     name = "sshd"
 
@@ -42,20 +42,20 @@ class Sshd(Daemon):
 
     @property
     def url(self) -> str:
-        """The address of the engine behind it."""
+        """The address of the engine, as in `engine.url`."""
         return f"ssh://{getpass.getuser()}@127.0.0.1:{self.port}"
 
     def command(self) -> list[str]:
-        """Return sshd's command line: it insists on its whole path."""
+        """Return sshd's command line, with the absolute path that sshd requires."""
         return [find("sshd") or "sshd", "-f", str(self.directory / "config"), "-D", "-e"]
 
     def ready(self) -> bool:
-        """Say whether somebody listens."""
+        """Return whether the port accepts connections."""
         with socket.socket() as client:
             return client.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def sessions(self, number: int) -> None:
-        """Send a signal to the processes that serve the connections."""
+    def signal_sessions(self, number: int) -> None:
+        """Send a signal to the processes that serve connections."""
         found = subprocess.run(["pgrep", "-P", str(self.pid)], capture_output=True, text=True, check=False)
         for pid in found.stdout.split():
             os.kill(int(pid), number)

@@ -1,4 +1,4 @@
-"""A subscriber: what anybody on the broker would see."""
+"""An MQTT subscriber of the tests."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ from support.daemons.processes import PATIENCE
 
 @dataclass(frozen=True)
 class Received:
-    """One message as it came in; `arrived` is monotonic."""
+    """One received message; `arrived` is monotonic."""
 
     topic: str
     payload: bytes
@@ -34,15 +34,15 @@ class Received:
         return json.loads(self.payload) if self.payload else None
 
     def __str__(self) -> str:
-        """Show what fits on a line."""
+        """Return the message as one line."""
         return f"{self.topic}{' (retained)' if self.retain else ''} {self.payload[:300].decode(errors='replace')}"
 
 
 class Subscriber:
-    """A client of MQTT 5 that keeps every message of its filters and comes back when the broker does.
+    """MQTT 5 client that keeps every message of its filters and reconnects when the broker is back.
 
-    With `qos=0` it acknowledges nothing, and gets all that a broker has sent before it was killed: an acknowledgement
-    on its way to that broker would have the connection reset, and what was not yet read is lost then.
+    With `qos=0` it sends no acknowledgements, and receives all that a broker has sent before it was killed.
+    An acknowledgement sent to a killed broker makes the kernel reset the connection, which loses unread messages.
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class Subscriber:
         self._qos = qos
         self._news = threading.Condition()
         self._ready = False
-        place = urlsplit(url)
-        transport: Literal["tcp", "unix"] = "unix" if place.scheme == "unix" else "tcp"
+        address = urlsplit(url)
+        transport: Literal["tcp", "unix"] = "unix" if address.scheme == "unix" else "tcp"
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5, transport=transport)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
@@ -63,7 +63,9 @@ class Subscriber:
         self._client.reconnect_delay_set(1, 1)
         if username is not None:
             self._client.username_pw_set(username, password)
-        self._client.connect(place.path if transport == "unix" else place.hostname or "127.0.0.1", place.port or 1883)
+        self._client.connect(
+            address.path if transport == "unix" else address.hostname or "127.0.0.1", address.port or 1883
+        )
         self._client.loop_start()
         with self._news:
             granted = self._news.wait_for(lambda: self._ready, PATIENCE)
@@ -74,16 +76,16 @@ class Subscriber:
     def wait_for(
         self, predicate: Callable[[Received], bool], timeout: float = PATIENCE, count: int = 1, after: float = 0
     ) -> list[Received]:
-        """Wait for messages that a predicate accepts.
+        """Wait for messages that match a predicate.
 
         Args:
-            predicate: is asked once about each message, in the order in which they came.
-            timeout: seconds until the test fails.
-            count: how many messages to wait for.
-            after: ignore what came before this moment (`time.monotonic()`).
+            predicate: Called once for each message, in order of arrival.
+            timeout: Seconds until the test fails.
+            count: Number of messages to wait for.
+            after: Messages before this moment (`time.monotonic()`) are ignored.
 
         Returns:
-            all messages accepted by then, at least `count`.
+            All messages that match by then, at least `count`.
         """
         return self._collect(self.messages, predicate, timeout, count, after)
 
@@ -94,18 +96,18 @@ class Subscriber:
     def wait_for_on(
         self, topic: str, predicate: Callable[[Received], bool], timeout: float, count: int, after: float
     ) -> list[Received]:
-        """Wait for messages on one topic that a predicate accepts; see `wait_for`."""
+        """Wait for messages on one topic that match a predicate; see `wait_for`."""
         with self._news:
             messages = self.by_topic[topic]
         return self._collect(messages, predicate, timeout, count, after)
 
     def keep(self, message: Received) -> None:
-        """Keep a message; called in the client's thread, under a lock. A subclass may keep less."""
+        """Store a message; called in the client's thread, under a lock. A subclass may store fewer."""
         self.messages.append(message)
         self.by_topic[message.topic].append(message)
 
     def publish(self, topic: str, payload: bytes | str, retain: bool = False) -> None:
-        """Publish something, and return when the broker has it."""
+        """Publish a message, and return when the broker has acknowledged it."""
         self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(PATIENCE)
 
     def close(self) -> None:
@@ -124,20 +126,22 @@ class Subscriber:
         """Wait until `count` of these messages match; see `wait_for`."""
         deadline = time.monotonic() + timeout
         matching: list[Received] = []
-        looked_at = 0
+        examined = 0
         while True:
-            # Not under the lock: a slow predicate must not keep the client from taking in more messages.
-            coming = messages[looked_at:]
-            looked_at += len(coming)
-            matching += [message for message in coming if message.arrived >= after and predicate(message)]
+            # Not under the lock: a slow predicate must not block the client's thread, which stores more messages.
+            new = messages[examined:]
+            examined += len(new)
+            matching += [message for message in new if message.arrived >= after and predicate(message)]
             if len(matching) >= count:
                 return matching
             with self._news:
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    came = "\n".join(f"  {message}" for message in self.messages[-40:])
-                    raise AssertionError(f"{len(matching)} of {count} came in {timeout:g} s; the last of all:\n{came}")
-                if len(messages) == looked_at:
+                    last = "\n".join(f"  {message}" for message in self.messages[-40:])
+                    raise AssertionError(
+                        f"{len(matching)} of {count} messages in {timeout:g} s; the last of all:\n{last}"
+                    )
+                if len(messages) == examined:
                     self._news.wait(left)
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
@@ -156,11 +160,11 @@ class Subscriber:
 
 
 def retained(url: str, *filters: str, username: str | None = None, password: str | None = None) -> dict[str, bytes]:
-    """Return what the broker retains, by topic: what somebody who subscribes now would be given."""
+    """Return the payloads of the retained messages, by topic."""
     end = f"end-of-retained/{uuid.uuid4().hex}"
     subscriber = Subscriber(url, *(filters or ("#",)), end, username=username, password=password)
     try:
-        subscriber.publish(end, b".")  # the broker answers in order: this comes after everything retained
+        subscriber.publish(end, b".")  # the broker delivers in order: this message comes after all retained ones
         subscriber.on(end)
         return {message.topic: message.payload for message in subscriber.messages if message.retain}
     finally:

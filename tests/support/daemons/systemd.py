@@ -1,4 +1,4 @@
-"""systemd as PID 1 in a container, and what images are built from."""
+"""Requirements of tests that run systemd as PID 1 in a container."""
 
 import shutil
 
@@ -6,5 +6,5 @@ from support.daemons import dockerd
 
 
 def missing() -> str | None:
-    """Say what keeps us from building a system of our own here, if anything does."""
+    """Return why no image with systemd can be built here, or None."""
     return dockerd.missing() or (None if shutil.which("debootstrap") else "not installed: debootstrap")

@@ -1,4 +1,4 @@
-"""Containers that do one thing, each enough of it to be seen in one part of a reading."""
+"""Containers that each use one resource, enough to be visible in that part of a reading."""
 
 import os
 import uuid
@@ -19,7 +19,7 @@ ADDRESS = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
 
 
 class Workloads:
-    """They run on `engine`, whose images and volumes are below `data`; those that talk have a network of their own."""
+    """Starts workloads on `engine`, whose images and volumes are below `data`; `network` is for those that need one."""
 
     def __init__(self, engine: DockerCli, data: Path) -> None:
         self.engine = engine
@@ -30,45 +30,45 @@ class Workloads:
         self.server = engine.docker("inspect", f"--format={ADDRESS}", server)
 
     def busy(self) -> str:
-        """Start one that computes."""
+        """Start a container that computes."""
         return self.engine.run(*SPIN, cpus=0.5)
 
     def throttled(self) -> str:
-        """Start one that would like to compute more than it may."""
+        """Start a container that is throttled by its CPU limit."""
         return self.engine.run(*SPIN, cpus=0.1, memory="64m", pids_limit=50)
 
     def memory_heavy(self) -> str:
-        """Start one with memory of its own and page cache."""
+        """Start a container with memory on a tmpfs and page cache."""
         return self.engine.run(*FILL, memory="128m", tmpfs=["/shm"])
 
     def disk_busy(self) -> str:
-        """Start one that writes."""
-        # cgroup v1 counts what goes to a disk only if there is a limit for it.
+        """Start a container that writes to a disk."""
+        # cgroup v1 counts the block I/O of a disk only if there is a limit for it.
         return self.engine.run(*WRITE, volume=["/data"], device_write_bps=[f"{self.disk}:4mb"] if self.disk else [])
 
     def talking(self) -> str:
-        """Start one that fetches files from another."""
+        """Start a container that fetches files from another one."""
         return self.engine.run(*FETCH, network=self.network, cpus=0.3, env={"SERVER": self.server})
 
     def host_network(self) -> str:
-        """Start one without a network namespace of its own."""
+        """Start a container in the host's network namespace."""
         return self.engine.run(*SPIN, network="host", cpus=0.1)
 
     def shared_network(self) -> str:
-        """Start one that uses the network of another that talks."""
+        """Start a container in the network namespace of another one with traffic."""
         return self.engine.run(*SPIN, network=f"container:{self.talking()}", cpus=0.1)
 
     def shared_host_network(self) -> str:
-        """Start one that uses the network of another that uses the host's."""
+        """Start a container in the network namespace of another one, which is the host's."""
         return self.engine.run(*SPIN, network=f"container:{self.host_network()}", cpus=0.1)
 
     def close(self) -> None:
         """Remove the network and all containers in it."""
-        there = self.engine.docker("ps", "--all", "--quiet", "--no-trunc", "--filter", f"network={self.network}")
+        containers = self.engine.docker("ps", "--all", "--quiet", "--no-trunc", "--filter", f"network={self.network}")
         try:
-            self.engine.remove(*there.split())
-        except AssertionError:  # on a loaded machine a throttled container needs its time to die
-            self.engine.remove(*there.split())
+            self.engine.remove(*containers.split())
+        except AssertionError:  # on a loaded machine a throttled container takes long to end
+            self.engine.remove(*containers.split())
         self.engine.docker("network", "rm", self.network)
 
 
@@ -82,11 +82,11 @@ MEASURED: dict[Callable[[Workloads], str], set[str]] = {
     Workloads.shared_network: {"network"},
     Workloads.shared_host_network: set(),
 }
-"""What is measured of each, besides CPU, memory and pids."""
+"""By workload: the parts of a reading besides CPU, memory and pids."""
 
 
 def disk_below(path: Path) -> str | None:
-    """Return the whole disk that a directory is on; None where it is on none."""
+    """Return the disk, not the partition, that a directory is on; None if it is on no disk."""
     number = path.stat().st_dev
     place = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").resolve()
     if not place.exists():

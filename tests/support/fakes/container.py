@@ -40,7 +40,7 @@ class FakeContainer:
         began: the same by a clock that is never set; counters grow from here.
         change: alters each statistics document before it is sent.
         raw: sent instead of a statistics document.
-        looked_at: the answer to an inspect request, instead of the document.
+        inspect_answer: the answer to an inspect request, instead of the document.
     """
 
     id: str
@@ -63,7 +63,7 @@ class FakeContainer:
     finished: int = 0
     change: Callable[[Document], None] | None = None
     raw: bytes | None = None
-    looked_at: Answer | None = None
+    inspect_answer: Answer | None = None
 
     @property
     def alive(self) -> bool:

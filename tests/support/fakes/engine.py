@@ -1,6 +1,6 @@
 """A fake Docker Engine: a real HTTP server on a real socket, so that the agent's real client is used.
 
-It answers with recorded documents of real engines, increases their counters with time, and fails as a test tells it.
+It answers with recorded documents of real engines, increases their counters with time, and fails as a test scripts it.
 """
 
 import secrets
@@ -139,7 +139,7 @@ class FakeEngine(FakeServer):
         if container is None:
             return json_answer({"message": f"No such container: {request.id}"}, 404)
         if request.route.endswith("/json"):
-            return container.looked_at or json_answer(container.inspect())
+            return container.inspect_answer or json_answer(container.inspect())
         if request.flag("stream", default=True):
             return Answer(chunks=self._documents(container))
         if container.alive and not (request.flag("one-shot") and not self.one_shot_waits):

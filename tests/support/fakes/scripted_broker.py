@@ -1,4 +1,4 @@
-"""A broker that answers each packet as a test says: a real socket, and enough MQTT to misbehave.
+"""A broker on a real socket whose answer to each packet is scripted by the test, with enough MQTT to misbehave.
 
 Section numbers are those of the MQTT 5.0 specification.
 """
@@ -86,7 +86,7 @@ Answer = bytes | None
 
 
 def accept_all(packet: Packet) -> Answer:
-    """Answer as a broker of MQTT 5 that accepts everything."""
+    """Answer like an MQTT 5 broker that accepts everything."""
     match packet.kind:
         case 1:
             return connack(packet.level, 1) if packet.level == PROBE_LEVEL else connack(packet.level)
@@ -107,11 +107,11 @@ class _Connection:
 
 
 class ScriptedBroker:
-    """Listens on a port of its own, in a thread of its own.
+    """Broker with its own port and thread.
 
     Attributes:
         answer: Returns what to send for each packet. A test may replace it at any time.
-        accepting: False to close each connection at once, like a proxy in front of a broker that is away.
+        accepting: False to close each connection at once, like a proxy in front of a broker that is down.
         packets: All packets so far.
         connections: Number of connections so far.
     """
@@ -135,11 +135,11 @@ class ScriptedBroker:
         return f"mqtt://127.0.0.1:{self.port}"
 
     def received(self, kind: int) -> list[Packet]:
-        """Return the packets of a type that came so far, without the probes of the agent's reachability monitor."""
+        """Return the packets of a type so far, without the probes of the agent's reachability monitor."""
         return [p for p in self.packets if p.kind == kind and not (kind == CONNECT and p.level == PROBE_LEVEL)]
 
     def wait_for(self, kind: int, count: int = 1, timeout: float = 30) -> list[Packet]:
-        """Wait for so many packets of a type, and return all that came by then."""
+        """Wait for `count` packets of a type, and return all of them."""
         wait_until(
             lambda: len(self.received(kind)) >= count, timeout, f"{len(self.received(kind))} {NAMES[kind]} of {count}"
         )
