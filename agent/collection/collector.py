@@ -6,8 +6,9 @@ A collector reads until it is stopped. While readings have to be waited for (the
 own. While they have not (the kernel's files), the scheduler calls `_tick` when one is due, on one thread for all
 containers. It changes from one to the other whenever its reader does.
 
-A collector never ends by itself. When readings fail it asks for an inspection of the container, waits, and tries again:
-only the engine's word that the container does not run, or its removal, ends a collector, and then the supervisor does.
+Except at its `usage_limit` (`--once`), a collector never ends by itself. When readings fail it asks for an inspection
+of the container, waits, and tries again. Only the supervisor ends it: when the engine says that the container does not
+run, or has removed it.
 """
 
 import logging
@@ -70,7 +71,8 @@ class CollectorContext:
 class Collector:
     """Collects the usages of one container and gives each to `publish`.
 
-    `request_inspect` is called when the container may have ended. Neither may block.
+    `request_inspect` is called when the container may have ended. Neither
+    `publish` nor `request_inspect` may block.
     """
 
     def __init__(

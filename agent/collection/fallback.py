@@ -108,7 +108,7 @@ class FallbackSource:
         return Backoff(self._first_retry, RETRY_FACTOR, MAX_RETRY_SECONDS)
 
     def note_closed(self) -> None:
-        """Note that a container's files are not read any more."""
+        """Count one container fewer whose files are read. With none left, the next failure changes the source."""
         with self._lock:
             self._kernel_readers -= 1
 

@@ -71,8 +71,8 @@ def downsample(interval: float, arrivals: Iterable[tuple[float, T]]) -> Iterator
     """Yield the first two arrivals, then the one nearest to each moment of a schedule that the second begins.
 
     No arrival can be picked after the next one has come. So an arrival counts as nearest from half a tick before a
-    moment on: the next one would be later than this one is early. A source slower than the schedule passes whole. After
-    a stall, the moments that were missed are left out.
+    moment on: the next arrival comes a tick later, and would be further away. A source slower than the schedule passes
+    whole. After a stall, the moments that were missed are left out.
 
     Args:
         interval: seconds between two moments of the schedule.

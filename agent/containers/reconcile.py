@@ -75,7 +75,7 @@ class RetainedStatusReconciler:
         elif tracked.status.level != level:
             self._publish(level, status, "removed")
             self._retention.on_vacated(level, time.monotonic())
-        else:
+        else:  # it does not run: a running container has published at its level already, see above
             _reconcile_ended(tracked, status)
         return True
 

@@ -10,7 +10,8 @@ from agent.messages.topics import MessageBuilder
 from agent.runtime.timestamps import format_time
 
 Reason = Literal["exited", "removed", "excluded", "agent exit", "gone"]
-"""Why a usage stream has ended, as the payload names it."""
+"""Why a usage stream has ended, as the payload names it. `gone`: the container still exists but does not run, it ended
+while no agent was running, and its exit code is unknown."""
 
 
 class ContainerStatusPublisher:

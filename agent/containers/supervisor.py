@@ -135,7 +135,7 @@ class Supervisor:
 
     @property
     def complete(self) -> bool:
-        """Whether all containers are known, and every collector that ends by itself has ended."""
+        """Whether all containers are known, and each collector has ended at its usage limit (`--once`)."""
         return self._listed and self._scheduler.idle and all(collector.finished for collector in self.collectors)
 
     # On the workers

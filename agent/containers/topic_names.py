@@ -65,9 +65,9 @@ class TopicNames:
         self._claims: dict[str, dict[str, _Claim]] = defaultdict(dict)  # by plain level, then by container id
 
     def allocate(self, container: Container) -> dict[str, str | None]:
-        """Give a container its level, or another one after a rename.
+        """Record a container's claim to the level that the template gives it; after a rename drop the earlier claim.
 
-        Return the levels that may have changed, by container id.
+        Return the levels that may have changed, by container id: its own, and those of its competitors.
         """
         name = self.base_name(container)
         plain = render(self._template, container, name)

@@ -10,7 +10,7 @@ from agent.engine.protocol import Event
 from agent.runtime.timestamps import format_time, parse_time
 
 NO_RUN = ""
-"""In place of a run's `started_at`: no run is meant. It equals neither a time nor None, which is a run without one."""
+"""Stands for "no such run". Unlike None, which a real run without a known start has, it matches no container."""
 
 
 class TrackedContainer:

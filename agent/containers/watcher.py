@@ -27,7 +27,7 @@ PROBE_SECONDS = 1.0  # between two attempts to reach an engine that is away; eac
 STABLE_AFTER_SECONDS = 10.0  # a subscription that has lasted for so long was a good one
 
 SHORT_SUBSCRIPTIONS = 3
-"""So many subscriptions in a row may be short before attempts become rarer: an engine may be restarted twice."""
+"""Up to so many short subscriptions in a row are normal (restarts). After more, attempts become rarer."""
 
 MAX_PROBE_SECONDS = 32.0
 """Between two attempts, at most, while subscriptions are short: each one makes the engine list all its containers."""

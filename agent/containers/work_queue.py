@@ -110,7 +110,7 @@ class WorkQueue:
             return seconds
 
     def inspect_later(self, container_id: str, seconds: float) -> None:
-        """Have the container inspected in so many seconds, or by the retry that is scheduled already."""
+        """Have the container inspected in `seconds`. A retry that is scheduled already inspects it instead."""
         with self._lock:
             retry = self._retry_of(container_id)
             if not retry.scheduled:

@@ -72,7 +72,8 @@ class MemoryFiles:
         self._swap = _open_in(files, directory, names.swap_file)
         self._stat = _open_in(files, directory, "memory.stat")
         swap = (names.swap_key,) if names.swap_key else ()
-        self._keys = (names.rss, names.cache, *swap, names.mapped_file, *names.inactive_file)  # of forty or fifty
+        # The few keys that are needed, of the 40 to 50 in memory.stat.
+        self._keys = (names.rss, names.cache, *swap, names.mapped_file, *names.inactive_file)
 
     def read(self) -> Memory | None:
         """Return the memory, None if the kernel does not account it."""

@@ -27,7 +27,7 @@ class NetworkInterfaces:
         self.engine_names: Set[str] = frozenset()
 
     def read(self) -> Network | None:
-        """Return the sum over the engine's interfaces; None if there are none."""
+        """Return the counters, summed over the interfaces that the engine made; None if there are none of those."""
         interfaces = []
         for line in self._file.read().splitlines()[2:]:
             name, _, numbers = line.partition(b":")

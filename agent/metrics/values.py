@@ -59,7 +59,7 @@ def _without_inactive_file(usage: int, *inactive_file: int | None) -> int:
 
 
 def with_measured(memory: Memory) -> Memory | None:
-    """Add Nomad's names of the measured fields to `memory`, and return it; None if there are none."""
+    """Set `measured` to the fields of `memory` that Nomad knows, by its names; return None if there are none."""
     measured = [name for field, name in _NOMAD_MEMORY_NAMES if field in memory]
     if not measured:
         return None

@@ -23,7 +23,8 @@ class PoisonMessageDetector:
     connections in a row end, each time within seconds of its being sent, is left out.
 
     Once a message is found, others on its topic are left out too if they are about as large: each usage of that
-    container would cost all other containers three connections. That holds until a stable connection ends: the
+    container would cost all other containers three
+    connections: one after which it is suspected, and two to be found. That holds until a stable connection ends: the
     broker's limit may have been raised then.
 
     Not thread-safe.
