@@ -71,8 +71,7 @@ class CollectorContext:
 class Collector:
     """Collects the usages of one container and gives each to `publish`.
 
-    `request_inspect` is called when the container may have ended. Neither
-    `publish` nor `request_inspect` may block.
+    `request_inspect` is called when the container may have ended. Neither `publish` nor `request_inspect` may block.
     """
 
     def __init__(

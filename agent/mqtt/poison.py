@@ -22,10 +22,9 @@ class PoisonMessageDetector:
     with n usages unacknowledged, the next n usages go one at a time. A message that is alone in flight when two
     connections in a row end, each time within seconds of its being sent, is left out.
 
-    Once a message is found, others on its topic are left out too if they are about as large: each usage of that
-    container would cost all other containers three
-    connections: one after which it is suspected, and two to be found. That holds until a stable connection ends: the
-    broker's limit may have been raised then.
+    Once a message is found, others on its topic are left out too if they are about as large. Each usage of that
+    container would cost all other containers three connections: one after which it is suspected, and two to be found.
+    That holds until a stable connection ends: the broker's limit may have been raised then.
 
     Not thread-safe.
     """

@@ -7,7 +7,18 @@ from conftest import ExpectWarnings
 from support.fakes.engine import Answer, FakeEngine
 from support.fakes.http import json_answer
 
-from containers.harness import MakeHarness
+from containers.harness import ContainersHarness, MakeHarness
+
+
+def publish_through_outage(harness: ContainersHarness, fake_engine: FakeEngine) -> None:
+    """Publish a container's usages before an outage of the engine, and two of them after it."""
+    fake_engine.run("web")
+    harness.wait(lambda: len(harness.usages()) >= 1)
+    fake_engine.stop()
+    harness.wait_for_trouble()
+    before = len(harness.usages())
+    fake_engine.start()
+    harness.wait(lambda: len(harness.usages()) >= before + 2)
 
 
 def test_restart_of_the_engine_stops_no_container(
@@ -16,13 +27,7 @@ def test_restart_of_the_engine_stops_no_container(
     """A container that lives through it is not published as stopped, and its usages continue."""
     expected_warnings("looking for it every")
     harness = make_harness()
-    fake_engine.run("web")
-    harness.wait(lambda: len(harness.usages()) >= 1)
-    fake_engine.stop()
-    harness.wait_for_trouble()
-    before = len(harness.usages())
-    fake_engine.start()
-    harness.wait(lambda: len(harness.usages()) >= before + 2)
+    publish_through_outage(harness, fake_engine)
     harness.expect("running")
     assert harness.usages() == list(range(1, len(harness.usages()) + 1))
 
@@ -33,13 +38,7 @@ def test_first_usage_after_an_outage_covers_it(
     """What a container used while the engine was away is not lost: the intervals follow without a gap."""
     expected_warnings("looking for it every")
     harness = make_harness()
-    fake_engine.run("web")
-    harness.wait(lambda: len(harness.usages()) >= 1)
-    fake_engine.stop()
-    harness.wait_for_trouble()
-    before = len(harness.usages())
-    fake_engine.start()
-    harness.wait(lambda: len(harness.usages()) >= before + 2)
+    publish_through_outage(harness, fake_engine)
     messages = harness.published_at("web", usages=True)
     usages = [message.payload for message in messages if message.summary == "usage"]
     for earlier, later in pairwise(usages):
