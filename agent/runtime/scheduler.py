@@ -38,12 +38,13 @@ class Scheduler:
         self._name = name
         self._max_threads = max_threads
         self._watchdog = watchdog
-        self._changed = threading.Condition()  # guards all that follows
+        self._lock = threading.Lock()  # guards all that follows; taken twice a job, so not through the condition
+        self._changed = threading.Condition(self._lock)
         self._heap: list[tuple[float, int, Job]] = []  # due moment, number, job; outdated entries are skipped
         self._numbers: dict[Job, int] = {}  # the number of each job's valid heap entry; all others are outdated
         self._counter = count()
         self._threads = 0
-        self._running = 0  # jobs
+        self._waiting = 0  # threads that wait for a job to become due; the others run one, or are about to
         self._stopped = False
 
     def schedule(self, job: Job, delay: float = 0.0) -> None:
@@ -60,24 +61,25 @@ class Scheduler:
 
     def schedule_at(self, job: Job, due: float) -> None:
         """Run a job at the monotonic moment `due`. Raises ThreadLimitError as `schedule` does."""
-        with self._changed:
+        with self._lock:
             if self._stopped:
                 return
-            if self._threads < min(self._max_threads, self._running + len(self._numbers) + 1):
+            if self._threads < self._max_threads and len(self._numbers) >= self._waiting:
                 self._start_thread()
             number = next(self._counter)
             self._numbers[job] = number
             heapq.heappush(self._heap, (due, number, job))
-            self._changed.notify()
+            if self._waiting:
+                self._changed.notify()
 
     def remove(self, job: Job) -> None:
         """Do not run a job that is scheduled. A job that is running is not ended."""
-        with self._changed:
+        with self._lock:
             self._numbers.pop(job, None)
 
     def stop(self) -> None:
         """Run no more jobs. Jobs that are running are not ended; the threads end after them."""
-        with self._changed:
+        with self._lock:
             self._stopped = True
             self._heap.clear()
             self._numbers.clear()
@@ -85,9 +87,9 @@ class Scheduler:
 
     @property
     def idle(self) -> bool:
-        """Whether no job is scheduled, for now or for later, and none runs."""
-        with self._changed:
-            return not self._numbers and not self._running
+        """Whether no job is scheduled, for now or for later, and every thread waits for one."""
+        with self._lock:
+            return not self._numbers and self._waiting == self._threads
 
     def _start_thread(self) -> None:
         name = self._name if self._max_threads == 1 else f"{self._name}-{self._threads}"
@@ -106,14 +108,12 @@ class Scheduler:
                 job()
             except Exception:  # the edge of the thread: a defect in one job must not end the others
                 log.exception("a job failed because of a defect in the agent")
-            with self._changed:
-                self._running -= 1
         if self._watchdog:
             self._watchdog.clear(name)
 
     def _next_job(self, thread_name: str) -> Job | None:
         """Wait for a job that is due. Return None after `stop()`."""
-        with self._changed:
+        with self._lock:
             while not self._stopped:
                 self._skip_outdated()
                 wait = self._heap[0][0] - time.monotonic() if self._heap else None
@@ -122,11 +122,13 @@ class Scheduler:
                 if wait is not None and wait <= 0:
                     job = heapq.heappop(self._heap)[2]
                     del self._numbers[job]
-                    self._running += 1
-                    if self._heap:
+                    if self._heap and self._waiting:
                         self._changed.notify()  # another thread waits for the next job while this one runs
                     return job
+                self._waiting += 1
                 self._changed.wait(wait)
+                self._waiting -= 1
+            self._threads -= 1
             return None
 
     def _skip_outdated(self) -> None:
