@@ -44,7 +44,7 @@ class Scheduler:
         self._numbers: dict[Job, int] = {}  # the number of each job's valid heap entry; all others are outdated
         self._counter = count()
         self._threads = 0
-        self._waiting = 0  # threads that wait for a job to become due; the others run one, or are about to
+        self._idle_threads = 0  # threads that run no job
         self._stopped = False
 
     def schedule(self, job: Job, delay: float = 0.0) -> None:
@@ -64,12 +64,12 @@ class Scheduler:
         with self._lock:
             if self._stopped:
                 return
-            if self._threads < self._max_threads and len(self._numbers) >= self._waiting:
+            if self._threads < self._max_threads and len(self._numbers) >= self._idle_threads:
                 self._start_thread()
             number = next(self._counter)
             self._numbers[job] = number
             heapq.heappush(self._heap, (due, number, job))
-            if self._waiting:
+            if self._idle_threads:
                 self._changed.notify()
 
     def remove(self, job: Job) -> None:
@@ -87,9 +87,9 @@ class Scheduler:
 
     @property
     def idle(self) -> bool:
-        """Whether no job is scheduled, for now or for later, and every thread waits for one."""
+        """Whether no job is scheduled, for now or for later, and none runs."""
         with self._lock:
-            return not self._numbers and self._waiting == self._threads
+            return not self._numbers and self._idle_threads == self._threads
 
     def _start_thread(self) -> None:
         name = self._name if self._max_threads == 1 else f"{self._name}-{self._threads}"
@@ -100,10 +100,12 @@ class Scheduler:
                 raise
         else:
             self._threads += 1
+            self._idle_threads += 1
 
     def _run(self) -> None:
         name = threading.current_thread().name
-        while (job := self._next_job(name)) is not None:
+        job: Job | None = None
+        while (job := self._next_job(name, after=job)) is not None:
             try:
                 job()
             except Exception:  # the edge of the thread: a defect in one job must not end the others
@@ -111,9 +113,11 @@ class Scheduler:
         if self._watchdog:
             self._watchdog.clear(name)
 
-    def _next_job(self, thread_name: str) -> Job | None:
-        """Wait for a job that is due. Return None after `stop()`."""
+    def _next_job(self, thread_name: str, after: Job | None) -> Job | None:
+        """Wait for a job that is due, after another one that is over. Return None after `stop()`."""
         with self._lock:
+            if after is not None:
+                self._idle_threads += 1
             while not self._stopped:
                 self._skip_outdated()
                 wait = self._heap[0][0] - time.monotonic() if self._heap else None
@@ -122,13 +126,13 @@ class Scheduler:
                 if wait is not None and wait <= 0:
                     job = heapq.heappop(self._heap)[2]
                     del self._numbers[job]
-                    if self._heap and self._waiting:
+                    self._idle_threads -= 1
+                    if self._heap and self._idle_threads:
                         self._changed.notify()  # another thread waits for the next job while this one runs
                     return job
-                self._waiting += 1
                 self._changed.wait(wait)
-                self._waiting -= 1
             self._threads -= 1
+            self._idle_threads -= 1
             return None
 
     def _skip_outdated(self) -> None:
