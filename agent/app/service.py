@@ -98,7 +98,7 @@ class Service:
         )
         self._warn_once = WarnOnce()
         self._watcher = EngineWatcher(
-            self._engine, self._supervisor, self._watchdog, config.engine.timeout, self._on_engine_answer
+            self._engine, self._supervisor, self._watchdog, config.engine.timeout, self._on_engine_connected
         )
 
         # What looks after all of them.
@@ -152,7 +152,7 @@ class Service:
         unsent = self._once and counters["sent"] < counters["added"]
         return 1 if self._failed or unsent else 0
 
-    def _on_engine_answer(self, info: EngineInfo) -> None:
+    def _on_engine_connected(self, info: EngineInfo) -> None:
         """Hand the supervisor a context for this engine, and publish which engine it is.
 
         Called on the events thread each time the engine was connected.

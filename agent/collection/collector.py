@@ -121,13 +121,13 @@ class Collector:
         with self._lock:
             return not self._scheduled and not self._thread.is_alive()
 
-    def engine_answers(self) -> None:
-        """Try again now if the last failure was that the engine could not be reached: the engine was seen to answer."""
+    def retry_if_unreachable(self) -> None:
+        """Try again now if the last failure was that the engine could not be reached."""
         if self._last_failure is EngineUnreachableError:
             self._cancel.wake()
 
-    def engine_is_back(self) -> None:
-        """Try again now, whatever the last failure was: the engine has come back."""
+    def retry_now(self) -> None:
+        """Try again now, whatever the last failure was."""
         self._cancel.wake()
 
     # In the collector's own thread

@@ -69,7 +69,7 @@ class RetainedStatusReconciler:
             self._reconcile_removed(level, status, has_owner=owner is not None)
         elif tracked.status.container is None:
             return False
-        elif tracked.status.level is None:
+        elif self._registry.is_excluded(tracked):
             if status.get("reason") != "excluded":
                 self._publish(level, status, "excluded")
         elif tracked.status.level != level:

@@ -103,10 +103,18 @@ class ContainerRegistry:
                 self._move(self._names.allocate(container))
             return selected
 
-    def exclude(self, tracked: TrackedContainer) -> None:
+    def is_excluded(self, tracked: TrackedContainer) -> bool:
+        """Return whether a container that the engine has described is not selected.
+
+        A container without a level may also be selected but give way to another one of its name.
+        """
+        with self.lock:
+            return not self._names.has_claim(tracked.id)
+
+    def release_level(self, tracked: TrackedContainer) -> None:
         """Take a container's topic level away; another container may have it."""
         with self.lock:
-            tracked.status.leave_level()
+            tracked.status.release_level()
             self._move(self._names.release(tracked.id))
 
     def remove(self, tracked: TrackedContainer) -> None:
@@ -114,7 +122,7 @@ class ContainerRegistry:
         with self.lock:
             level, last_status = tracked.status.level, tracked.status.last_status
             del self._containers[tracked.id]
-            self.exclude(tracked)
+            self.release_level(tracked)
             if last_status and level is not None and self.owner(level) is None:
                 self._retention.on_removed(level, time.monotonic())
 
@@ -144,7 +152,7 @@ class ContainerRegistry:
         taken = set(levels.values())
         for tracked in moved:
             old, new = tracked.status.level, levels[tracked.id]
-            tracked.status.move(new, vacate=old not in taken)
+            tracked.status.move(new, is_left_free=old not in taken)
             if old is not None and old not in taken:
                 self._retention.on_vacated(old, time.monotonic())
             if new is not None:

@@ -43,7 +43,7 @@ class ContainerStatusPublisher:
 
     def publish_usage(self, measurements: Measurements) -> None:
         """Add one usage to the outbox. Called by the container's collector, without the registry's lock."""
-        # Read once: without the registry's lock the level may become None between two reads (`move`, `leave_level`),
+        # Read once: without the registry's lock the level may become None between two reads (`move`, `release_level`),
         # and the topic would be `<base>/<host>/None/usage`.
         level, container = self.level, self.container
         if level is None or container is None:
@@ -79,21 +79,21 @@ class ContainerStatusPublisher:
         if self.last_status and self.container:
             self._publish_if_changed(self.container, self.last_status["status"], self.last_status.get("reason"))
 
-    def move(self, level: str | None, vacate: bool) -> None:
+    def move(self, level: str | None, is_left_free: bool) -> None:
         """Continue at another topic level.
 
         Args:
             level: the new level, or None to publish nothing from now on.
-            vacate: no other container takes over the old level: publish there that this one has left it.
+            is_left_free: no other container takes over the old level. Then `removed` is published there.
         """
         status, self.last_status = self.last_status, None
-        if status and self.level is not None and vacate:
+        if status and self.level is not None and is_left_free:
             self._publish(self.level, {**status, "status": "stopped", "reason": "removed", "time": _now()})
         self.level = level
         if status and self.container:
             self._publish_if_changed(self.container, status["status"], status.get("reason"))
 
-    def leave_level(self) -> None:
+    def release_level(self) -> None:
         """Give up the topic level without a word: what had to be published there was published."""
         self.level, self.last_status = None, None
 

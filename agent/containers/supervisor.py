@@ -83,7 +83,7 @@ class Supervisor:
         Args:
             rows: the list, as the engine gave it.
             every: this is the first list of a new connection to the engine, at the start or after an outage. Inspect
-                all containers, and let every collector try again now (`Collector.engine_is_back`).
+                all containers, and let every collector try again now (`Collector.retry_now`).
 
         Raises:
             ThreadLimitError: there is no worker and none can be started.
@@ -103,7 +103,7 @@ class Supervisor:
             self._listed = True
         if every:
             for collector in self.collectors:
-                collector.engine_is_back()
+                collector.retry_now()
 
     def add_retained(self, retained: dict[str, bytes]) -> None:
         """Add the statuses, by topic, that an earlier run of the agent left retained on the broker."""
@@ -118,14 +118,14 @@ class Supervisor:
             if self._registry.get(container_id):
                 self._queue.add(container_id, None)
 
-    def engine_answers(self) -> None:
+    def retry_unreachable(self) -> None:
         """Let those collectors try again now that could not reach the engine.
 
         Called whenever the engine has accepted a subscription to its events. Most often the connection was never lost:
         the subscription is renewed after each `engine.timeout` without an event.
         """
         for collector in self.collectors:
-            collector.engine_answers()
+            collector.retry_if_unreachable()
 
     @property
     def collectors(self) -> list[Collector]:
@@ -200,12 +200,12 @@ class Supervisor:
             tracked.note_first_inspect(found)
         if found and not self._registry.update(tracked, found):
             tracked.end("excluded")
-            self._registry.exclude(tracked)
+            self._registry.release_level(tracked)
         elif event and action in DIE_ACTIONS:
             tracked.handle_die(event, before, found)
         elif found and tracked.status.is_announced_running and not tracked.is_same_run(found):
             # Its `die` event was missed. If it runs again by now, how the earlier run ended is not known either.
-            tracked.end("exited", before and before.ended(None, None) if found.running else found)
+            tracked.end("exited", _ended_somehow(before) if found.running else found)
         if not exists and action in REMOVE_ACTIONS:
             self._remove(tracked)
         elif tracked.status.level is not None:
@@ -230,7 +230,12 @@ class Supervisor:
 
     def _remove(self, tracked: TrackedContainer) -> None:
         # `docker rm --force` may send the event of the removal before that of the end.
-        tracked.end("exited", tracked.status.container and tracked.status.container.ended(None, None))
+        tracked.end("exited", _ended_somehow(tracked.status.container))
         tracked.end("removed")
         self._registry.remove(tracked)
         self._queue.forget(tracked.id)
+
+
+def _ended_somehow(container: Container | None) -> Container | None:
+    """Return a container as ended, with neither time nor exit code: the engine has not reported them."""
+    return container.ended(None, None) if container else None

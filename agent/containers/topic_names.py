@@ -84,6 +84,10 @@ class TopicNames:
         del self._claims[plain][container_id]
         return self._affected_levels(plain, container_id)
 
+    def has_claim(self, container_id: str) -> bool:
+        """Return whether the container claims a level, whether or not it has one."""
+        return container_id in self._plain
+
     def competitors(self, container: Container) -> set[str]:
         """Return the ids of the other containers that claim the level which this one claims."""
         plain = render(self._template, container, self.base_name(container))

@@ -62,17 +62,18 @@ class EngineWatcher:
         self._engine = engine
         self._supervisor = supervisor
         self._watchdog = watchdog
-        # Connecting is up to three calls and subscribing is one, of two timeouts each.
+        # At most four calls of two timeouts each: /version, /info, the subscription and the list.
         self._within = 8 * timeout + MARGIN_SECONDS
         self._on_connected = on_connected
         self._cancel = CancelToken()
         self._backoff = Backoff(PROBE_SECONDS, 2.0, MAX_PROBE_SECONDS)
         self._since: int | None = None  # when the last event was, ns since the epoch by the engine's clock
         self._next_list = 0.0  # monotonic moment
+        self._was_subscribed = False  # once at least; so a first outage is not followed by "the engine is back"
         self._subscribed_at: float | None = None  # monotonic moment; None while there is no subscription and list
         self._short_subscriptions = 0  # in a row
         self._logged_kind: object = None  # of the error that was logged last
-        self._outage_logged = False  # so that the end of the outage is logged too
+        self._logged_outage = False  # and not its end yet
         self.trouble: str | None = "the engine has not answered yet"
 
     def run(self) -> None:
@@ -105,15 +106,16 @@ class EngineWatcher:
                 self._next_list = time.monotonic() + RELIST_SECONDS
             subscribed = True
             if event is None:  # a subscription stands: the first one, or one that was renewed after a silence
-                self._supervisor.engine_answers()
+                self._supervisor.retry_unreachable()
             else:
                 self._since = event.time
                 self._supervisor.handle_event(event)
 
     def _on_subscribed(self) -> None:
-        if self._outage_logged and self._next_list:
+        if self._logged_outage and self._was_subscribed:
             log.info("the engine is back")
-        self._outage_logged = False
+        self._logged_outage = False
+        self._was_subscribed = True
         self._subscribed_at = time.monotonic()
         self.trouble = None
 
@@ -135,11 +137,13 @@ class EngineWatcher:
         wait = self._backoff.next_wait()
         if not self._cancel.is_set():
             self._engine.count_retry()
-            logged = self._logged_kind == _kind(error) and (
-                subscribed_at is None or self._short_subscriptions > SHORT_SUBSCRIPTIONS
-            )
-            log.log(logging.DEBUG if logged else logging.WARNING, "%s; looking for it every %.0f s", error, wait)
-            self._outage_logged |= not logged
+            is_known = self._logged_kind == _kind(error)
+            is_normal = subscribed_at is not None and self._short_subscriptions <= SHORT_SUBSCRIPTIONS
+            if is_known and not is_normal:
+                log.debug("%s; looking for it every %.0f s", error, wait)
+            else:
+                log.warning("%s; looking for it every %.0f s", error, wait)
+                self._logged_outage = True
             self._logged_kind = _kind(error)
             self.trouble = str(error)
         return wait

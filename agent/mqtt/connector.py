@@ -108,7 +108,7 @@ class Connector:
         while True:
             accepted = self._will_capabilities.get(address, Capabilities())
             will = None if self._will is None else accepted.adapt(self._will())
-            self._watchdog.expect_within("broker", LOOKUP_SECONDS)
+            self._watchdog.expect_within("publisher", LOOKUP_SECONDS)
             connection = Connection(self._settings, address, protocol, self._client_id, will, self._wake)
             try:
                 connection.open(self._deadline)

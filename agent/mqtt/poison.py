@@ -64,9 +64,12 @@ class PoisonMessageDetector:
         if in_flight and (not stable or self._one_at_a_time):
             self._one_at_a_time = max(1, sum(delivery.is_usage for delivery in in_flight))
 
+    def note_sent(self) -> None:
+        """Note that a message was sent."""
+        self._sent_at = time.monotonic()
+
     def is_poison(self, message: Message) -> bool:
         """Return whether to leave a message out, before it is sent. Logs that once for each topic."""
-        self._sent_at = time.monotonic()
         if len(message.payload) >= self._poison_bytes.get(message.topic, MAX_PACKET_BYTES):
             return True
         if message is not self._suspect or self._disconnects < DISCONNECTS_TO_BLAME:

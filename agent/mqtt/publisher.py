@@ -114,7 +114,7 @@ class Publisher:
         except CancelledError:
             return
         finally:
-            self._watchdog.clear("broker")
+            self._watchdog.clear("publisher")
 
     def stop(self, deadline: float) -> None:
         """Ask to end when everything is delivered, or at the monotonic moment `deadline`; return at once.
@@ -156,7 +156,7 @@ class Publisher:
         self._retained_reader.start(connection)
         retry_rejected_at = time.monotonic() + self._retry_rejected_seconds
         while not self._finished():
-            self._watchdog.expect_within("broker", PUBLISH_STEP_SECONDS)
+            self._watchdog.expect_within("publisher", PUBLISH_STEP_SECONDS)
             self._fill_window(connection)
             now = time.monotonic()
             if now >= retry_rejected_at:
@@ -181,6 +181,8 @@ class Publisher:
                 self._outbox.reject(delivery)
             elif code := connection.publish(delivery):
                 self._reject(delivery, code)
+            else:
+                self._poison.note_sent()
 
     def _max_in_flight(self, connection: Connection) -> int:
         return min(connection.capabilities.max_in_flight, self._poison.max_in_flight)

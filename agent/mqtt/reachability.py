@@ -101,7 +101,7 @@ class ReachabilityMonitor:
 
     def _poll(self, unanswered: list[UnansweredConnection], probes: list["_AddressProbe"], left: float) -> bool:
         """Wait for one event, at most a second. Return whether the whole wait is over."""
-        self._watchdog.expect_within("broker", LOOKUP_SECONDS)
+        self._watchdog.expect_within("publisher", LOOKUP_SECONDS)
         for probe in probes:
             probe.send_if_due()
         poll = select.poll()

@@ -169,3 +169,13 @@ def test_retained_status_waits_for_the_first_inspect(make_harness: MakeHarness, 
     fake_engine.die(web, 3, event=False)
     web.inspect_answer = None
     assert harness.expect("exited")[0].payload["exit_code"] == 3
+
+
+def test_container_that_gives_way_is_not_called_excluded(make_harness: MakeHarness, fake_engine: FakeEngine) -> None:
+    """Compose has renamed it to make room for its successor, and neither runs: it has left the level."""
+    old = fake_engine.create("web")
+    fake_engine.rename(old, f"{old.id[:12]}_web")
+    fake_engine.create("web", created=old.created + 1)
+    harness = make_harness()
+    harness.supervisor.add_retained({"containers/host/web/status": retained(old.id, "running")})
+    harness.expect("removed")
