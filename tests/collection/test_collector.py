@@ -75,6 +75,7 @@ def own_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("collector-")]
 
 
+@pytest.mark.slow
 def test_kernel_files_are_read_without_a_thread_of_the_collectors_own(machine: LocalMachine) -> None:
     """The scheduler reads the kernel's files at the moments of their schedule, and the first usage comes soon."""
     begun = time.monotonic()

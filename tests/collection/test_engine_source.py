@@ -53,6 +53,7 @@ def test_first_two_readings_come_at_once(fake_engine: FakeEngine, make: Make) ->
     assert time.monotonic() - begun < PATIENCE
 
 
+@pytest.mark.slow
 @both
 def test_readings_keep_a_steady_schedule(fake_engine: FakeEngine, make: Make) -> None:
     """From the second on there is one for each interval; a late reading does not delay the next one."""
@@ -187,6 +188,7 @@ def test_engine_that_stops_or_freezes_is_an_error(
     assert isinstance(reader.end(), EngineUnreachableError)
 
 
+@pytest.mark.slow
 def test_poll_leaves_out_missed_moments(fake_engine: FakeEngine, cancel: CancelToken) -> None:
     """After a slow answer there is no burst of readings."""
     container = fake_engine.run("web")

@@ -8,6 +8,7 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -100,6 +101,7 @@ def outcome(content: bytes, environment: Mapping[str, str]) -> str:
             return "".join(traceback.format_exception(error)) + repr(error)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(documents, environments)
 def test_any_document_and_environment_is_loaded_or_reported_without_its_secrets(

@@ -65,6 +65,7 @@ def test_changes_during_an_outage_are_published_after_it(
     harness.expect("running", of="comes")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [Answer(500), Answer(body=b"<html>"), Answer(body=b"{}"), Answer(hang_up=True)])
 def test_failed_inspect_is_retried_soon(make_harness: MakeHarness, fake_engine: FakeEngine, answer: Answer) -> None:
     """A container that could not be inspected is inspected again after a backoff, not with the next list."""
@@ -76,6 +77,7 @@ def test_failed_inspect_is_retried_soon(make_harness: MakeHarness, fake_engine: 
     assert harness.engine.counters()["errors"] == 2
 
 
+@pytest.mark.slow
 def test_container_that_cannot_be_inspected_is_retried_rarely(
     make_harness: MakeHarness, fake_engine: FakeEngine
 ) -> None:
@@ -92,6 +94,7 @@ def test_container_that_cannot_be_inspected_is_retried_rarely(
     harness.expect("running", of="bad")
 
 
+@pytest.mark.slow
 def test_removal_is_published_although_inspects_fail(make_harness: MakeHarness, fake_engine: FakeEngine) -> None:
     """An engine that is too busy to answer when a container is removed is asked again."""
     web = fake_engine.run("web")

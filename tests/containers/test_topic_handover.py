@@ -1,5 +1,6 @@
 """One topic level and several containers: renames, Compose, collisions, a name that is used again."""
 
+import pytest
 from conftest import ExpectWarnings
 from support.daemons.processes import wait_until
 from support.fakes.engine import FakeEngine
@@ -119,6 +120,7 @@ def test_younger_of_two_colliding_containers_has_its_id_in_the_level(
     harness.expect("running", of=f"web-{second.id[:12]}")
 
 
+@pytest.mark.slow
 def test_status_of_a_removed_container_is_cleared_in_time(make_harness: MakeHarness, fake_engine: FakeEngine) -> None:
     """Its retained status is cleared, unless another container has its level by then."""
     harness = make_harness()

@@ -121,6 +121,7 @@ def test_retry_is_scheduled_once_and_has_the_newest_event(harness: QueueHarness)
     assert harness.processed == [("a", removal)]
 
 
+@pytest.mark.slow
 def test_retries_back_off_until_a_success(harness: QueueHarness) -> None:
     """The waits double, and start again after `reset_backoff`."""
     waits: list[float | None] = []

@@ -39,6 +39,7 @@ def test_seeds_pass(target: str) -> None:
         TARGETS[target](seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())

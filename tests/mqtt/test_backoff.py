@@ -14,6 +14,7 @@ from agent.mqtt.reason_codes import ReasonCode
 from mqtt.harness import WAIT_SECONDS, ExpectWarnings, OwnBroker, Publish, status, usage
 
 
+@pytest.mark.slow
 def test_broker_that_closes_each_connection_is_not_hammered(
     scripted_broker: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings
 ) -> None:

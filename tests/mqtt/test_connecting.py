@@ -73,6 +73,7 @@ def test_full_unix_socket_is_an_error(short_path: Path) -> None:
         assert "accepts no more connections" in str(probe_error(f"unix://{place}"))
 
 
+@pytest.mark.slow
 def test_silent_broker_is_called_frozen(scripted_broker: ScriptedBroker) -> None:
     """A broker that does not answer is not tried with an older version, even if the keepalive is short."""
     scripted_broker.answer = lambda _: b""

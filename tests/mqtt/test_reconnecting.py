@@ -58,6 +58,7 @@ def test_broker_started_after_the_agent_is_noticed(
     running.deliver(usage())
 
 
+@pytest.mark.slow
 def test_broker_behind_proxy_is_noticed(
     scripted_broker: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings
 ) -> None:
