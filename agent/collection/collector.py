@@ -99,7 +99,7 @@ class Collector:
         self._usages = 0
         self._without_memory = 0  # usages in a row
         self._last_failure: type[BaseException] | None = None  # what readings last failed with, until one succeeds
-        self._warned = False  # of that failure
+        self._warned = False  # a failure since the last success was logged as a warning
 
     def start(self) -> None:
         """Begin to collect. Raises ThreadLimitError."""
@@ -150,7 +150,7 @@ class Collector:
         if self._reader is None:
             self._reader = context.source.open(self._container_id, context.interval, self._cancel)
         with ExitStack() as stack:
-            stack.callback(self._close)
+            stack.callback(self._close)  # unless the reader is handed over
             while True:
                 context.watchdog.expect_within(self._thread.name, within)
                 reading = self._reader.read()

@@ -42,9 +42,9 @@ class RetainedStatusReconciler:
         """Publish what became of the containers whose statuses were added.
 
         Args:
-            ready: says whether the registry is complete, so that a container which is not in it does not exist, and
-                whether the agent may still publish. It is asked before each status, with the registry's lock held.
-                What could not be reconciled is kept for the next call.
+            ready: returns True while the registry is complete, so that a container which is not in it does not exist,
+                and the agent may publish. It is called before each status, with the registry's lock held. Once it
+                returns False the remaining statuses are kept for the next call.
         """
         with self._lock:
             retained, self._retained = self._retained, {}

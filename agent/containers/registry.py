@@ -14,7 +14,7 @@ from agent.containers.topic_names import TopicNames
 from agent.containers.tracked import TrackedContainer
 from agent.messages.outbox import Outbox
 from agent.messages.payloads import ContainerStatus
-from agent.messages.topics import MessageBuilder, safe
+from agent.messages.topics import MessageBuilder
 
 log = logging.getLogger(__name__)
 
@@ -157,5 +157,5 @@ class ContainerRegistry:
                 self._retention.on_vacated(old, time.monotonic())
             if new is not None:
                 self._retention.keep(new)
-                if new.endswith(f"-{safe(tracked.id[:12])}"):
+                if new != self._names.plain_level(tracked.id):
                     log.warning("%s is published as %s: an older container has that level", tracked.status.name, new)

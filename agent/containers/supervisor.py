@@ -1,6 +1,6 @@
-"""Reconciles each container with the engine: its published status, and one collector while it runs.
+"""Keeps each container as the engine says: its published status, and one collector while it runs.
 
-    event, or row of the list ──► queue of the container ──► worker: inspect, reconcile ──► status, collector
+    event, or row of the list ──► queue of the container ──► worker: inspect, follow ──► status, collector
 
 An event is believed for the instant that it is about: the container started, or died with this exit code. What holds
 now is asked for with an inspect. The workers inspect one container each: a slow answer about one delays no other.
@@ -77,13 +77,13 @@ class Supervisor:
                 if self._registry.get(event.id):
                     self._queue.add(event.id, event)
 
-    def resync(self, rows: Iterable[Mapping[str, Any]], every: bool) -> None:
+    def resync(self, rows: Iterable[Mapping[str, Any]], inspect_all: bool) -> None:
         """Compare the engine's list with the containers that are known, and inspect those that differ.
 
         Args:
             rows: the list, as the engine gave it.
-            every: this is the first list of a new connection to the engine, at the start or after an outage. Inspect
-                all containers, and let every collector try again now (`Collector.retry_now`).
+            inspect_all: this is the first list of a new connection to the engine, at the start or after an outage.
+                Inspect all containers, and let every collector try again now (`Collector.retry_now`).
 
         Raises:
             ThreadLimitError: there is no worker and none can be started.
@@ -94,14 +94,14 @@ class Supervisor:
                 state = states.pop(tracked.id, None)
                 if state is None:
                     self._queue.add(tracked.id, Event.unlisted(tracked.id, time.time_ns()))
-                elif every or (state in ("running", "paused")) != tracked.status.is_announced_running:
+                elif inspect_all or (state in ("running", "paused")) != tracked.runs:
                     self._queue.add(tracked.id, None)
             for container_id in states:
                 self._registry.get_or_create(container_id, preexisting=not self._listed)
                 self._queue.add(container_id, None)
             self._scheduler.schedule(self._reconcile_retained)
             self._listed = True
-        if every:
+        if inspect_all:
             for collector in self.collectors:
                 collector.retry_now()
 
@@ -149,7 +149,7 @@ class Supervisor:
             return self._listed and self._queue.idle and not self._stopped
 
     def _process(self, container_id: str, event: Event | None) -> None:
-        """Reconcile one container with the engine, because of an event or without one."""
+        """Inspect one container because of an event, or without one, and follow what the engine says."""
         tracked = self._registry.get(container_id)
         if tracked is None:
             return  # an earlier event of its queue has removed it
@@ -163,10 +163,13 @@ class Supervisor:
                 blockers = self._registry.blockers(found, self._queue.is_moving)
                 if blockers and self._queue.defer(container_id, blockers):
                     return
-            self._reconcile(tracked, event, found, exists)
+            self._follow(tracked, event, found, exists)
 
     def _inspect(self, tracked: TrackedContainer, event: Event | None) -> tuple[Container | None, bool]:
-        """Return what the engine says of a container, if anything; and False only if it says that there is none."""
+        """Return the container as the engine describes it, and whether it exists.
+
+        The description is None if the inspect failed. The second value is False only if the engine says so.
+        """
         assert self._context  # noqa: S101  # nothing is queued before start()
         try:
             found = parse_inspect_of(self._context.engine.inspect(tracked.id), tracked.id)
@@ -182,7 +185,7 @@ class Supervisor:
         assert self._context  # noqa: S101  # nothing is queued before start()
         if isinstance(error, ValueError):  # the others are counted where they arise
             self._context.engine.count_error()
-        # A removal must be processed again as such, because no list names the container any more.
+        # An inspect without an event would find nothing and remove nothing: only a removal's event removes.
         removal = event if event and event.action in REMOVE_ACTIONS else None
         seconds = self._queue.retry(tracked.id, removal)
         if seconds is None:
@@ -193,7 +196,7 @@ class Supervisor:
 
     # With the registry's lock held
 
-    def _reconcile(self, tracked: TrackedContainer, event: Event | None, found: Container | None, exists: bool) -> None:
+    def _follow(self, tracked: TrackedContainer, event: Event | None, found: Container | None, exists: bool) -> None:
         """Make a container's status and collector follow what the engine says of it."""
         before, action = tracked.status.container, event.action if event else ""
         if found and before is None:
@@ -204,7 +207,8 @@ class Supervisor:
         elif event and action in DIE_ACTIONS:
             tracked.handle_die(event, before, found)
         elif found and tracked.status.is_announced_running and not tracked.is_same_run(found):
-            # Its `die` event was missed. If it runs again by now, how the earlier run ended is not known either.
+            # Its `die` event was missed. If a new run has begun, `found` describes that one, and how the earlier run
+            # ended is not known.
             tracked.end("exited", _ended_somehow(before) if found.running else found)
         if not exists and action in REMOVE_ACTIONS:
             self._remove(tracked)

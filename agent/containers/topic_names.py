@@ -84,6 +84,10 @@ class TopicNames:
         del self._claims[plain][container_id]
         return self._affected_levels(plain, container_id)
 
+    def plain_level(self, container_id: str) -> str | None:
+        """Return the level that the template gives the container, whether or not another one owns it."""
+        return self._plain.get(container_id)
+
     def has_claim(self, container_id: str) -> bool:
         """Return whether the container claims a level, whether or not it has one."""
         return container_id in self._plain
@@ -124,7 +128,7 @@ class TopicNames:
         return levels
 
     def _first_level(self, plain: str, container_id: str) -> str:
-        """Return the plain level, unless `plain` is itself the extended level of a container that lost a collision."""
+        """Return the plain level, unless it is the one that another container has or would have after a collision."""
         shorter, _, short_id = plain.rpartition("-")
         taken = any(safe(claimant[:12]) == short_id for claimant in self._claims.get(shorter, ()))
         return _with_short_id(plain, container_id) if taken else plain

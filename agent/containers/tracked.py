@@ -35,6 +35,13 @@ class TrackedContainer:
         # `started_at` of the run that had already ended when the agent started; the engine may repeat its events.
         self._ended_run_started_at: str | None = NO_RUN
 
+    @property
+    def runs(self) -> bool:
+        """Whether the container runs, as far as the agent knows. Of one without a level no status says so."""
+        if self.status.level is not None:
+            return self.status.is_announced_running
+        return self.status.container is not None and self.status.container.running
+
     def note_first_inspect(self, found: Container) -> None:
         """Remember the run that had ended before the agent started, if there is one: it is not published."""
         if self._preexisting and not found.running:

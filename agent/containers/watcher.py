@@ -100,7 +100,7 @@ class EngineWatcher:
             if not subscribed:
                 self._on_connected(info)
             if not subscribed or time.monotonic() >= self._next_list:
-                self._supervisor.resync(self._engine.list_containers(), every=not subscribed)
+                self._supervisor.resync(self._engine.list_containers(), inspect_all=not subscribed)
                 if not subscribed:
                     self._on_subscribed()
                 self._next_list = time.monotonic() + RELIST_SECONDS

@@ -26,7 +26,8 @@ FIRST_RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 60.0
 
 HANDOVER_SECONDS = 1.0
-"""How long an event is deferred while no container that it waits for moves. To process a move takes milliseconds."""
+"""Longest wait of a deferred event without progress. It begins again whenever one of its blockers has moved; to process
+a move takes milliseconds."""
 
 
 @dataclass(slots=True)
@@ -95,7 +96,8 @@ class WorkQueue:
     def retry(self, container_id: str, event: Event | None) -> float | None:
         """Add an event again after the container's next backoff.
 
-        While a retry is scheduled no other one is: its event is replaced, unless `event` is None.
+        A container has one retry at most. If one is scheduled already, `event` takes the place of its event; None does
+        not.
 
         Returns:
             The seconds until then; None if a retry was scheduled already.
@@ -188,7 +190,7 @@ class WorkQueue:
     def _finish(self, container_id: str, queue: _Queue) -> None:
         event = queue.events.popleft()
         queue.deadline = None
-        if queue.events:  # before those of all other containers, which may wait for this one to move
+        if queue.events:  # first in line: other containers may be deferred until this one has moved
             self._scheduler.schedule_first(queue.job)
         else:
             del self._queues[container_id]

@@ -149,7 +149,7 @@ def test_removal_without_an_event_is_published(make_harness: MakeHarness, fake_e
     web = fake_engine.run("web")
     harness.expect("running")
     fake_engine.destroy(web, event=False)
-    harness.supervisor.resync(harness.engine.list_containers(), every=False)
+    harness.supervisor.resync(harness.engine.list_containers(), inspect_all=False)
     harness.expect("running", "exited", "removed")
 
 

@@ -77,3 +77,18 @@ def test_label_that_is_no_boolean_is_ignored(label: str) -> None:
     """A label that is neither true nor false leaves the decision to the globs."""
     assert ContainerFilter(["web"], []).matches("web", {"usage-agent.enable": label})
     assert not ContainerFilter(["web"], ["web"]).matches("web", {"usage-agent.enable": label})
+
+
+def test_running_container_that_is_not_selected_is_not_inspected_at_every_list(
+    make_harness: MakeHarness, fake_engine: FakeEngine
+) -> None:
+    """It has no status that says that it runs, and still is known to run."""
+    harness = make_harness(exclude=("web",))
+    web = fake_engine.run("web")
+    harness.wait_for_inspect(web.id)
+    harness.wait_for_events()
+    harness.wait_for_workers()
+    inspects = fake_engine.requests["/containers/{id}/json"]
+    harness.supervisor.resync(harness.engine.list_containers(), inspect_all=False)
+    harness.wait_for_workers()
+    assert fake_engine.requests["/containers/{id}/json"] == inspects

@@ -103,7 +103,7 @@ def test_new_owner_of_a_name_waits_for_a_limited_time(
     fake_engine.destroy(old, event=False)
     new = fake_engine.run("web")
     harness.expect("running", of=f"web-{new.id[:12]}")
-    harness.supervisor.resync(harness.engine.list_containers(), every=False)
+    harness.supervisor.resync(harness.engine.list_containers(), inspect_all=False)
     harness.wait(lambda: harness.published_at("web")[-1].payload["container"]["id"] == new.id)
 
 
@@ -118,6 +118,15 @@ def test_younger_of_two_colliding_containers_has_its_id_in_the_level(
     harness.expect("running")
     second = fake_engine.run("web-2", labels=labels)
     harness.expect("running", of=f"web-{second.id[:12]}")
+
+
+def test_level_that_ends_in_the_short_id_by_its_template_is_no_collision(
+    make_harness: MakeHarness, fake_engine: FakeEngine
+) -> None:
+    """No warning says that another container has the level."""
+    harness = make_harness(template="{name}-{short_id}")
+    web = fake_engine.run("web")
+    harness.expect("running", of=f"web-{web.id[:12]}")
 
 
 @pytest.mark.slow
