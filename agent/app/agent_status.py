@@ -107,6 +107,7 @@ class AgentCountersPublisher:
             "time": format_time(time.time_ns()),
             "uptime": round(uptime, 3),
             "containers": len(self._supervisor.collectors),
+            "silent": len(self._supervisor.troubles),
             "outbox": self._outbox.counters(),
             "engine": self._engine.counters(),
             "broker": self._publisher.counters(),

@@ -8,6 +8,8 @@ with `--once`    the loop ends when every container had its usages, or when that
 
 import logging
 import time
+from collections.abc import Mapping
+from itertools import islice
 
 from agent.app.agent_status import AgentCountersPublisher
 from agent.containers.registry import ContainerRegistry
@@ -24,6 +26,7 @@ from agent.runtime.watchdog import MARGIN_SECONDS, Watchdog
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 1.0
+MAX_SILENT_SHOWN = 3  # containers
 ONCE_CHECK_SECONDS = 0.1  # with `--once`, where a user waits for the end
 
 
@@ -55,7 +58,8 @@ class HealthReporter:
         overdue = self._watchdog.overdue()
         troubles = [f"{name} hangs" for name in overdue]
         troubles += [trouble for trouble in (self._watcher.trouble, self._publisher.trouble) if trouble]
-        self._heartbeat.write(troubles)
+        silent = _silent(self._supervisor.troubles)
+        self._heartbeat.write(troubles + silent)
         counters, collectors = self._outbox.counters(), len(self._supervisor.collectors)
         # Something must have reached the broker: during its first attempt the publisher has no trouble to report yet.
         published = counters["sent"] or (not collectors and self._outbox.idle)
@@ -65,7 +69,7 @@ class HealthReporter:
         if not overdue and time.monotonic() >= self._next_notice:
             self._next_notice = time.monotonic() + self._systemd.interval
             usages = "{sent} usages sent, {dropped} dropped, {waiting} waiting".format_map(counters)
-            status = "; ".join(troubles) or f"{collectors} containers, {usages}"
+            status = "; ".join(troubles + silent) or f"{collectors} containers, {usages}"
             self._systemd.notify("WATCHDOG=1", f"STATUS={status}")
 
     def report_stopping(self) -> None:
@@ -75,6 +79,13 @@ class HealthReporter:
     def report_stopped(self) -> None:
         """Remove the heartbeat file: the agent has ended as it was asked to."""
         self._heartbeat.remove()
+
+
+def _silent(causes: Mapping[str, str]) -> list[str]:
+    """Return lines on the containers that run without usages, for people: not all, if there are many."""
+    lines = [f"{name} runs without usages: {cause}" for name, cause in islice(causes.items(), MAX_SILENT_SHOWN)]
+    more = len(causes) - len(lines)
+    return [*lines, f"{more} more containers run without usages"] if more else lines
 
 
 class Monitor:

@@ -22,7 +22,7 @@ from agent import __version__
 from agent.app.agent_status import AgentCountersPublisher, AgentStatusPublisher
 from agent.app.duplicate_agent import DuplicateAgentDetector
 from agent.app.monitor import HealthReporter, Monitor
-from agent.collection.collector import CollectorContext
+from agent.collection.context import CollectorContext
 from agent.collection.fallback import create_source
 from agent.config import Config
 from agent.containers.filter import ContainerFilter
@@ -169,6 +169,7 @@ class Service:
                 scheduler=self._readings,
                 usage_limit=1 if self._once else None,
                 warn_once=self._warn_once,
+                engine_answers=lambda: self._watcher.trouble is None,
             )
         )
         cgroup = info.get("cgroup", " unknown")

@@ -16,21 +16,18 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 
-from agent.collection.source import Reader, ReadingsEndedError, Source
-from agent.config import BackoffSettings
-from agent.engine.client import EngineClient
+from agent.collection.context import CollectorContext
+from agent.collection.silence import SilenceDetector
+from agent.collection.source import Reader, ReadingsEndedError
 from agent.engine.errors import EngineError, EngineUnreachableError, NoSuchContainerError
 from agent.messages.payloads import Measurements
 from agent.metrics.rates import compute_usage
 from agent.metrics.reading import ContainerNotRunningError, Reading, ReadingError
 from agent.runtime.cancel import CancelledError, CancelToken
 from agent.runtime.limits import LimitError, ThreadLimitError, start_thread
-from agent.runtime.logs import WarnOnce
 from agent.runtime.retry import Backoff, retrying
-from agent.runtime.scheduler import Scheduler
-from agent.runtime.watchdog import MARGIN_SECONDS, Watchdog
+from agent.runtime.watchdog import MARGIN_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -39,39 +36,11 @@ NO_MEMORY = "memory is not measured: boot the host with cgroup_enable=memory cgr
 FAILURES = (EngineError, ReadingError, LimitError)  # after which readings are tried again
 
 
-@dataclass(frozen=True, slots=True)
-class CollectorContext:
-    """What all collectors of the agent share.
-
-    Attributes:
-        engine: for its counters.
-        source: where readings come from.
-        interval: seconds between two usages.
-        timeout: seconds after which a call to the engine fails.
-        backoff: waits after failed readings.
-        core_mhz: clock rate of one CPU; None if unknown.
-        watchdog: is told how long each collector's thread may block.
-        scheduler: runs the readings that need not be waited for.
-        usage_limit: each collector ends after so many usages; None: it does not.
-        warn_once: for conditions that concern all containers alike.
-    """
-
-    engine: EngineClient
-    source: Source
-    interval: float
-    timeout: float
-    backoff: BackoffSettings
-    core_mhz: float | None
-    watchdog: Watchdog
-    scheduler: Scheduler
-    usage_limit: int | None
-    warn_once: WarnOnce
-
-
 class Collector:
     """Collects the usages of one container and gives each to `publish`.
 
-    `request_inspect` is called when the container may have ended. Neither `publish` nor `request_inspect` may block.
+    `request_inspect` is called when the container may have ended, and when it has become silent or has usages again:
+    the supervisor then calls `note_running`. Neither `publish` nor `request_inspect` may block.
     """
 
     def __init__(
@@ -99,7 +68,8 @@ class Collector:
         self._usages = 0
         self._without_memory = 0  # usages in a row
         self._last_failure: type[BaseException] | None = None  # what readings last failed with, until one succeeds
-        self._warned = False  # a failure since the last success was logged as a warning
+        self._silence = SilenceDetector()
+        self._is_heard_again = False  # by a usage after a silence, until that is passed on
 
     def start(self) -> None:
         """Begin to collect. Raises ThreadLimitError."""
@@ -127,8 +97,16 @@ class Collector:
             self._cancel.wake()
 
     def retry_now(self) -> None:
-        """Try again now, whatever the last failure was."""
+        """Try again now, whatever the last failure was: the engine, which was away, is back."""
+        self._silence.note_engine_back()
         self._cancel.wake()
+
+    def note_running(self) -> str | None:
+        """Note that the engine has just said that the container runs. Return why it has no usages, if so."""
+        cause, is_new = self._silence.note_running()
+        if is_new:
+            log.warning("no readings of %s, which runs: %s", self._name, cause)
+        return cause
 
     # In the collector's own thread
 
@@ -157,10 +135,13 @@ class Collector:
                 with self._lock:
                     if reading:
                         self._process(reading)
-                    if not self._reader.blocking:
+                    scheduled = not self._reader.blocking
+                    if scheduled:
                         self._continue_in_scheduler(self._reader)
                         stack.pop_all()
-                        return
+                self._pass_on_if_heard_again()
+                if scheduled:
+                    return
 
     def _continue_in_scheduler(self, reader: Reader) -> None:
         if self._cancel.is_set():
@@ -171,16 +152,15 @@ class Collector:
     def _on_wait(self, error: BaseException, seconds: float) -> None:
         self._context.engine.count_retry()
         self._context.watchdog.expect_within(self._thread.name, seconds + MARGIN_SECONDS)
-        kind = type(error)
-        level = logging.DEBUG
+        self._last_failure = type(error)
+        log.debug("no readings of %s: %s; next try in %.0f s", self._name, error, seconds)
+        if isinstance(error, LimitError):
+            self._context.warn_once.warn(str(error))
+        is_silent = self._silence.note_failure(str(error))
         if isinstance(error, (ContainerNotRunningError, NoSuchContainerError, ReadingsEndedError)):
             self._request_inspect()  # most often the container has ended, and the inspection will show it
-        elif isinstance(error, LimitError):
-            self._context.warn_once.warn(str(error))
-        elif not isinstance(error, EngineUnreachableError) and kind is not self._last_failure:
-            level = logging.WARNING  # an engine that cannot be reached is logged once, by the watcher
-        self._last_failure, self._warned = kind, self._warned or level == logging.WARNING
-        log.log(level, "no readings of %s: %s; next try in %.0f s", self._name, error, seconds)
+        elif is_silent and self._context.engine_answers():
+            self._request_inspect()  # it runs: the inspection will show that, and `note_running` will tell the cause
 
     # On the scheduler's thread
 
@@ -203,6 +183,7 @@ class Collector:
                 return
             due = self._reader.schedule.next_after(time.monotonic())
             self._context.scheduler.schedule_at(self._tick, due)
+        self._pass_on_if_heard_again()
 
     def _try_continue_in_thread(self) -> bool:
         """Start a thread that continues to read. Return False if the system allows none now."""
@@ -234,9 +215,16 @@ class Collector:
 
     def _note_success(self) -> None:
         self._backoff.reset()
-        if self._last_failure:
-            log.log(logging.INFO if self._warned else logging.DEBUG, "readings of %s are back", self._name)
-            self._last_failure, self._warned = None, False
+        self._last_failure = None
+        if self._silence.note_usage():
+            log.info("readings of %s are back", self._name)
+            self._is_heard_again = True
+
+    def _pass_on_if_heard_again(self) -> None:
+        """Have the trouble taken out of the container's status. Not under the lock: see docs/architecture.md."""
+        if self._is_heard_again:
+            self._is_heard_again = False
+            self._request_inspect()
 
     def _close(self) -> None:
         if self._reader:

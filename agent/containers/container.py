@@ -8,6 +8,9 @@ from agent.engine.protocol import Event
 from agent.runtime.text import preview
 from agent.runtime.timestamps import format_time, parse_time
 
+RUNNING_STATES = ("running", "paused")  # in the engine's list
+_NS_PER_SECOND = 1_000_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Container:
@@ -109,6 +112,39 @@ def container_from_event(event: Event) -> Container:
         running=True,
         state="running",
         started_at=format_time(event.time),
+        finished_at=None,
+        exit_code=None,
+        oom_killed=None,
+        health=None,
+        restart_count=None,
+    )
+
+
+def update_from_row(known: Container | None, row: Mapping[str, Any]) -> Container:
+    """Return the container that a row of the engine's list is about, for one that cannot be inspected.
+
+    Args:
+        known: the container as the engine described it before; None if it never has.
+        row: a row with an id, of `GET /containers/json`. What it does not say is taken from `known`.
+    """
+    state = _first_text(row.get("State")) or "unknown"
+    running = state in RUNNING_STATES
+    if known and known.running == running:
+        return replace(known, state=state)
+    if known and not running:
+        return replace(known.ended(None, None), state=state)
+    names = row.get("Names")
+    name = _first_text(*names) if isinstance(names, list) else None
+    created = row.get("Created")
+    return Container(
+        id=row["Id"],
+        name=(name or row["Id"][:12]).removeprefix("/"),
+        image=_first_text(row.get("Image")) or "",
+        created=created * _NS_PER_SECOND if type(created) is int else 0,
+        labels={key: value for key, value in _section(row, "Labels").items() if isinstance(value, str)},
+        running=running,
+        state=state,
+        started_at=None,
         finished_at=None,
         exit_code=None,
         oom_killed=None,

@@ -26,15 +26,17 @@ class ContainerStatusPublisher:
         level: the topic level; None while nothing may be published, because the container is excluded or has to give
             way to another one of its name.
         last_status: what was last published at `level`; None if nothing was.
+        trouble: why the container runs without usages; None if it has usages or does not run.
     """
 
-    __slots__ = ("_last_usage", "_messages", "_outbox", "_seq", "container", "last_status", "level", "name")
+    __slots__ = ("_last_usage", "_messages", "_outbox", "_seq", "container", "last_status", "level", "name", "trouble")
 
     def __init__(self, name: str, outbox: Outbox, messages: MessageBuilder) -> None:
         self.name = name
         self.container: Container | None = None
         self.level: str | None = None
         self.last_status: ContainerStatus | None = None
+        self.trouble: str | None = None
         self._outbox = outbox
         self._messages = messages
         # Written by the container's collector, of which there is never more than one.
@@ -59,8 +61,8 @@ class ContainerStatusPublisher:
         self.container, self.name = container, name
 
     def announce_running(self, container: Container) -> None:
-        """Publish that the container runs."""
-        self.container = container
+        """Publish that the container runs; a new run has no trouble yet."""
+        self.container, self.trouble = container, None
         self._publish_if_changed(container, "running", None)
 
     def announce_stopped(self, reason: Reason, container: Container | None = None) -> None:
@@ -70,12 +72,16 @@ class ContainerStatusPublisher:
             reason: why.
             container: how the container ended, where the engine does not report that any more.
         """
-        self.container = container or self.container
+        self.container, self.trouble = container or self.container, None
         if self.container:
             self._publish_if_changed(self.container, "stopped", reason)
 
+    def set_trouble(self, trouble: str | None) -> None:
+        """Record why the container runs without usages, None if it has some; `refresh` publishes it."""
+        self.trouble = trouble
+
     def refresh(self) -> None:
-        """Publish the last status again with the newest description, if that changes it."""
+        """Publish the last status again with the newest description and trouble, if they change it."""
         if self.last_status and self.container:
             self._publish_if_changed(self.container, self.last_status["status"], self.last_status.get("reason"))
 
@@ -130,6 +136,7 @@ class ContainerStatusPublisher:
             "oom_killed": container.oom_killed,
             "health": container.health,
             "restart_count": container.restart_count,
+            "trouble": self.trouble,
             "last_usage": self._last_usage,
         }
         payload: ContainerStatus = {

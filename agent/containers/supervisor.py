@@ -12,13 +12,14 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from agent.collection.collector import Collector, CollectorContext
-from agent.containers.container import Container, container_from_event, parse_inspect_of
+from agent.collection.collector import Collector
+from agent.collection.context import CollectorContext
+from agent.containers.container import RUNNING_STATES, Container, container_from_event
+from agent.containers.inspector import ContainerInspector
 from agent.containers.reconcile import RetainedStatusReconciler
 from agent.containers.registry import ContainerRegistry
 from agent.containers.tracked import TrackedContainer
 from agent.containers.work_queue import MOVE_ACTIONS, REMOVE_ACTIONS, WorkQueue
-from agent.engine.errors import EngineError, NoSuchContainerError
 from agent.engine.protocol import Event
 from agent.runtime.limits import ThreadLimitError
 from agent.runtime.scheduler import Scheduler
@@ -41,6 +42,7 @@ class Supervisor:
         self._reconciler = reconciler
         self._scheduler = Scheduler("worker", MAX_WORKERS)
         self._queue = WorkQueue(self._scheduler, registry.lock, self._process, self._reconcile_retained)
+        self._inspector = ContainerInspector(self._queue)
         self._context: CollectorContext | None = None  # written by start()
         self._listed = False  # written by resync(), under the registry's lock
         self._stopped = False  # written by stop(), under the registry's lock
@@ -88,22 +90,22 @@ class Supervisor:
         Raises:
             ThreadLimitError: there is no worker and none can be started.
         """
+        if inspect_all:
+            for collector in self.collectors:
+                collector.retry_now()
         states = {str(row.get("Id")): row.get("State") for row in rows}
         with self._registry.lock:
             for tracked in self._registry.list():
                 state = states.pop(tracked.id, None)
                 if state is None:
                     self._queue.add(tracked.id, Event.unlisted(tracked.id, time.time_ns()))
-                elif inspect_all or (state in ("running", "paused")) != tracked.runs:
+                elif inspect_all or (state in RUNNING_STATES) != tracked.runs:
                     self._queue.add(tracked.id, None)
             for container_id in states:
                 self._registry.get_or_create(container_id, preexisting=not self._listed)
                 self._queue.add(container_id, None)
             self._scheduler.schedule(self._reconcile_retained)
             self._listed = True
-        if inspect_all:
-            for collector in self.collectors:
-                collector.retry_now()
 
     def add_retained(self, retained: dict[str, bytes]) -> None:
         """Add the statuses, by topic, that an earlier run of the agent left retained on the broker."""
@@ -134,6 +136,13 @@ class Supervisor:
             return [tracked.collector for tracked in self._registry.list() if tracked.collector]
 
     @property
+    def troubles(self) -> dict[str, str]:
+        """Why containers run without usages, by the names of these containers."""
+        with self._registry.lock:
+            statuses = [tracked.status for tracked in self._registry.list()]
+            return {status.name: status.trouble for status in statuses if status.trouble}
+
+    @property
     def complete(self) -> bool:
         """Whether all containers are known, and each collector has ended at its usage limit (`--once`)."""
         return self._listed and self._scheduler.idle and all(collector.finished for collector in self.collectors)
@@ -153,7 +162,8 @@ class Supervisor:
         tracked = self._registry.get(container_id)
         if tracked is None:
             return  # an earlier event of its queue has removed it
-        found, exists = self._inspect(tracked, event)
+        assert self._context  # noqa: S101  # nothing is queued before start()
+        found, exists = self._inspector.inspect(self._context.engine, tracked, event)
         with self._registry.lock:
             if self._stopped:
                 return  # the engine answered late; nothing may be published after stop()
@@ -164,35 +174,6 @@ class Supervisor:
                 if blockers and self._queue.defer(container_id, blockers):
                     return
             self._follow(tracked, event, found, exists)
-
-    def _inspect(self, tracked: TrackedContainer, event: Event | None) -> tuple[Container | None, bool]:
-        """Return the container as the engine describes it, and whether it exists.
-
-        The description is None if the inspect failed. The second value is False only if the engine says so.
-        """
-        assert self._context  # noqa: S101  # nothing is queued before start()
-        try:
-            found = parse_inspect_of(self._context.engine.inspect(tracked.id), tracked.id)
-        except NoSuchContainerError:
-            return None, False
-        except (EngineError, ValueError) as error:
-            self._retry(tracked, event, error)
-            return None, True
-        self._queue.reset_backoff(tracked.id)
-        return found, True
-
-    def _retry(self, tracked: TrackedContainer, event: Event | None, error: Exception) -> None:
-        assert self._context  # noqa: S101  # nothing is queued before start()
-        if isinstance(error, ValueError):  # the others are counted where they arise
-            self._context.engine.count_error()
-        # An inspect without an event would find nothing and remove nothing: only a removal's event removes.
-        removal = event if event and event.action in REMOVE_ACTIONS else None
-        seconds = self._queue.retry(tracked.id, removal)
-        if seconds is None:
-            log.debug("%s could not be inspected: %s; a retry is scheduled", tracked.status.name, error)
-        else:
-            self._context.engine.count_retry()
-            log.debug("%s could not be inspected: %s; next try in %.0f s", tracked.status.name, error, seconds)
 
     # With the registry's lock held
 
@@ -222,6 +203,8 @@ class Supervisor:
         elif action == "start" and container and not tracked.is_known_run(container):
             tracked.announce_unseen_run()
         else:
+            if found and found.running:
+                tracked.note_running()
             tracked.status.refresh()
 
     def _begin(self, tracked: TrackedContainer, container: Container) -> None:
@@ -230,6 +213,8 @@ class Supervisor:
             tracked.begin(container, self._context, partial(self.request_inspect, tracked.id))
         except ThreadLimitError as error:
             self._context.warn_once.warn(str(error))
+            tracked.status.set_trouble(str(error))
+            tracked.status.refresh()
             self._queue.inspect_later(tracked.id, THREAD_RETRY_SECONDS)
 
     def _remove(self, tracked: TrackedContainer) -> None:

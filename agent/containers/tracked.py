@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from agent.collection.collector import Collector, CollectorContext
+from agent.collection.collector import Collector
+from agent.collection.context import CollectorContext
 from agent.containers.container import Container
 from agent.containers.status import ContainerStatusPublisher, Reason
 from agent.engine.protocol import Event
@@ -23,14 +24,16 @@ class TrackedContainer:
         id: 64 hexadecimal digits.
         status: its topic level, and what was published there.
         collector: collects its usages; None while the container does not run.
+        failed_inspects: in a row. Written by the worker that processes this container, of which there is one at a time.
     """
 
-    __slots__ = ("_ended_run_started_at", "_preexisting", "collector", "id", "status")
+    __slots__ = ("_ended_run_started_at", "_preexisting", "collector", "failed_inspects", "id", "status")
 
     def __init__(self, container_id: str, status: ContainerStatusPublisher, preexisting: bool) -> None:
         self.id = container_id
         self.status = status
         self.collector: Collector | None = None
+        self.failed_inspects = 0
         self._preexisting = preexisting  # it was in the first list that the engine gave to this agent
         # `started_at` of the run that had already ended when the agent started; the engine may repeat its events.
         self._ended_run_started_at: str | None = NO_RUN
@@ -54,8 +57,13 @@ class TrackedContainer:
         return known == container.started_at
 
     def is_same_run(self, found: Container) -> bool:
-        """Return whether the container runs, and still is in the run that was published last."""
-        return found.running and self.is_known_run(found)
+        """Return whether the container runs, and still is in the run that was published last.
+
+        If the engine's list was all there was to say of that run, its start is not known: then it counts as the same.
+        """
+        last_status = self.status.last_status
+        is_start_unknown = last_status is not None and "started_at" not in last_status
+        return found.running and (is_start_unknown or self.is_known_run(found))
 
     def begin(self, container: Container, context: CollectorContext, request_inspect: Callable[[], None]) -> None:
         """Publish that the container runs, and start its collector.
@@ -67,6 +75,11 @@ class TrackedContainer:
         collector = Collector(self.status.name, self.id, context, self.status.publish_usage, request_inspect)
         collector.start()
         self.collector = collector
+
+    def note_running(self) -> None:
+        """Note that the engine has just said that the container runs, and record whether it has no usages."""
+        if self.collector:
+            self.status.set_trouble(self.collector.note_running())
 
     def announce_unseen_run(self) -> None:
         """Publish `running` for a run that was over before the inspect, so that its `die` event can end it."""
@@ -103,9 +116,10 @@ class TrackedContainer:
             found is None or self.is_same_run(found)
         ):
             return  # an old event that was repeated; if the published run is over, the engine's clock was set back
-        if found and not found.running and _nanoseconds(found.finished_at) >= _nanoseconds(found.started_at):
+        is_over = found is not None and found.finished_at is not None and not found.running
+        if found and is_over and _nanoseconds(found.finished_at) >= _nanoseconds(found.started_at):
             self.end("exited", found)
-        else:  # it runs again, or is gone: only the event says how it ended
+        else:  # it runs again, is gone, or cannot be inspected: only the event says how it ended
             self.end("exited", before and before.ended(event.exit_code, format_time(event.time)))
 
 

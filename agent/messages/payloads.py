@@ -127,6 +127,7 @@ class ContainerStatus(TypedDict):
     oom_killed: NotRequired[bool]
     health: NotRequired[str]
     restart_count: NotRequired[Count]
+    trouble: NotRequired[Annotated[str, Meta(description="why a running container has no usages; absent if it has")]]
     last_usage: NotRequired[Usage]
 
 
@@ -191,6 +192,7 @@ class AgentCounters(TypedDict):
     time: Time
     uptime: Annotated[Number, Meta(description="seconds since the agent started")]
     containers: Annotated[Count, Meta(description="containers with a running collector")]
+    silent: Annotated[Count, Meta(description="containers that run without usages")]
     outbox: OutboxCounters
     engine: EngineCounters
     broker: BrokerCounters

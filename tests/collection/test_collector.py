@@ -13,7 +13,8 @@ from support.daemons.no_threads import no_threads
 from support.daemons.processes import PATIENCE, slack, wait_until
 from support.fakes.local_machine import LocalMachine
 
-from agent.collection.collector import Collector, CollectorContext
+from agent.collection.collector import Collector
+from agent.collection.context import CollectorContext
 from agent.config import BackoffSettings
 from agent.messages.payloads import Measurements
 from agent.runtime.logs import WarnOnce
@@ -42,6 +43,7 @@ class RunningCollector:
             self.scheduler,
             limit,
             WarnOnce(),
+            lambda: True,
         )
         name, key = machine.container.name, machine.container.id
         self.collector = Collector(name, key, common, self.usages.put, lambda: self.inspections.put(None))

@@ -10,7 +10,7 @@ import orjson
 from support.daemons.processes import wait_until
 from support.fakes.engine import FakeEngine
 
-from agent.collection.collector import CollectorContext
+from agent.collection.context import CollectorContext
 from agent.collection.engine_source import StreamSource
 from agent.config import BackoffSettings, EngineSettings
 from agent.containers.filter import ContainerFilter
@@ -51,14 +51,16 @@ class PublishedMessage:
 class ContainersHarness:
     """Watcher, supervisor and outbox on a fake engine. `published` is what came out of the outbox, in order."""
 
-    def __init__(self, fake: FakeEngine, template: str = "{name}", forget: float = 600, **engine: Any) -> None:
+    def __init__(
+        self, fake: FakeEngine, template: str = "{name}", forget: float = 600, timeout: float = 5, **engine: Any
+    ) -> None:
         self.fake = fake
         self.published: list[PublishedMessage] = []
         self._changed = threading.Condition()
         self.scheduler = Scheduler("readings")
         self.messages = MessageBuilder("containers", "host", qos=1)
         self.outbox = Outbox(1000, "drop_newest", self._drain)
-        settings = EngineSettings(url=f"unix://{fake.socket}", timeout=5, **engine)
+        settings = EngineSettings(url=f"unix://{fake.socket}", timeout=timeout, **engine)
         self.engine = EngineClient(settings)
         retention = StatusRetention(forget)
         selection = ContainerFilter(settings.include, settings.exclude)
@@ -141,9 +143,20 @@ class ContainersHarness:
         backoff = BackoffSettings(base=0.1, factor=1, cap=0.1)
         assert info["version"] == self.fake.version
         source = StreamSource(self.engine)
-        watchdog = Watchdog()
         self.supervisor.start(
-            CollectorContext(self.engine, source, 0.5, 5, backoff, 1000.0, watchdog, self.scheduler, None, WarnOnce())
+            CollectorContext(
+                engine=self.engine,
+                source=source,
+                interval=0.5,
+                timeout=5,
+                backoff=backoff,
+                core_mhz=1000.0,
+                watchdog=Watchdog(),
+                scheduler=self.scheduler,
+                usage_limit=None,
+                warn_once=WarnOnce(),
+                engine_answers=lambda: self.watcher.trouble is None,
+            )
         )
 
     def _drain(self) -> None:

@@ -67,8 +67,11 @@ def test_changes_during_an_outage_are_published_after_it(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("answer", [Answer(500), Answer(body=b"<html>"), Answer(body=b"{}"), Answer(hang_up=True)])
-def test_failed_inspect_is_retried_soon(make_harness: MakeHarness, fake_engine: FakeEngine, answer: Answer) -> None:
+def test_failed_inspect_is_retried_soon(
+    make_harness: MakeHarness, fake_engine: FakeEngine, expected_warnings: ExpectWarnings, answer: Answer
+) -> None:
     """A container that could not be inspected is inspected again after a backoff, not with the next list."""
+    expected_warnings("web cannot be inspected: ")
     fake_engine.run("web")
     inspects = fake_engine.script("/containers/{id}/json", answer, times=2)
     harness = make_harness()
@@ -79,9 +82,10 @@ def test_failed_inspect_is_retried_soon(make_harness: MakeHarness, fake_engine: 
 
 @pytest.mark.slow
 def test_container_that_cannot_be_inspected_is_retried_rarely(
-    make_harness: MakeHarness, fake_engine: FakeEngine
+    make_harness: MakeHarness, fake_engine: FakeEngine, expected_warnings: ExpectWarnings
 ) -> None:
     """However often there is a reason to inspect it, only one retry is scheduled; other containers are published."""
+    expected_warnings("bad cannot be inspected: ")
     bad = fake_engine.run("bad", inspect_answer=Answer(body=b"{}"))
     harness = make_harness()
     harness.wait_for_retries(2)

@@ -1,0 +1,42 @@
+"""What all collectors of the agent share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.collection.source import Source
+from agent.config import BackoffSettings
+from agent.engine.client import EngineClient
+from agent.runtime.logs import WarnOnce
+from agent.runtime.scheduler import Scheduler
+from agent.runtime.watchdog import Watchdog
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorContext:
+    """The agent's parts that every collector uses, and its settings for them.
+
+    Attributes:
+        engine: for its counters.
+        source: where readings come from.
+        interval: seconds between two usages.
+        timeout: seconds after which a call to the engine fails.
+        backoff: waits after failed readings.
+        core_mhz: clock rate of one CPU; None if unknown.
+        watchdog: is told how long each collector's thread may block.
+        scheduler: runs the readings that need not be waited for.
+        usage_limit: each collector ends after so many usages; None: it does not.
+        warn_once: for conditions that concern all containers alike.
+        engine_answers: returns whether the engine as a whole answers at present.
+    """
+
+    engine: EngineClient
+    source: Source
+    interval: float
+    timeout: float
+    backoff: BackoffSettings
+    core_mhz: float | None
+    watchdog: Watchdog
+    scheduler: Scheduler
+    usage_limit: int | None
+    warn_once: WarnOnce
+    engine_answers: Callable[[], bool]

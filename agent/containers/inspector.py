@@ -1,0 +1,71 @@
+"""What the engine says of one container now: by an inspect, or by its list while the inspect fails."""
+
+import logging
+
+from agent.containers.container import Container, parse_inspect_of, update_from_row
+from agent.containers.tracked import TrackedContainer
+from agent.containers.work_queue import REMOVE_ACTIONS, WorkQueue
+from agent.engine.client import EngineClient
+from agent.engine.errors import EngineError, NoSuchContainerError
+from agent.engine.protocol import Event
+
+log = logging.getLogger(__name__)
+
+FAILURES_TO_LIST = 2  # in a row: a single one may happen, and the next inspect says more than the list
+
+
+class ContainerInspector:
+    """Inspects containers, and schedules a retry if that fails. For the workers."""
+
+    def __init__(self, queue: WorkQueue) -> None:
+        self._queue = queue
+
+    def inspect(
+        self, engine: EngineClient, tracked: TrackedContainer, event: Event | None
+    ) -> tuple[Container | None, bool]:
+        """Return the container as the engine describes it, and whether it exists.
+
+        The description is None if the engine gives none. The second value is False only if the engine says so.
+        """
+        try:
+            found = parse_inspect_of(engine.inspect(tracked.id), tracked.id)
+        except NoSuchContainerError:
+            return None, False
+        except (EngineError, ValueError) as error:
+            self._retry(engine, tracked, event, error)
+            return self._listed(engine, tracked, error), True
+        self._queue.reset_backoff(tracked.id)
+        if tracked.failed_inspects >= FAILURES_TO_LIST:
+            log.info("%s can be inspected again", tracked.status.name)
+        tracked.failed_inspects = 0
+        return found, True
+
+    def _retry(self, engine: EngineClient, tracked: TrackedContainer, event: Event | None, error: Exception) -> None:
+        if isinstance(error, ValueError):  # the others are counted where they arise
+            engine.count_error()
+        # An inspect without an event would find nothing and remove nothing: only a removal's event removes.
+        removal = event if event and event.action in REMOVE_ACTIONS else None
+        seconds = self._queue.retry(tracked.id, removal)
+        if seconds is None:
+            log.debug("%s could not be inspected: %s; a retry is scheduled", tracked.status.name, error)
+        else:
+            engine.count_retry()
+            log.debug("%s could not be inspected: %s; next try in %.0f s", tracked.status.name, error, seconds)
+
+    def _listed(self, engine: EngineClient, tracked: TrackedContainer, error: Exception) -> Container | None:
+        """Return the container by its row in the engine's list, from the second failure on; None if there is no row."""
+        tracked.failed_inspects += 1
+        if tracked.failed_inspects < FAILURES_TO_LIST:
+            return None
+        try:
+            rows = engine.list_containers(tracked.id)
+        except EngineError:
+            tracked.failed_inspects -= 1  # it is the engine that fails, and not this container: the watcher tells it
+            return None
+        row = next((row for row in rows if row["Id"] == tracked.id), None)
+        if row is None:
+            return None
+        found = update_from_row(tracked.status.container, row)
+        if tracked.failed_inspects == FAILURES_TO_LIST:
+            log.warning("%s cannot be inspected: %s; its status is that of the engine's list", found.name, error)
+        return found
