@@ -117,6 +117,8 @@ class Service:
             self._status.publish()
             publisher = self._start_thread("publisher", self._publisher.run)
             self._start_thread("events", self._watcher.run)
+            if isinstance(self._publisher, StdoutPublisher):
+                self._supervisor.add_retained({})  # there is no broker that could have retained any
             log.info("usage-agent %s: %s every %g s", __version__, self._config.agent.host, self._config.agent.interval)
             complete = self._monitor.run()
             return self._stop(publisher) if complete else self._stop(publisher) or 1

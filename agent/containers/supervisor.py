@@ -45,6 +45,7 @@ class Supervisor:
         self._inspector = ContainerInspector(self._queue)
         self._context: CollectorContext | None = None  # written by start()
         self._listed = False  # written by resync(), under the registry's lock
+        self._retained_read = False  # written by add_retained(), under the registry's lock
         self._stopped = False  # written by stop(), under the registry's lock
 
     def start(self, context: CollectorContext) -> None:
@@ -108,9 +109,13 @@ class Supervisor:
             self._listed = True
 
     def add_retained(self, retained: dict[str, bytes]) -> None:
-        """Add the statuses, by topic, that an earlier run of the agent left retained on the broker."""
+        """Add the statuses, by topic, that an earlier run of the agent left retained on the broker.
+
+        Called after each connect, also if there are none: only then is it known which containers have no status.
+        """
         self._reconciler.add(retained)
         with self._registry.lock:
+            self._retained_read = True
             if self._listed:  # else resync() will schedule this
                 self._scheduler.schedule(self._reconcile_retained)
 
@@ -152,6 +157,13 @@ class Supervisor:
     def _reconcile_retained(self) -> None:
         if self._is_settled():
             self._reconciler.reconcile(self._is_settled)
+            self._announce_earlier_ends()
+
+    def _announce_earlier_ends(self) -> None:
+        with self._registry.lock:
+            if self._retained_read and not self._stopped:
+                for tracked in self._registry.list():
+                    tracked.announce_earlier_end()
 
     def _is_settled(self) -> bool:
         with self._registry.lock:

@@ -88,6 +88,15 @@ class TrackedContainer:
                 replace(container, running=True, state="running", exit_code=None, finished_at=None)
             )
 
+    def announce_earlier_end(self) -> None:
+        """Publish `stopped` if the container had ended before the agent started, and has no status yet.
+
+        A container that has never run has none.
+        """
+        container = self.status.container
+        if container and not container.running and container.started_at and self.status.last_status is None:
+            self.status.announce_stopped("gone" if container.exit_code is None else "exited")
+
     def end(self, reason: Reason, container: Container | None = None) -> None:
         """Stop the collector, and publish that the container has stopped if that was not published yet.
 

@@ -179,3 +179,23 @@ def test_container_that_gives_way_is_not_called_excluded(make_harness: MakeHarne
     harness = make_harness()
     harness.supervisor.add_retained({"containers/host/web/status": retained(old.id, "running")})
     harness.expect("removed")
+
+
+def test_container_that_ended_before_the_agent_came_has_a_status(
+    make_harness: MakeHarness, fake_engine: FakeEngine
+) -> None:
+    """Nothing was retained of it: `exited` with its exit code, once; one that never ran has no status."""
+    web = fake_engine.run("web")
+    fake_engine.die(web, 3)
+    created = fake_engine.create("never-run")
+    harness = make_harness()
+    harness.wait_for_inspect(web.id)
+    harness.wait_for_inspect(created.id)
+    harness.wait_for_workers()
+    assert harness.published == []
+    harness.supervisor.add_retained({})
+    assert harness.expect("exited")[0].payload["exit_code"] == 3
+    harness.supervisor.add_retained({})
+    fake_engine.begin(web)
+    harness.expect("exited", "running")
+    assert harness.published_at("never-run") == []
