@@ -106,7 +106,9 @@ class KernelSource:
                 reason = str(error)
                 continue
             files.set_engine_interfaces(stats.parse_interface_names(raw))
-            found = find_mismatches(before, reported, after)
+            found = find_mismatches(
+                before, reported, after, cpu_limited=files.cpu_limited, memory_limited=files.memory_limited
+            )
             mismatches = found if mismatches is None else {field: found[field] for field in mismatches.keys() & found}
             if not mismatches:
                 return before
