@@ -12,7 +12,7 @@ from support.daemons.dockerd import PrivateEngine
 from support.daemons.podman import Podman
 from support.engine_client import ReaderThread, connected, readings
 from support.fakes.container import Document, FakeContainer
-from support.fakes.engine import FakeEngine
+from support.fakes.engine import Answer, FakeEngine
 from support.fakes.local_machine import LocalMachine, freeze_network
 
 from agent.collection.fallback import FallbackSource, create_source
@@ -86,7 +86,9 @@ def test_mismatch_in_any_field_keeps_the_engine(
     assert machine.source_names == []
     assert auto.trouble is not None
     assert re.search(rf"disagree about the container: {field}\b", auto.trouble), auto.trouble
-    assert len([line for line in caplog.messages if "disagree" in line]) == 1
+    assert [line for line in caplog.messages if "disagree" in line] == [
+        f"the kernel's files of web are not used, but source stream: {auto.trouble}"
+    ]
 
 
 def changed(*changes: Callable[[Document], Any]) -> Callable[[Document], None]:
@@ -150,6 +152,56 @@ def test_limits_of_the_container_are_compared_and_agree(machine: LocalMachine, c
     assert by_kernel(read(auto, machine.container, cancel).next()), auto.trouble
 
 
+def test_source_is_logged_once_with_the_containers_name(
+    machine: LocalMachine, cancel: CancelToken, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The source is not decided before the first container was tried; then one line names it and the container."""
+    caplog.set_level(logging.INFO)
+    auto = machine.fallback_source()
+    assert not auto.decided
+    read(auto, machine.container, cancel).next()
+    assert auto.decided
+    lines = [line for line in caplog.messages if "source" in line]
+    assert lines == ["source kernel: the kernel's files say of web what the engine says"]
+
+
+FAILING_INSPECTS = {
+    "refused": Answer(status=500, body=b"no"),
+    "invalid": Answer(body=b"rubbish"),
+    "unanswered": Answer(hang_up=True),
+    "unknown": Answer(status=404, body=b"{}"),
+}
+
+
+@pytest.mark.parametrize("answer", FAILING_INSPECTS.values(), ids=FAILING_INSPECTS)
+def test_failing_retry_of_the_files_does_not_stop_the_engines_readings(
+    machine: LocalMachine, cancel: CancelToken, answer: Answer
+) -> None:
+    """To return to the files is optional: an engine that does not answer what that takes still gives readings."""
+    machine.tree.change({"memory.current": "0\n"})
+    reader = read(machine.fallback_source(), machine.container, cancel)
+    until(reader, kernel=False)
+    machine.container.inspect_answer = answer
+    asked = machine.fake.requests["/containers/{id}/json"]
+    stats = machine.fake.requests["/containers/{id}/stats"]
+    while machine.fake.requests["/containers/{id}/json"] < asked + 3:
+        assert not by_kernel(reader.next())
+    streams = machine.fake.requests["/containers/{id}/stats"] - stats
+    machine.container.inspect_answer = None
+    machine.show_engine_values()
+    until(reader, kernel=True)
+    assert streams <= 4, "at most the calls of one verification that was under way: the stream is still the first one"
+
+
+@pytest.mark.parametrize("answer", [FAILING_INSPECTS[name] for name in ("refused", "invalid", "unanswered")])
+def test_container_that_cannot_be_inspected_is_read_from_the_engine(
+    machine: LocalMachine, cancel: CancelToken, answer: Answer
+) -> None:
+    """Only the files need what the engine says of the container; the engine's readings do not."""
+    machine.container.inspect_answer = answer
+    assert not by_kernel(read(machine.fallback_source(), machine.container, cancel).next())
+
+
 def test_failing_files_fall_back_to_the_engine_and_return(
     machine: LocalMachine, cancel: CancelToken, expected_warnings: ExpectWarnings
 ) -> None:
@@ -166,10 +218,15 @@ def test_failing_files_fall_back_to_the_engine_and_return(
 
 
 def test_source_stays_kernel_while_one_container_is_read_from_files(
-    machine: LocalMachine, tmp_path: Path, cancel: CancelToken, expected_warnings: ExpectWarnings
+    machine: LocalMachine,
+    tmp_path: Path,
+    cancel: CancelToken,
+    expected_warnings: ExpectWarnings,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A container whose files cannot be verified does not change the source of the others."""
     expected_warnings("the kernel's files of .* are not used")
+    caplog.set_level(logging.INFO)
     auto = machine.fallback_source()
     well = read(auto, machine.container, cancel)
     until(well, kernel=True)
@@ -179,6 +236,7 @@ def test_source_stays_kernel_while_one_container_is_read_from_files(
     assert auto.name == "kernel"
     assert machine.source_names == ["kernel"]
     assert "does not name the container" in str(auto.trouble)
+    assert "files of stranger are not used" in caplog.text
 
 
 def test_missing_kernel_files_mean_the_engine(fake_engine: FakeEngine, tmp_path: Path, cancel: CancelToken) -> None:
