@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import pytest
 from hypothesis import HealthCheck, settings
 from support import progress
-from support.daemons import dockerd, faketime, mosquitto, network, qemu, sshd, systemd
+from support.daemons import dockerd, faketime, mosquitto, network, podman, qemu, sshd, systemd
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # has no types of its own
 
 pytest_plugins = ["support.fixtures"]
@@ -31,6 +31,7 @@ REQUIREMENTS: dict[str, Callable[[], str | None]] = {
     "engine": dockerd.missing,
     "broker": mosquitto.missing,
     "network": network.missing,
+    "podman": podman.missing,
     "ssh": sshd.missing,
     "faketime": faketime.missing,
     "root": lambda: None if os.geteuid() == 0 else "only root can mount",
@@ -44,6 +45,7 @@ REQUIREMENTS: dict[str, Callable[[], str | None]] = {
 MARKED_BY_FIXTURE = {
     "engine": "engine",
     "own_engine": "engine",
+    "podman": "podman",
     "broker": "broker",
     "own_broker": "broker",
     "network": "network",

@@ -175,7 +175,8 @@ class Service:
             )
         )
         cgroup = info.get("cgroup", " unknown")
-        log.info("engine %s, API %s, cgroup v%s; source %s", info["version"], info["api"], cgroup, self._source.name)
+        source = f"; source {self._source.name}" if self._source.decided else ""  # else it will be logged when it is
+        log.info("engine %s, API %s, cgroup v%s%s", info["version"], info["api"], cgroup, source)
         self._status.set_engine(info, self._source)
 
     def _make_publisher(self) -> Publisher:

@@ -19,7 +19,7 @@ from contextlib import ExitStack
 
 from agent.collection.context import CollectorContext
 from agent.collection.silence import SilenceDetector
-from agent.collection.source import Reader, ReadingsEndedError
+from agent.collection.source import MAX_OPEN_SECONDS, Reader, ReadingsEndedError
 from agent.engine.errors import EngineError, EngineUnreachableError, NoSuchContainerError
 from agent.messages.payloads import Measurements
 from agent.metrics.rates import compute_usage
@@ -123,7 +123,7 @@ class Collector:
     def _read_while_blocking(self) -> None:
         """Read as long as readings have to be waited for; then hand over to the scheduler."""
         context = self._context
-        within = context.interval + 2 * context.timeout + MARGIN_SECONDS
+        within = context.interval + MAX_OPEN_SECONDS + 2 * context.timeout + MARGIN_SECONDS
         context.watchdog.expect_within(self._thread.name, within)
         if self._reader is None:
             self._reader = context.source.open(self._container_id, context.interval, self._cancel)

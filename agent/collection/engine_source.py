@@ -27,6 +27,7 @@ class StreamSource:
     """Reads streams. Engines send a document about once a second, so a shorter interval gives one reading a second."""
 
     name = "stream"
+    decided = True
 
     def __init__(self, engine: EngineClient) -> None:
         self._engine = engine
@@ -45,6 +46,7 @@ class PollSource:
     """Reads by one call for each reading. Engines before version 25 take up to a second to answer."""
 
     name = "poll"
+    decided = True
 
     def __init__(self, engine: EngineClient) -> None:
         self._engine = engine

@@ -10,10 +10,12 @@ from agent.collection.kernel_source import KernelSource, VerifiedFiles
 from agent.collection.schedule import Schedule
 from agent.collection.source import Source
 from agent.engine.client import EngineClient
+from agent.engine.errors import EngineError, EngineUnreachableError, NoSuchContainerError
 from agent.kernel.files import KernelUnreadableError
 from agent.kernel.reader import KernelReader
-from agent.metrics.reading import Reading
+from agent.metrics.reading import ContainerNotRunningError, Reading, ReadingError
 from agent.runtime.cancel import CancelToken
+from agent.runtime.limits import LimitError
 from agent.runtime.retry import Backoff
 
 log = logging.getLogger(__name__)
@@ -49,7 +51,7 @@ class FallbackSource:
     """Reads the kernel's files of every container for which they are verified, and asks the engine for all others.
 
     Attributes:
-        trouble: why the kernel's files are not read, or were not for some container; None while all is well.
+        trouble: the latest reason why some container's files were not read; None if there was none so far.
     """
 
     def __init__(
@@ -66,14 +68,19 @@ class FallbackSource:
         self._on_change = on_change
         self._first_retry = first_retry
         self._lock = Lock()  # guards what follows; nothing is called while it is held
-        self._kernel_works = False  # for some container
-        self._kernel_readers = 0  # containers whose files are read now
+        self._kernel_works = False  # `name` is kernel: the last success was later than the last failure that counts
+        self._kernel_readers = 0  # containers whose files are read now; while there are some, no failure counts
         self.trouble: str | None = None
 
     @property
     def name(self) -> str:
-        """The source in use for containers whose files can be read."""
+        """`kernel` once some container's files were verified, until others fail while none are read any more."""
         return "kernel" if self._kernel_works else self._engine_source().name
+
+    @property
+    def decided(self) -> bool:
+        """Whether the kernel's files of some container were tried, or never will be."""
+        return self._kernel is None or self._kernel_works or self.trouble is not None
 
     def open(self, container_id: str, interval: float, cancel: CancelToken) -> "FallbackReader":
         """Return a reader that starts with the kernel's files if they can be verified now, else with the engine.
@@ -83,19 +90,34 @@ class FallbackSource:
         return FallbackReader(self, container_id, interval, cancel)
 
     def open_files(self, container_id: str, interval: float, cancel: CancelToken) -> VerifiedFiles | None:
-        """Open and verify a container's files; None where that cannot be done. Raises as `Source.open` does."""
+        """Open and verify a container's files; None where that cannot be done.
+
+        An engine that does not answer what is needed only for this may still give readings. So none of its errors
+        leaves this method, except those by which it says that the container does not run.
+
+        Raises:
+            CancelledError, ContainerNotRunningError, NoSuchContainerError: as for `Source.open`.
+        """
         if self._kernel is None:
             return None
+        name = container_id[:12]
         try:
-            files = self._kernel.open(container_id, interval, cancel)
-        except KernelUnreadableError as error:
-            self._note_failure(container_id, error, was_read=False)
+            container = self._kernel.inspect(container_id)
+            name = container.name
+            files = self._kernel.open_inspected(container, interval, cancel)
+        except (ContainerNotRunningError, NoSuchContainerError):
+            raise
+        except EngineUnreachableError as error:  # says nothing about the files
+            log.debug("the kernel's files of %s are not verified: %s", name, error)
+            return None
+        except (EngineError, ReadingError, LimitError) as error:
+            self._note_failure(name, error, was_read=False)
             return None
         with self._lock:
             changed, self._kernel_works = not self._kernel_works, True
             self._kernel_readers += 1
         if changed:
-            log.info("source kernel: the kernel's files say of %s what the engine says", container_id[:12])
+            log.info("source kernel: the kernel's files say of %s what the engine says", name)
             self._on_change()
         return files
 
@@ -108,27 +130,27 @@ class FallbackSource:
         return Backoff(self._first_retry, RETRY_FACTOR, MAX_RETRY_SECONDS)
 
     def note_closed(self) -> None:
-        """Count one container fewer whose files are read. With none left, the next failure changes the source."""
+        """Count one container fewer whose files are read. Even with none left, `name` stays kernel until a failure."""
         with self._lock:
             self._kernel_readers -= 1
 
-    def note_failed(self, container_id: str, error: KernelUnreadableError) -> None:
-        """Note that files which were read cannot be read any more, and were closed."""
-        self._note_failure(container_id, error, was_read=True)
+    def note_unreadable(self, name: str, error: KernelUnreadableError) -> None:
+        """Note that files of the container `name`, which were read, cannot be read any more, and were closed."""
+        self._note_failure(name, error, was_read=True)
 
     def _engine_source(self) -> PollSource | StreamSource:
         poll = self._interval >= POLL_FROM_SECONDS and self._engine.supports_one_shot
         return PollSource(self._engine) if poll else StreamSource(self._engine)
 
-    def _note_failure(self, container_id: str, error: KernelUnreadableError, was_read: bool) -> None:
+    def _note_failure(self, container: str, error: Exception, was_read: bool) -> None:
         """Log it: for each container whose files were read, and else once for all containers."""
         with self._lock:
             changed = self._kernel_works and not self._kernel_readers
             self._kernel_works = bool(self._kernel_readers)
             first, self.trouble = self.trouble is None, str(error)
         level = logging.WARNING if was_read else logging.INFO if first else logging.DEBUG
-        name = self._engine_source().name
-        log.log(level, "the kernel's files of %s are not used, but source %s: %s", container_id[:12], name, error)
+        source = self._engine_source().name
+        log.log(level, "the kernel's files of %s are not used, but source %s: %s", container, source, error)
         if changed:
             self._on_change()
 
@@ -145,6 +167,7 @@ class FallbackReader:
         self._interval = interval
         self._cancel = cancel
         self._engine_reader: EngineReader | None = None
+        self._retried = False  # the last `read` tried the files again; the next one gives a reading
         self._files = source.open_files(container_id, interval, cancel)
         if self._files is None:
             self._ask_engine()
@@ -168,8 +191,9 @@ class FallbackReader:
             except KernelUnreadableError as error:
                 if not wait:
                     raise  # asking the engine instead has to wait
+                name = self._files.name
                 self._close_files()
-                self._source.note_failed(self._container_id, error)
+                self._source.note_unreadable(name, error)
                 self._ask_engine()
         return self._read_engine(wait)
 
@@ -181,10 +205,11 @@ class FallbackReader:
 
     def _read_engine(self, wait: bool) -> Reading | None:
         assert self._engine_reader  # noqa: S101  # there is one whenever there are no files
-        if wait and time.monotonic() >= self._retry_at:
+        if wait and not self._retried and time.monotonic() >= self._retry_at:
             self._retry_files()
-            if self._files:
-                return None  # hands over to the schedule: the next reading comes from the files
+            self._retried = True
+            return None  # it may have taken its time: whoever calls sees that the thread does not hang
+        self._retried = False
         return self._engine_reader.read(wait)
 
     def _ask_engine(self) -> None:
@@ -193,11 +218,16 @@ class FallbackReader:
         self._retry_at = time.monotonic() + self._backoff.next_wait()
 
     def _retry_files(self) -> None:
-        files = self._source.open_files(self._container_id, self._interval, self._cancel)
+        """Try to return to the files. Whatever fails, the engine's readings go on."""
+        try:
+            files = self._source.open_files(self._container_id, self._interval, self._cancel)
+        except (ContainerNotRunningError, NoSuchContainerError) as error:  # the engine's readings will end, if it is so
+            log.debug("the kernel's files of %s are not tried again now: %s", self._container_id[:12], error)
+            files = None
         if files is None:
             self._retry_at = time.monotonic() + self._backoff.next_wait()
             return
-        log.info("the kernel's files of %s are read again", self._container_id[:12])
+        log.info("the kernel's files of %s are read again", files.name)
         files.continue_at(time.monotonic() + self._interval)
         self._files = files
         if self._engine_reader:

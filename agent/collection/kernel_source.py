@@ -5,10 +5,13 @@ with. After that the engine is not needed: readings continue while it restarts. 
 scheduler reads the files of all containers.
 """
 
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from agent.collection.schedule import aligned_schedule, first_aligned_schedule
+from agent.collection.source import MAX_OPEN_SECONDS
 from agent.collection.verification import find_mismatches
 from agent.engine import stats
 from agent.engine.client import EngineClient
@@ -24,12 +27,36 @@ VERIFY_ATTEMPTS = 4
 MAX_SHARED_NETWORKS = 8  # containers in a row that each use the network of the next one
 
 
+@dataclass(frozen=True, slots=True)
+class InspectedContainer:
+    """A running container, as the engine describes it.
+
+    Attributes:
+        id: 64 hexadecimal digits.
+        name: what people call it.
+        pid: its first process.
+        network_mode: as in `docker run --network`.
+        deadline: monotonic; until then the engine may be asked more, to open and to verify the files.
+    """
+
+    id: str
+    name: str
+    pid: int
+    network_mode: str
+    deadline: float
+
+
 class VerifiedFiles:
-    """A container's files, after the engine has confirmed their first reading: a reader that never blocks."""
+    """A container's files, after the engine has confirmed their first reading: a reader that never blocks.
+
+    Attributes:
+        name: the container's name, for the log.
+    """
 
     blocking = False
 
-    def __init__(self, files: ContainerFiles, first: Reading, interval: float) -> None:
+    def __init__(self, name: str, files: ContainerFiles, first: Reading, interval: float) -> None:
+        self.name = name
         self._files = files
         self._first: Reading | None = first
         self._interval = interval
@@ -56,46 +83,70 @@ class KernelSource:
     """Opens the kernel's files of containers, and has the engine confirm them."""
 
     name = "kernel"
+    decided = True
 
-    def __init__(self, engine: EngineClient, kernel: KernelReader) -> None:
+    def __init__(self, engine: EngineClient, kernel: KernelReader, max_open: float = MAX_OPEN_SECONDS) -> None:
         self._engine = engine
         self._kernel = kernel
+        self._max_open = max_open  # seconds after which no further call is begun
 
     def open(self, container_id: str, interval: float, cancel: CancelToken) -> VerifiedFiles:
         """Open a container's files and compare them with what the engine says.
 
         Raises:
-            CancelledError: `cancel` was set.
-            KernelUnreadableError: there are no files, or they and the engine disagree; the message names which.
-            ContainerNotRunningError: the container does not run.
-            EngineError, LimitError: as for `source.Source.open`.
+            ContainerNotRunningError, EngineError, KernelUnreadableError, LimitError, CancelledError: as for `inspect`
+                and `open_inspected`.
         """
-        files = self._open_files(container_id)
-        try:
-            return VerifiedFiles(files, self._verified_reading(files, container_id, cancel), interval)
-        except BaseException:
-            files.close()
-            raise
+        return self.open_inspected(self.inspect(container_id), interval, cancel)
 
-    def _open_files(self, container_id: str) -> ContainerFiles:
+    def inspect(self, container_id: str) -> InspectedContainer:
+        """Ask the engine for a container's first process.
+
+        Raises:
+            ContainerNotRunningError: the container does not run.
+            EngineError: as for `EngineClient.inspect`.
+        """
+        deadline = time.monotonic() + self._max_open
         document = self._engine.inspect(container_id)
         pid = _first_process(document)
         if not pid:
             raise ContainerNotRunningError("the engine says that the container does not run")
+        return InspectedContainer(container_id, _name(document), pid, _network_mode(document), deadline)
+
+    def open_inspected(self, container: InspectedContainer, interval: float, cancel: CancelToken) -> VerifiedFiles:
+        """Open a container's files and compare them with what the engine says.
+
+        Raises:
+            CancelledError: `cancel` was set.
+            KernelUnreadableError: there are no files, they and the engine disagree, or the engine is too slow to find
+                that out; the message names which.
+            ContainerNotRunningError: the container does not run.
+            EngineError, LimitError: as for `source.Source.open`.
+        """
+        files = self._open_files(container)
         try:
-            return self._kernel.open(container_id, pid, self._has_host_network(document))
+            return VerifiedFiles(container.name, files, self._verified_reading(files, container, cancel), interval)
+        except BaseException:
+            files.close()
+            raise
+
+    def _open_files(self, container: InspectedContainer) -> ContainerFiles:
+        try:
+            return self._kernel.open(container.id, container.pid, self._has_host_network(container))
         except KernelUnreadableError as error:
-            if _first_process(self._engine.inspect(container_id)) != pid:
+            _expect_time_left(container, str(error))
+            if _first_process(self._engine.inspect(container.id)) != container.pid:
                 raise ContainerNotRunningError("the container ended while its files were opened") from error
             raise
 
-    def _verified_reading(self, files: ContainerFiles, container_id: str, cancel: CancelToken) -> Reading:
+    def _verified_reading(self, files: ContainerFiles, container: InspectedContainer, cancel: CancelToken) -> Reading:
         """Return the first reading after which every field has agreed with the engine once."""
         mismatches: dict[str, str] | None = None  # fields that have not agreed yet
         reason = ""
         for _ in range(VERIFY_ATTEMPTS):
+            _expect_time_left(container, reason)
             before = files.read()
-            raw = self._engine.stats_once(container_id, cancel)
+            raw = self._engine.stats_once(container.id, cancel)
             after = files.read()
             try:
                 reported = stats.parse_stats(raw, after.arrived)
@@ -106,19 +157,22 @@ class KernelSource:
                 reason = str(error)
                 continue
             files.set_engine_interfaces(stats.parse_interface_names(raw))
-            found = find_mismatches(before, reported, after)
+            found = find_mismatches(
+                before, reported, after, cpu_limited=files.cpu_limited, memory_limited=files.memory_limited
+            )
             mismatches = found if mismatches is None else {field: found[field] for field in mismatches.keys() & found}
             if not mismatches:
                 return before
             reason = min(mismatches.values())
         raise KernelUnreadableError(f"the kernel and the engine disagree about the container: {reason}")
 
-    def _has_host_network(self, document: Mapping[str, Any]) -> bool:
-        mode = _network_mode(document)
+    def _has_host_network(self, container: InspectedContainer) -> bool:
+        mode = container.network_mode
         for _ in range(MAX_SHARED_NETWORKS):
             shared, _, other = mode.partition(":")
             if shared != "container":
                 break
+            _expect_time_left(container)
             try:
                 mode = _network_mode(self._engine.inspect(other))
             except EngineRefusedError:  # the other container was removed; its network still exists: compare the numbers
@@ -126,11 +180,26 @@ class KernelSource:
         return mode == "host"
 
 
+def _expect_time_left(container: InspectedContainer, reason: str = "") -> None:
+    """Raise KernelUnreadableError if the engine has taken too long already to be asked once more."""
+    if time.monotonic() >= container.deadline:
+        raise KernelUnreadableError(f"the engine is too slow to verify the container's files{reason and ': '}{reason}")
+
+
 def _first_process(document: Mapping[str, Any]) -> int:
     """Return the process id of the container's first process, 0 if there is none."""
-    pid = (document.get("State") or {}).get("Pid")
+    pid = _part(document, "State").get("Pid")
     return pid if type(pid) is int else 0
 
 
 def _network_mode(document: Mapping[str, Any]) -> str:
-    return str((document.get("HostConfig") or {}).get("NetworkMode") or "")
+    return str(_part(document, "HostConfig").get("NetworkMode") or "")
+
+
+def _name(document: Mapping[str, Any]) -> str:
+    return str(document.get("Name") or document.get("Id") or "").removeprefix("/")
+
+
+def _part(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = document.get(name)
+    return part if isinstance(part, dict) else {}

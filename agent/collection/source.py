@@ -12,6 +12,10 @@ from agent.engine.errors import EngineError
 from agent.metrics.reading import Reading
 from agent.runtime.cancel import CancelToken
 
+# A reader that is opened makes no further call to the engine after this time, so that a slow engine cannot hold up the
+# thread for all the calls that may be needed.
+MAX_OPEN_SECONDS = 10.0
+
 
 class ReadingsEndedError(EngineError):
     """The engine ended its readings without an error, as it does for a removed container and when it shuts down.
@@ -67,8 +71,15 @@ class Source(Protocol):
         """The name that the configuration has for the source that is in use: kernel, poll or stream."""
         ...
 
+    @property
+    def decided(self) -> bool:
+        """Whether `name` is settled; it may not be before the first container has been read."""
+        ...
+
     def open(self, container_id: str, interval: float, cancel: CancelToken) -> Reader:
         """Return a reader of a running container; close it after use.
+
+        It may take MAX_OPEN_SECONDS and one call to the engine.
 
         Args:
             container_id: the container's 64 hexadecimal digits.

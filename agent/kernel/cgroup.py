@@ -36,6 +36,16 @@ class Cgroup(Protocol):
         """Return the number of processes and threads, and its limit; None if the kernel does not count them."""
         ...
 
+    @property
+    def cpu_limited(self) -> bool:
+        """Whether the container had a CPU quota when the files were opened: only then can it be throttled."""
+        ...
+
+    @property
+    def memory_limited(self) -> bool:
+        """Whether the container has a memory limit of its own; the limit of a reading may be the host's memory."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryNames:
@@ -92,6 +102,11 @@ class MemoryFiles:
             "limit": self._host.effective_memory_limit(read_number(self._limit)),
         }
         return make_memory(found, *map(stat.get, names.inactive_file))
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is a limit below the host's memory."""
+        return self._host.limits_memory(read_number(self._limit))
 
 
 class PidsFiles:

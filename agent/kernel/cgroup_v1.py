@@ -1,7 +1,8 @@
 """One container's cgroups of version 1, one per controller.
 
 Sources: the kernel's Documentation/admin-guide/cgroup-v1/ (cpuacct.rst, memory.rst, blkio-controller.rst, pids.rst) and
-Documentation/scheduler/sched-bwc.rst. The files are those that runc reads for an engine.
+Documentation/scheduler/sched-bwc.rst. The files are those that runc reads for an engine; what is computed from their
+numbers is in agent/metrics/values.py.
 """
 
 import re
@@ -46,6 +47,8 @@ class CgroupV1:
         self._total = files.open(f"{paths['cpuacct']}/cpuacct.usage")
         self._modes = open_in("cpuacct", "cpuacct.stat")
         self._throttling = open_in("cpu", "cpu.stat")
+        quota = files.read_once(f"{paths['cpu']}/cpu.cfs_quota_us") if "cpu" in paths else None
+        self.cpu_limited = quota is not None and int(quota) > 0  # -1 is no quota
         # The CFQ scheduler, gone since Linux 5.0, counts by itself. Engines prefer its file where it lists a device.
         self._cfq_bytes = open_in("blkio", "blkio.io_service_bytes_recursive")
         self._throttle_bytes = open_in("blkio", "blkio.throttle.io_service_bytes")
@@ -85,3 +88,8 @@ class CgroupV1:
     def pids(self) -> Pids | None:
         """Return the number of processes and threads, and its limit; None if the kernel does not count them."""
         return self._pids.read()
+
+    @property
+    def memory_limited(self) -> bool:
+        """Whether the container has a memory limit of its own."""
+        return self._memory.limited

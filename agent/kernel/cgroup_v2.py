@@ -2,6 +2,7 @@
 
 Source: the kernel's Documentation/admin-guide/cgroup-v2.rst, chapter "Controllers". The files are those that runc reads
 for an engine; memory.peak and memory.swap.current are read in addition, as engines do not report the peak and swap.
+What is computed from their numbers is in agent/metrics/values.py.
 """
 
 import re
@@ -34,6 +35,8 @@ class CgroupV2:
     def __init__(self, files: KernelFiles, host: Host, path: str) -> None:
         self._host = host
         self._cpu = files.open(f"{path}/cpu.stat")
+        quota = files.read_once(f"{path}/cpu.max")  # "max 100000" or "20000 100000"
+        self.cpu_limited = quota is not None and not quota.startswith(b"max")
         self._memory = MemoryFiles(files, host, path, _MEMORY)
         self._io = files.open_if_present(f"{path}/io.stat")
         self._pids = PidsFiles(files, path)
@@ -66,3 +69,8 @@ class CgroupV2:
     def pids(self) -> Pids | None:
         """Return the number of processes and threads, and its limit; None if the kernel does not count them."""
         return self._pids.read()
+
+    @property
+    def memory_limited(self) -> bool:
+        """Whether the container has a memory limit of its own."""
+        return self._memory.limited

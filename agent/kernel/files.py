@@ -5,6 +5,8 @@ To open, read and close a file costs six times what reading alone does.
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from agent.metrics.reading import ContainerNotRunningError, ReadingError
 from agent.runtime.limits import DescriptorBudget
@@ -24,6 +26,17 @@ class KernelUnreadableError(ReadingError):
 
     This says nothing about the container.
     """
+
+
+@contextmanager
+def understood(what: str) -> Iterator[None]:
+    """Raise KernelUnreadableError if the block cannot parse what it has read: files named `what`."""
+    try:
+        yield
+    except ReadingError:
+        raise
+    except (ValueError, KeyError, IndexError) as error:
+        raise KernelUnreadableError(f"{what} cannot be understood: {error!r}") from error
 
 
 class KernelFile:
@@ -93,6 +106,17 @@ class KernelFiles:
         if file := self.open_if_present(path):
             return file
         raise KernelUnreadableError(f"{path} is not there")
+
+    def read_once(self, path: str) -> bytes | None:
+        """Return the content of a file that need not stay open, None if it does not exist. Raises as `open` does."""
+        if (file := self.open_if_present(path)) is None:
+            return None
+        try:
+            return file.read()
+        finally:
+            self._open.remove(file)
+            file.close()
+            self._descriptors.release()
 
     def close(self) -> None:
         """Close all files of the set."""

@@ -1,14 +1,16 @@
 """Values of the whole host that belong to a container's reading: CPU time, online CPUs, memory, clock rate."""
 
 import time
-from contextlib import closing
+from math import inf
 from pathlib import Path
 
-from agent.kernel.files import KernelFiles
+from agent.kernel.files import KernelFiles, understood
 from agent.runtime.limits import DescriptorBudget
 
 # CPU times in /proc are in units of 1/USER_HZ (proc(5), /proc/stat), and USER_HZ is 100 on every architecture.
 TICK_NS = 10_000_000
+
+MEMORY_MAX_AGE_SECONDS = 60.0  # the memory of a virtual machine may change while it runs
 
 
 def core_mhz() -> float | None:
@@ -40,22 +42,33 @@ def _number(text: str) -> float:
 
 
 class Host:
-    """The host as the process file system at `proc` shows it. Thread-safe.
+    """The host as the process file system at `proc` shows it. Thread-safe. Its two files stay open.
 
     Raises:
-        KernelUnreadableError: a file of `proc` cannot be read.
+        KernelUnreadableError: a file of `proc` cannot be read or understood; no file stays open.
     """
 
-    def __init__(self, proc: str, descriptors: DescriptorBudget) -> None:
-        with closing(KernelFiles(descriptors)) as files:
-            self._memory_bytes = _memory_total(files.open(f"{proc}/meminfo").read())
-        self._stat = KernelFiles(descriptors).open(f"{proc}/stat")  # stays open as long as the agent runs
+    def __init__(
+        self, proc: str, descriptors: DescriptorBudget, memory_max_age: float = MEMORY_MAX_AGE_SECONDS
+    ) -> None:
         # Written by every thread that reads a container. No lock: at worst two threads read the file one after the
         # other, and each value is a complete one of some recent moment.
         self._read_at_ns = 0
         self._cpu_time_ns = 0
+        self._memory_read_at = -inf
+        self._memory_max_age = memory_max_age
+        self._memory_bytes = 0
         self.online = 1
-        self.cpu_time()
+        files = KernelFiles(descriptors)
+        try:
+            with understood(f"{proc}/meminfo or {proc}/stat"):
+                self._meminfo = files.open(f"{proc}/meminfo")
+                self._stat = files.open(f"{proc}/stat")
+                self.memory()
+                self.cpu_time()
+        except BaseException:
+            files.close()
+            raise
 
     def cpu_time(self) -> int:
         """Return the CPU time of all online CPUs, idle time included, ns; at most one tick old.
@@ -72,9 +85,25 @@ class Host:
             self._read_at_ns = now
         return self._cpu_time_ns
 
+    def memory(self) -> int:
+        """Return the host's memory, bytes, at most a minute old; 0 if /proc/meminfo does not have it."""
+        now = time.monotonic()
+        if now - self._memory_read_at >= self._memory_max_age:
+            self._memory_bytes = _memory_total(self._meminfo.read())
+            self._memory_read_at = now
+        return self._memory_bytes
+
+    def limits_memory(self, limit: int | None) -> bool:
+        """Return whether a container's memory limit is one: the kernel shows a huge number or none where there is none.
+
+        A limit above the host's memory limits nothing.
+        """
+        return limit is not None and limit < self.memory()
+
     def effective_memory_limit(self, limit: int | None) -> int | None:
         """Return a container's memory limit, bytes: the host's memory if the container has no limit or a larger one."""
-        return min(limit or self._memory_bytes, self._memory_bytes) or None
+        memory = self.memory()
+        return min(limit or memory, memory) or None
 
 
 def _memory_total(meminfo: bytes) -> int:

@@ -13,7 +13,7 @@ from agent.kernel.cgroup import Cgroup
 from agent.kernel.cgroup_paths import CGROUP_REMEDY, find_cgroup_paths, is_unified
 from agent.kernel.cgroup_v1 import CgroupV1
 from agent.kernel.cgroup_v2 import CgroupV2
-from agent.kernel.files import KernelFiles, KernelUnreadableError
+from agent.kernel.files import KernelFiles, KernelUnreadableError, understood
 from agent.kernel.host import Host
 from agent.kernel.network import NetworkInterfaces
 from agent.metrics.reading import ContainerNotRunningError, Reading, ReadingError
@@ -56,8 +56,9 @@ class KernelReader:
         process = f"{self._proc}/{pid}"
         files = KernelFiles(self._descriptors)
         try:
-            cgroup = self._open_cgroup(files, self._host, process, container_id)
-            return ContainerFiles(files, cgroup, None if host_network else NetworkInterfaces(files, process))
+            with understood("the kernel's files"):
+                cgroup = self._open_cgroup(files, self._host, process, container_id)
+                return ContainerFiles(files, cgroup, None if host_network else NetworkInterfaces(files, process))
         except BaseException:
             files.close()
             raise
@@ -113,6 +114,17 @@ class ContainerFiles:
             raise
         except (ValueError, KeyError) as error:
             raise KernelUnreadableError(f"the kernel's files cannot be understood: {error!r}") from error
+
+    @property
+    def cpu_limited(self) -> bool:
+        """Whether the container had a CPU quota when its files were opened."""
+        return self._cgroup.cpu_limited
+
+    @property
+    def memory_limited(self) -> bool:
+        """Whether the container has a memory limit of its own. Raises as `read` does."""
+        with understood("the kernel's files"):
+            return self._cgroup.memory_limited
 
     def close(self) -> None:
         """Close the files."""

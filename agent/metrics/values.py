@@ -22,7 +22,7 @@ _NOMAD_MEMORY_NAMES = (
 
 
 def count_or_none(value: object) -> int | None:
-    """Return a value that can be a counter or a gauge, None for anything else."""
+    """Return a value that can be a counter or a gauge: an int, at least 0 and below 2^63. None for anything else."""
     # `type`, not isinstance: True is an int to Python.
     return value if type(value) is int and 0 <= value < COUNTER_LIMIT else None
 

@@ -46,7 +46,8 @@ def raise_descriptor_limit() -> None:
 class DescriptorBudget:
     """The file descriptors that readings may use. Thread-safe; its lock is held for no other call.
 
-    When all are in use, further containers have no usages. The agent still receives events and publishes.
+    When all are in use, further containers have no usages. The agent still receives events and publishes. Streams may
+    take them all; the kernel's files leave half of them free (see agent/kernel/files.py).
 
     Attributes:
         limit: file descriptors that the process may open in all.

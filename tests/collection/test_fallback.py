@@ -1,5 +1,6 @@
 """Source selection with `auto`: the kernel's files where they are verified, the engine for all other containers."""
 
+import json
 import logging
 import re
 from collections.abc import Callable
@@ -8,9 +9,10 @@ from typing import Any
 
 import pytest
 from support.daemons.dockerd import PrivateEngine
+from support.daemons.podman import Podman
 from support.engine_client import ReaderThread, connected, readings
 from support.fakes.container import Document, FakeContainer
-from support.fakes.engine import FakeEngine
+from support.fakes.engine import Answer, FakeEngine
 from support.fakes.local_machine import LocalMachine, freeze_network
 
 from agent.collection.fallback import FallbackSource, create_source
@@ -52,7 +54,6 @@ def test_verified_container_is_read_from_the_kernels_files(machine: LocalMachine
 
 SPOILERS: dict[str, Callable[[Document], Any]] = {
     "cpu.total": lambda document: document["cpu_stats"]["cpu_usage"].update(total_usage=10**9),
-    "cpu.online": lambda document: document["cpu_stats"].update(online_cpus=3),
     "cpu.throttled_time": lambda document: document["cpu_stats"]["throttling_data"].update(throttled_time=5),
     "memory.usage": lambda document: document["memory_stats"].update(usage=3 << 20),
     "memory.rss": lambda document: document["memory_stats"]["stats"].update(anon=3 << 20),
@@ -63,6 +64,7 @@ SPOILERS: dict[str, Callable[[Document], Any]] = {
     "block_io": lambda document: document.pop("blkio_stats"),
     "pids.limit": lambda document: document["pids_stats"].update(limit=100),
 }
+LIMITED = {"cpu.max": "20000 100000\n", "memory.max": "67108864\n", "pids.max": "50\n"}
 
 
 @pytest.mark.parametrize(("field", "spoil"), SPOILERS.items(), ids=SPOILERS)
@@ -75,12 +77,8 @@ def test_mismatch_in_any_field_keeps_the_engine(
 ) -> None:
     """If kernel and engine differ in one field, the engine is asked, and that is logged once."""
     caplog.set_level(logging.INFO)
-
-    def change(document: Document) -> None:
-        freeze_network(document)
-        spoil(document)
-
-    machine.container.change = change
+    machine.tree.change(LIMITED)
+    machine.container.change = changed(limited, spoil)
     auto = machine.fallback_source()
     reader = read(auto, machine.container, cancel)
     assert not any(by_kernel(reader.next()) for _ in range(4))
@@ -88,7 +86,120 @@ def test_mismatch_in_any_field_keeps_the_engine(
     assert machine.source_names == []
     assert auto.trouble is not None
     assert re.search(rf"disagree about the container: {field}\b", auto.trouble), auto.trouble
-    assert len([line for line in caplog.messages if "disagree" in line]) == 1
+    assert [line for line in caplog.messages if "disagree" in line] == [
+        f"the kernel's files of web are not used, but source stream: {auto.trouble}"
+    ]
+
+
+def changed(*changes: Callable[[Document], Any]) -> Callable[[Document], None]:
+    """Return what changes a document of the recorded container in all these ways."""
+
+    def change(document: Document) -> None:
+        for each in (freeze_network, *changes):
+            each(document)
+
+    return change
+
+
+def limited(document: Document) -> None:
+    """Report the limits of LIMITED."""
+    document["memory_stats"]["limit"] = 67108864
+    document["pids_stats"]["limit"] = 50
+
+
+def as_podman(document: Document) -> None:
+    """Report as Podman 4.3 does: no page cache, and one invented interface with the directions exchanged."""
+    document["cpu_stats"]["cpu"] = 0
+    del document["memory_stats"]["stats"]
+    document["networks"] = {"network": {"rx_bytes": 0, "tx_bytes": 1182, "rx_packets": 0, "tx_packets": 0}}
+
+
+HOST_CONSTANTS: dict[str, Callable[[Document], Any]] = {
+    "an engine that may use one CPU only": lambda document: document["cpu_stats"].update(online_cpus=1),
+    "memory of the host as of the engine's start": lambda document: document["memory_stats"].update(limit=1 << 30),
+    "times that are rounded otherwise": lambda document: document["cpu_stats"]["cpu_usage"].update(
+        usage_in_kernelmode=12345678, usage_in_usermode=9
+    ),
+    "a limit of processes that the cgroup does not have": lambda document: document["pids_stats"].update(limit=4096),
+    "Podman": as_podman,
+}
+
+
+@pytest.mark.parametrize("change", HOST_CONSTANTS.values(), ids=HOST_CONSTANTS)
+def test_what_says_nothing_of_the_container_is_not_compared(
+    machine: LocalMachine, cancel: CancelToken, change: Callable[[Document], Any]
+) -> None:
+    """Constants of the engine's host, and figures that engines round otherwise, do not decide about the source."""
+    machine.container.change = changed(change)
+    auto = machine.fallback_source()
+    assert by_kernel(read(auto, machine.container, cancel).next()), auto.trouble
+    assert auto.name == "kernel"
+
+
+def test_throttling_zeros_without_a_cpu_controller_are_not_compared(machine: LocalMachine, cancel: CancelToken) -> None:
+    """Engines write zeros where the kernel counts no throttling: nothing is published of it, and the files are read."""
+    machine.tree.change({"cpu.stat": "usage_usec 0\nuser_usec 0\nsystem_usec 0\n"})
+    reading = read(machine.fallback_source(), machine.container, cancel).next()
+    assert by_kernel(reading)
+    assert reading.cpu.throttled_periods is None
+
+
+def test_limits_of_the_container_are_compared_and_agree(machine: LocalMachine, cancel: CancelToken) -> None:
+    """A container with a quota and limits of its own is verified with them."""
+    machine.tree.change(LIMITED)
+    machine.container.change = changed(limited)
+    auto = machine.fallback_source()
+    assert by_kernel(read(auto, machine.container, cancel).next()), auto.trouble
+
+
+def test_source_is_logged_once_with_the_containers_name(
+    machine: LocalMachine, cancel: CancelToken, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The source is not decided before the first container was tried; then one line names it and the container."""
+    caplog.set_level(logging.INFO)
+    auto = machine.fallback_source()
+    assert not auto.decided
+    read(auto, machine.container, cancel).next()
+    assert auto.decided
+    lines = [line for line in caplog.messages if "source" in line]
+    assert lines == ["source kernel: the kernel's files say of web what the engine says"]
+
+
+FAILING_INSPECTS = {
+    "refused": Answer(status=500, body=b"no"),
+    "invalid": Answer(body=b"rubbish"),
+    "unanswered": Answer(hang_up=True),
+    "unknown": Answer(status=404, body=b"{}"),
+}
+
+
+@pytest.mark.parametrize("answer", FAILING_INSPECTS.values(), ids=FAILING_INSPECTS)
+def test_failing_retry_of_the_files_does_not_stop_the_engines_readings(
+    machine: LocalMachine, cancel: CancelToken, answer: Answer
+) -> None:
+    """To return to the files is optional: an engine that does not answer what that takes still gives readings."""
+    machine.tree.change({"memory.current": "0\n"})
+    reader = read(machine.fallback_source(), machine.container, cancel)
+    until(reader, kernel=False)
+    machine.container.inspect_answer = answer
+    asked = machine.fake.requests["/containers/{id}/json"]
+    stats = machine.fake.requests["/containers/{id}/stats"]
+    while machine.fake.requests["/containers/{id}/json"] < asked + 3:
+        assert not by_kernel(reader.next())
+    streams = machine.fake.requests["/containers/{id}/stats"] - stats
+    machine.container.inspect_answer = None
+    machine.show_engine_values()
+    until(reader, kernel=True)
+    assert streams <= 4, "at most the calls of one verification that was under way: the stream is still the first one"
+
+
+@pytest.mark.parametrize("answer", [FAILING_INSPECTS[name] for name in ("refused", "invalid", "unanswered")])
+def test_container_that_cannot_be_inspected_is_read_from_the_engine(
+    machine: LocalMachine, cancel: CancelToken, answer: Answer
+) -> None:
+    """Only the files need what the engine says of the container; the engine's readings do not."""
+    machine.container.inspect_answer = answer
+    assert not by_kernel(read(machine.fallback_source(), machine.container, cancel).next())
 
 
 def test_failing_files_fall_back_to_the_engine_and_return(
@@ -107,10 +218,15 @@ def test_failing_files_fall_back_to_the_engine_and_return(
 
 
 def test_source_stays_kernel_while_one_container_is_read_from_files(
-    machine: LocalMachine, tmp_path: Path, cancel: CancelToken, expected_warnings: ExpectWarnings
+    machine: LocalMachine,
+    tmp_path: Path,
+    cancel: CancelToken,
+    expected_warnings: ExpectWarnings,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A container whose files cannot be verified does not change the source of the others."""
     expected_warnings("the kernel's files of .* are not used")
+    caplog.set_level(logging.INFO)
     auto = machine.fallback_source()
     well = read(auto, machine.container, cancel)
     until(well, kernel=True)
@@ -120,6 +236,7 @@ def test_source_stays_kernel_while_one_container_is_read_from_files(
     assert auto.name == "kernel"
     assert machine.source_names == ["kernel"]
     assert "does not name the container" in str(auto.trouble)
+    assert "files of stranger are not used" in caplog.text
 
 
 def test_missing_kernel_files_mean_the_engine(fake_engine: FakeEngine, tmp_path: Path, cancel: CancelToken) -> None:
@@ -138,6 +255,55 @@ def test_remote_engine_is_never_compared_with_this_machine(machine: LocalMachine
     assert next(readings(source, machine.container.id, 0.5, cancel)).cpu.online == 2
     assert source.name == "stream"
     assert machine.fake.requests["/containers/{id}/json"] == 0
+
+
+def test_pinned_engine_is_read_from_the_kernels_files(short_path: Path, cancel: CancelToken) -> None:
+    """An engine that may use one CPU only (CPUAffinity=) counts one, and caps nothing in its containers."""
+    engine = PinnedEngine(short_path / "engine")
+    try:
+        engine.start()
+        client, container = connected(engine.url), engine.run()
+        assert json.loads(client.stats_once(container, cancel))["cpu_stats"]["online_cpus"] == 1
+        source = create_source("auto", 10, client)
+        ReaderThread(readings(source, container, 0.5, cancel)).next()
+        assert source.name == "kernel"
+    finally:
+        cancel.set()
+        engine.close()
+
+
+class PinnedEngine(PrivateEngine):
+    """An engine that runs on the first CPU."""
+
+    def command(self) -> list[str]:
+        """Return dockerd's command line."""
+        return ["taskset", "--cpu-list", "0", *super().command()]
+
+
+PODMAN_CONTAINERS = {
+    "idle": ("sleep 600", "--network=none"),
+    "busy": ("while :; do :; done", "--network=none", "--cpus=0.2"),
+    "throttled": ("dd if=/dev/zero of=/dev/null bs=1", "--network=none", "--cpus=0.05"),
+    "cached": ("dd if=/dev/zero of=/x bs=1M count=20; cat /x >/dev/null; sleep 600", "--network=none", "--memory=64m"),
+    "bridged": ("sleep 600",),
+    "host": ("sleep 600", "--network=host"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("script", "options"), [(s, o) for s, *o in PODMAN_CONTAINERS.values()], ids=PODMAN_CONTAINERS)
+def test_real_podman_is_read_from_the_kernels_files(
+    podman: Podman, cancel: CancelToken, request: pytest.FixtureRequest, script: str, options: list[str]
+) -> None:
+    """With `auto` the containers of a real Podman are read from the kernel's files, whatever they do."""
+    container = podman.run(request.node.callspec.id, script, *options)
+    source = create_source("auto", 10, connected(podman.url))
+    assert source.name == "poll"
+    reader = ReaderThread(readings(source, container, 0.5, cancel))
+    for _ in range(3):
+        reader.next()
+    assert isinstance(source, FallbackSource)
+    assert (source.name, source.trouble) == ("kernel", None)
 
 
 def test_real_local_engine_is_read_from_the_kernels_files(engine: PrivateEngine, cancel: CancelToken) -> None:

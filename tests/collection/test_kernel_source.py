@@ -12,6 +12,8 @@ import pytest
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.processes import PATIENCE
 from support.engine_client import ReaderThread, connected, descriptors, readings
+from support.fakes.http import json_answer
+from support.fakes.local_machine import LocalMachine
 
 from agent.collection.kernel_source import KernelSource
 from agent.engine.client import EngineClient
@@ -131,6 +133,19 @@ def test_cancelled_open_raises_cancelled_error(engine: PrivateEngine) -> None:
     cancel.set()
     with pytest.raises(CancelledError):
         source(connected(engine.url)).open(engine.run(), 0.5, cancel)
+
+
+@pytest.mark.parametrize("document", [{}, {"HostConfig": {"NetworkMode": "container:web"}}], ids=["stats", "networks"])
+def test_slow_engine_is_not_asked_for_all_that_could_be_asked(machine: LocalMachine, document: dict[str, Any]) -> None:
+    """Opening begins no further call after a limit, however many attempts or shared networks there are."""
+    machine.tree.change({"memory.current": "9\n"})
+    machine.container.inspect_answer = json_answer(machine.container.inspect() | document)
+    machine.fake.slowness = 0.15
+    asked = machine.request_count()
+    reader = KernelReader(str(machine.tree.proc), str(machine.tree.cgroups))
+    with pytest.raises(KernelUnreadableError, match="the engine is too slow"):
+        KernelSource(machine.client, reader, max_open=0.2).open(machine.container.id, 0.5, CancelToken())
+    assert machine.request_count() <= asked + 2
 
 
 def test_missing_file_is_named_with_a_remedy(engine: PrivateEngine, tmp_path: Path) -> None:

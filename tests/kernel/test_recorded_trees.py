@@ -18,15 +18,18 @@ KERNEL_ONLY = {"max_usage", "swap", "measured"}
 RESTLESS = "docker-26.1-cgroup-v2-limited-throttled"
 
 
-def read(tree: RecordedTree, document: str) -> tuple[Reading, Reading]:
-    """Return the readings of the files as they were before and after the engine wrote a document."""
+def read(tree: RecordedTree, document: str) -> tuple[Reading, Reading, bool]:
+    """Return the readings of the files as they were before and after the engine wrote a document.
+
+    And whether the container has a memory limit of its own. Whether it has a CPU quota was not recorded.
+    """
     tree.show(f"before {document}")
     files = tree.open(tree.host_network)
     before = files.read()
     tree.show(f"after {document}")
-    after = files.read()
+    after, memory_limited = files.read(), files.memory_limited
     files.close()
-    return before, after
+    return before, after, memory_limited
 
 
 def test_cases_are_found() -> None:
@@ -38,9 +41,10 @@ def test_cases_are_found() -> None:
 @documents
 def test_kernel_agrees_with_the_recorded_document(tmp_path: Path, case: Path, document: str) -> None:
     """Each field of the document is between the files' values before and after it."""
-    before, after = read(RecordedTree(tmp_path, case), document)
+    before, after, memory_limited = read(RecordedTree(tmp_path, case), document)
     reported = parse_stats((case / f"{document}.json").read_bytes(), 0.0)
-    mismatches = find_mismatches(before, reported, after)
+    mismatches = find_mismatches(before, reported, after, cpu_limited=True, memory_limited=memory_limited)
+    assert memory_limited is ("limited" in case.name)
     if document == "second":  # interfaces were recorded once, before the first document
         mismatches = {field: text for field, text in mismatches.items() if not field.startswith("network")}
     else:
@@ -58,7 +62,7 @@ def test_kernel_agrees_with_the_recorded_document(tmp_path: Path, case: Path, do
 @cases
 def test_peak_and_swap_are_measured_on_cgroup_v2(tmp_path: Path, case: Path) -> None:
     """The kernel shows two fields there that an engine does not report."""
-    before, _ = read(RecordedTree(tmp_path, case), "first")
+    before, _, _ = read(RecordedTree(tmp_path, case), "first")
     assert before.memory is not None
     assert before.memory["max_usage"] >= before.memory["usage"]
     assert before.memory["swap"] == 0

@@ -1,13 +1,16 @@
 """Kernel files that cannot be used: the error names the file and the remedy. And files of containers that ended."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from support.fakes.kernel_tree import KernelTree
 
 from agent.kernel.files import KernelUnreadableError
+from agent.kernel.reader import KernelReader
 from agent.metrics.reading import ContainerNotRunningError
+from agent.runtime.limits import DescriptorBudget
 from kernel.trees import ID, SCOPE
 
 
@@ -38,7 +41,50 @@ def test_no_descriptor_stays_open(v1: KernelTree) -> None:
     with pytest.raises(KernelUnreadableError):
         v1.open()
     opened = len(os.listdir("/proc/self/fd")) - before  # noqa: PTH208
-    assert opened == 2, "one /proc/stat for each of two readers"
+    assert opened == 4, "/proc/stat and /proc/meminfo for each of two readers"
+
+
+@pytest.mark.parametrize("spoil", ["unreadable", "rubbish"])
+def test_host_that_cannot_be_read_leaves_no_descriptor_open(v2: KernelTree, spoil: str) -> None:
+    """Every attempt fails with the same error, gives its descriptors back, and the next one may succeed."""
+    stat = v2.proc / "stat"
+    good = stat.read_text()
+    stat.unlink()
+    if spoil == "unreadable":
+        stat.mkdir()  # it can be opened, but not read
+    else:
+        stat.write_text("cpu many\n")
+    descriptors = DescriptorBudget()
+    free = free_descriptors(descriptors)
+    reader = KernelReader(str(v2.proc), str(v2.cgroups), descriptors)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for _ in range(3):
+        with pytest.raises(KernelUnreadableError, match="/proc/stat"):
+            reader.open(ID, 42, False)
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert free_descriptors(descriptors) == free
+    stat.rmdir() if spoil == "unreadable" else stat.unlink()
+    stat.write_text(good)
+    reader.open(ID, 42, False).close()
+
+
+def free_descriptors(descriptors: DescriptorBudget) -> int:
+    """Return how many descriptors of the budget are free."""
+    taken = 0
+    while descriptors.acquire():
+        taken += 1
+    for _ in range(taken):
+        descriptors.release()
+    return taken
+
+
+@pytest.mark.parametrize(("name", "content"), [("cgroup", "nothing\n"), ("cpu.max", "\xff\n")])
+def test_rubbish_while_opening_is_unreadable(v2: KernelTree, name: str, content: str) -> None:
+    """Whatever a file says, opening fails with KernelUnreadableError or not at all."""
+    v2.process({name: content})
+    v2.write(v2.cgroups / SCOPE, {name: content})
+    with suppress(KernelUnreadableError):
+        v2.open().read()
 
 
 def test_hidden_process_is_unreadable(v2: KernelTree) -> None:

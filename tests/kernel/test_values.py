@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from support.fakes.kernel_tree import HEADER, KernelTree
 
+from agent.kernel.host import Host
+from agent.runtime.limits import DescriptorBudget
 from kernel.trees import ID, SCOPE, tree_v2
 
 
@@ -51,6 +53,33 @@ def test_limit_above_the_hosts_memory_is_the_hosts_memory(v2: KernelTree) -> Non
     assert reading.memory is not None
     assert reading.memory["limit"] == 2021556 * 1024
     assert reading.pids == {"current": 3}
+
+
+def test_limits_of_the_containers_own_are_known_v1(v1: KernelTree) -> None:
+    """The huge number that cgroup v1 shows is no limit, and a quota of -1 is none."""
+    assert (v1.open().memory_limited, v1.open().cpu_limited) == (False, False)
+    v1.write(v1.cgroups / f"cpu/docker/{ID}", {"cpu.cfs_quota_us": "-1\n"})
+    assert not v1.open().cpu_limited
+    v1.write(v1.cgroups / f"cpu/docker/{ID}", {"cpu.cfs_quota_us": "20000\n"})
+    v1.write(v1.cgroups / f"memory/docker/{ID}", {"memory.limit_in_bytes": "67108864\n"})
+    assert (v1.open().memory_limited, v1.open().cpu_limited) == (True, True)
+
+
+def test_limits_of_the_containers_own_are_known_v2(v2: KernelTree) -> None:
+    """A memory limit above the host's memory is none, and neither is a quota of "max"."""
+    assert (v2.open().memory_limited, v2.open().cpu_limited) == (False, False)
+    v2.write(v2.cgroups / SCOPE, {"memory.max": "99999999999999\n", "cpu.max": "max 100000\n"})
+    assert (v2.open().memory_limited, v2.open().cpu_limited) == (False, False)
+    v2.write(v2.cgroups / SCOPE, {"memory.max": "67108864\n", "cpu.max": "20000 100000\n"})
+    assert (v2.open().memory_limited, v2.open().cpu_limited) == (True, True)
+
+
+def test_changed_memory_of_the_host_is_seen(v2: KernelTree) -> None:
+    """The memory of a virtual machine may grow or shrink while the agent runs."""
+    host = Host(str(v2.proc), DescriptorBudget(), memory_max_age=0)
+    assert host.effective_memory_limit(None) == 2021556 * 1024
+    v2.write(v2.proc, {"meminfo": "MemTotal:        1000000 kB\n"})
+    assert host.effective_memory_limit(None) == 1000000 * 1024
 
 
 def test_parts_without_a_controller_are_left_out(tmp_path: Path) -> None:

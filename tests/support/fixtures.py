@@ -13,6 +13,7 @@ from support.daemons.certificates import Certificates
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
 from support.daemons.network import FarBroker, Network
+from support.daemons.podman import Podman
 from support.daemons.subscriber import Subscriber
 from support.fakes.engine import FakeEngine
 from support.fakes.scripted_broker import ScriptedBroker
@@ -58,6 +59,17 @@ def own_engine(short_path: Path) -> Iterator[Callable[..., PrivateEngine]]:
 
     yield make
     _close(made)
+
+
+@pytest.fixture(scope="session")
+def podman(session_path: Path) -> Iterator[Podman]:
+    """Yield a real Podman that all tests share."""
+    shared = Podman(session_path / "podman")
+    try:
+        shared.start()
+        yield shared
+    finally:
+        shared.close()
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ class DockerCli:
     def import_image(self, name: str) -> None:
         """Import an image of one file, Debian's static busybox, and links to it."""
         changes = ['CMD ["sleep", "2147483647"]', "ENV PATH=/bin"]
-        self.docker("import", *(f"--change={change}" for change in changes), "-", name, stdin=_busybox_tar())
+        self.docker("import", *(f"--change={change}" for change in changes), "-", name, stdin=busybox_tar())
 
     def run(self, *command: str, name: str | None = None, image: str = "busybox", **options: Option) -> str:
         """Start a container in the background and return its id.
@@ -66,7 +66,8 @@ def busybox() -> Path:
     return Path(found).resolve()
 
 
-def _busybox_tar() -> bytes:
+def busybox_tar() -> bytes:
+    """Return the image as an archive: this machine's busybox, and links to it."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         tar.add(busybox(), "bin/busybox")
