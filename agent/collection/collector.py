@@ -105,7 +105,7 @@ class Collector:
         """Note that the engine has just said that the container runs. Return why it has no usages, if so."""
         cause, is_new = self._silence.note_running()
         if is_new:
-            log.warning("no readings of %s, which runs: %s", self._name, cause)
+            log.warning("no readings of %s: %s; the engine says that it runs", self._name, cause)
         return cause
 
     # In the collector's own thread

@@ -92,7 +92,7 @@ def test_unusable_kernel_source_is_logged_once(
     settings = {"engine": {"source": "kernel"}, "backoff": {"base": 0.5, "cap": 0.5}}
     running = start_agent(fake_engine, broker, **settings)
     line = running.wait_for_line("warning .*no readings of web")[0]
-    assert re.search(r"/proc/4242/cgroup .*; next try in", line)
+    assert re.search(r"/proc/4242/cgroup .*; the engine says that it runs", line)
     subscriber.counters()
     fake_engine.requests.clear()
     subscriber.wait_for(lambda _: fake_engine.requests["/containers/{id}/json"] >= 4)
