@@ -5,6 +5,7 @@ with. After that the engine is not needed: readings continue while it restarts. 
 scheduler reads the files of all containers.
 """
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from agent.kernel.files import KernelUnreadableError
 from agent.kernel.reader import ContainerFiles, KernelReader
 from agent.metrics.reading import ContainerNotRunningError, Reading, ReadingError
 from agent.runtime.cancel import CancelToken
+
+log = logging.getLogger(__name__)
 
 # A field is verified once it has agreed in any one of the attempts: a gauge may change between the three readings of
 # one attempt.
@@ -140,9 +143,15 @@ class KernelSource:
             raise
 
     def _verified_reading(self, files: ContainerFiles, container: InspectedContainer, cancel: CancelToken) -> Reading:
-        """Return the first reading after which every field has agreed with the engine once."""
+        """Return the first reading after which every field has agreed with the engine once.
+
+        If the engine has nothing but zeros for a container that it calls running, as after an interface was renamed in
+        its namespace, there is nothing to compare with: the files are read nevertheless. Their cgroup is the
+        container's, because it is named after it, and has processes.
+        """
         mismatches: dict[str, str] | None = None  # fields that have not agreed yet
         reason = ""
+        blind = 0  # attempts in which the engine had nothing but zeros
         for _ in range(VERIFY_ATTEMPTS):
             _expect_time_left(container, reason)
             before = files.read()
@@ -151,7 +160,13 @@ class KernelSource:
             try:
                 reported = stats.parse_stats(raw, after.arrived)
             except ContainerNotRunningError:
-                raise
+                blind += 1
+                if blind < VERIFY_ATTEMPTS:
+                    continue
+                if _first_process(self._engine.inspect(container.id)) != container.pid:
+                    raise
+                log.info("the engine measures nothing of %s: the kernel's files are read unverified", container.name)
+                return before
             except ReadingError as error:
                 self._engine.count_error()
                 reason = str(error)

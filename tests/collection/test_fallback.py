@@ -1,6 +1,5 @@
 """Source selection with `auto`: the kernel's files where they are verified, the engine for all other containers."""
 
-import json
 import logging
 import re
 from collections.abc import Callable
@@ -8,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.daemons.dockerd import PrivateEngine
-from support.daemons.podman import Podman
 from support.engine_client import ReaderThread, connected, readings
 from support.fakes.container import Document, FakeContainer
 from support.fakes.engine import Answer, FakeEngine
 from support.fakes.local_machine import LocalMachine, freeze_network
 
-from agent.collection.fallback import FallbackSource, create_source
+from agent.collection.fallback import FallbackSource
 from agent.collection.kernel_source import KernelSource
 from agent.kernel.reader import KernelReader
 from agent.metrics.reading import Reading
@@ -246,70 +243,3 @@ def test_missing_kernel_files_mean_the_engine(fake_engine: FakeEngine, tmp_path:
     auto = FallbackSource(client, 0.5, KernelSource(client, KernelReader(str(tmp_path), str(tmp_path))))
     assert not by_kernel(read(auto, container, cancel).next())
     assert f"{tmp_path}/meminfo is not there" in str(auto.trouble)
-
-
-def test_remote_engine_is_never_compared_with_this_machine(machine: LocalMachine, cancel: CancelToken) -> None:
-    """For an engine that may run elsewhere no file is opened, and no container is inspected for its process."""
-    machine.client.local = False
-    source = create_source("auto", 0.5, machine.client)
-    assert next(readings(source, machine.container.id, 0.5, cancel)).cpu.online == 2
-    assert source.name == "stream"
-    assert machine.fake.requests["/containers/{id}/json"] == 0
-
-
-def test_pinned_engine_is_read_from_the_kernels_files(short_path: Path, cancel: CancelToken) -> None:
-    """An engine that may use one CPU only (CPUAffinity=) counts one, and caps nothing in its containers."""
-    engine = PinnedEngine(short_path / "engine")
-    try:
-        engine.start()
-        client, container = connected(engine.url), engine.run()
-        assert json.loads(client.stats_once(container, cancel))["cpu_stats"]["online_cpus"] == 1
-        source = create_source("auto", 10, client)
-        ReaderThread(readings(source, container, 0.5, cancel)).next()
-        assert source.name == "kernel"
-    finally:
-        cancel.set()
-        engine.close()
-
-
-class PinnedEngine(PrivateEngine):
-    """An engine that runs on the first CPU."""
-
-    def command(self) -> list[str]:
-        """Return dockerd's command line."""
-        return ["taskset", "--cpu-list", "0", *super().command()]
-
-
-PODMAN_CONTAINERS = {
-    "idle": ("sleep 600", "--network=none"),
-    "busy": ("while :; do :; done", "--network=none", "--cpus=0.2"),
-    "throttled": ("dd if=/dev/zero of=/dev/null bs=1", "--network=none", "--cpus=0.05"),
-    "cached": ("dd if=/dev/zero of=/x bs=1M count=20; cat /x >/dev/null; sleep 600", "--network=none", "--memory=64m"),
-    "bridged": ("sleep 600",),
-    "host": ("sleep 600", "--network=host"),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("script", "options"), [(s, o) for s, *o in PODMAN_CONTAINERS.values()], ids=PODMAN_CONTAINERS)
-def test_real_podman_is_read_from_the_kernels_files(
-    podman: Podman, cancel: CancelToken, request: pytest.FixtureRequest, script: str, options: list[str]
-) -> None:
-    """With `auto` the containers of a real Podman are read from the kernel's files, whatever they do."""
-    container = podman.run(request.node.callspec.id, script, *options)
-    source = create_source("auto", 10, connected(podman.url))
-    assert source.name == "poll"
-    reader = ReaderThread(readings(source, container, 0.5, cancel))
-    for _ in range(3):
-        reader.next()
-    assert isinstance(source, FallbackSource)
-    assert (source.name, source.trouble) == ("kernel", None)
-
-
-def test_real_local_engine_is_read_from_the_kernels_files(engine: PrivateEngine, cancel: CancelToken) -> None:
-    """With `auto` the containers of a real local engine are read from the kernel's files."""
-    source = create_source("auto", 10, connected(engine.url))
-    assert source.name == "poll"
-    reader = ReaderThread(readings(source, engine.run(), 0.5, cancel))
-    reader.next()
-    assert source.name == "kernel"

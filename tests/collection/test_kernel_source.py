@@ -15,6 +15,7 @@ from support.engine_client import ReaderThread, connected, descriptors, readings
 from support.fakes.http import json_answer
 from support.fakes.local_machine import LocalMachine
 
+from agent.collection.fallback import create_source
 from agent.collection.kernel_source import KernelSource
 from agent.engine.client import EngineClient
 from agent.engine.errors import NoSuchContainerError
@@ -209,3 +210,12 @@ def same_network(client: EngineClient, container: str, reading: Reading) -> bool
     interfaces = json.loads(client.stats_once(container, CancelToken()))["networks"]
     total = sum(interface["rx_packets"] for interface in interfaces.values())
     return len(interfaces) == 2 and reading.network is not None and reading.network["rx_packets"] == total
+
+
+def test_remote_engine_is_never_compared_with_this_machine(machine: LocalMachine, cancel: CancelToken) -> None:
+    """For an engine that may run elsewhere no file is opened, and no container is inspected for its process."""
+    machine.client.local = False
+    source = create_source("auto", 0.5, machine.client)
+    assert next(readings(source, machine.container.id, 0.5, cancel)).cpu.online == 2
+    assert source.name == "stream"
+    assert machine.fake.requests["/containers/{id}/json"] == 0
