@@ -61,7 +61,7 @@ class Memory(TypedDict, total=False):
 
 
 class Network(TypedDict, total=False):
-    """Network I/O, cumulative, summed over all interfaces; rates in bytes per second, mean over the interval."""
+    """Network I/O, cumulative, summed over all interfaces; rates in whole bytes per second, mean over the interval."""
 
     rx_bytes: Count
     tx_bytes: Count
@@ -71,17 +71,17 @@ class Network(TypedDict, total=False):
     tx_errors: Count
     rx_dropped: Count
     tx_dropped: Count
-    rx_rate: Number
-    tx_rate: Number
+    rx_rate: Count
+    tx_rate: Count
 
 
 class BlockIo(TypedDict, total=False):
-    """Block I/O, cumulative, summed over all devices; rates in bytes per second, mean over the interval."""
+    """Block I/O, cumulative, summed over all devices; rates in whole bytes per second, mean over the interval."""
 
     read_bytes: Count
     write_bytes: Count
-    read_rate: Number
-    write_rate: Number
+    read_rate: Count
+    write_rate: Count
 
 
 class Pids(TypedDict, total=False):
