@@ -47,10 +47,12 @@ class MessageBuilder:
         qos: QoS of usages. Statuses always have STATUS_QOS.
 
     Attributes:
+        host: Name of the agent's host, as payloads show it.
         own_topics: Topic filter for everything that this agent publishes.
     """
 
     def __init__(self, base: str, host: str, qos: int) -> None:
+        self.host = host.encode(errors="replace").decode()  # JSON has no lone surrogates
         self._root = f"{base}/{safe(host)}"
         self._qos = qos
         self.own_topics = f"{self._root}/#"

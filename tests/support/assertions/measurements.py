@@ -12,7 +12,7 @@ def _strict_schema() -> dict[str, Any]:
     """Return the schema of Measurements in a strict form: fields without a definition are refused."""
     whole = schema()
     usage = whole["$defs"]["Usage"]
-    for name in ("container", "seq"):
+    for name in ("host", "container", "seq"):
         del usage["properties"][name]
         usage["required"].remove(name)
     for definition in whole["$defs"].values():
