@@ -126,7 +126,10 @@ class ContainerStatus(TypedDict):
     reason: NotRequired[
         Annotated[
             Literal["exited", "removed", "excluded", "agent exit", "gone"],
-            Meta(description="why it is `stopped`; `gone`: it ended while no agent was looking"),
+            Meta(
+                description="why it is `stopped`: it has `exited`, was `removed`, is `excluded` by configuration or "
+                "label, the agent has ended (`agent exit`), or it ended while no agent was looking (`gone`)"
+            ),
         ]
     ]
     time: Annotated[Time, Meta(description="when this status was published, by the agent's clock")]
