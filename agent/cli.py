@@ -1,4 +1,6 @@
-"""The commands and their exit codes: 0 success, 2 configuration, 1 anything else; for `check` also 3 engine, 4 broker.
+"""The commands and their exit codes: 0 success, 2 configuration, 1 anything else; `check` also 3 engine, 4 broker.
+
+`forget` returns 2 also for the host of a running agent, and 4 if the broker cannot be used.
 
 Each command imports what it needs when it runs. A container's health check runs `health` every half minute, for months:
 it must not load the client libraries of engine and broker each time.
@@ -26,6 +28,7 @@ COMMANDS = {
     "check": "try configuration, engine and broker, and print what works and what does not",
     "schema": "print the JSON Schema of the payloads",
     "health": "print whether the running agent is well",
+    "forget": "clear what the agent of a host that is gone has left retained on the broker",
 }
 
 # How long a thread may keep the interpreter while others wait for it. With Python's default of 5 ms each waiting thread
@@ -71,6 +74,8 @@ def _run_command(options: argparse.Namespace, ending: CancelToken) -> int:
             return _check(config, options.config or find(DEFAULT_PATHS))
         case "health":
             return _health(config)
+        case "forget":
+            return _forget(config, options)
         case _:
             return _run(config, options, ending)
 
@@ -111,6 +116,12 @@ def _health(config: Config) -> int:
     return 1 if troubles else 0
 
 
+def _forget(config: Config, options: argparse.Namespace) -> int:
+    from agent.app.forget import forget
+
+    return forget(config, options.host or config.agent.host, options.dry_run)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="usage-agent",
@@ -125,7 +136,17 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.choices["run"]
     run.add_argument("--once", action="store_true", help="publish one usage of every container, then exit")
     run.add_argument("--dry-run", action="store_true", help="print what would be published, and use no broker")
+    forget = commands.choices["forget"]
+    forget.add_argument("--host", type=_host, metavar="HOST", help="the host, as in agent.host (default: agent.host)")
+    forget.add_argument("--dry-run", action="store_true", help="print what would be cleared, and clear nothing")
     return parser
+
+
+def _host(text: str) -> str:
+    """Return the argument of --host. Empty, it is a variable that was not set: then no host may be forgotten."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty, allowed is the name of a host")
+    return text
 
 
 def _add_config(parser: argparse.ArgumentParser, default: object) -> None:

@@ -20,11 +20,13 @@ from types import FrameType
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from agent.config import EMBEDDED, Address, BrokerSettings, Config, ConfigError, load, read_password
+from agent.config import Address, BrokerSettings, Config, ConfigError, load, read_password
 from agent.config.urls import parse_broker
 from agent.engine.client import EngineClient
 from agent.engine.errors import EngineError
+from agent.messages.topics import safe
 from agent.mqtt import tls
+from agent.mqtt.embedded import LISTEN_HOST, EmbeddedBroker, EmbeddedBrokerError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -35,6 +37,7 @@ from support.daemons.processes import end_with_parent
 
 SAMPLE = "usage-agent-sample"
 SAMPLE_COMMAND = "while :; do dd if=/dev/zero of=/dev/null bs=1M count=2000 2>/dev/null; sleep 0.5; done"
+SUBSCRIBE_SECONDS = 10  # for the broker to grant our subscription; then the agent is started all the same
 FIRST_INTERVAL = 2  # seconds: the default of 10 is long for somebody who waits at a screen
 CONNECT = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00"  # MQTT 3.1.1, a new session without a name
 
@@ -115,15 +118,33 @@ def sample(engine: DockerCli) -> Iterator[None]:
         engine.docker("rmi", "--force", SAMPLE)
 
 
+@contextlib.contextmanager
+def embedded_broker() -> Iterator[Address]:
+    """Start the broker that the agent can bring along. Not by the agent: we want to subscribe before it publishes."""
+    say('no broker answers: starting the one that the agent can bring along (broker.url = "embedded")')
+    try:
+        with EmbeddedBroker() as broker:
+            yield parse_broker(f"mqtt://{LISTEN_HOST}:{broker.port}")
+    except EmbeddedBrokerError as error:
+        raise SystemExit(f"error: {error}") from error
+
+
 class Screen:
-    """Shows every message under a topic, a line each; waits for the broker to appear."""
+    """Shows every message under a topic, a line each; waits for the broker to appear.
+
+    Attributes:
+        subscribed: Set when the broker has granted the subscription: what is published from then on is shown.
+        last_seen: Set when the agent has published that it ends.
+    """
 
     def __init__(self, settings: BrokerSettings, address: Address, topic: str) -> None:
+        self.subscribed = threading.Event()
         self.last_seen = threading.Event()
         self._width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         self._topic = topic
         self._client = self._make_client(settings, address)
         self._client.on_connect = lambda client, *_: client.subscribe(f"{topic}/#")
+        self._client.on_subscribe = lambda *_: self.subscribed.set()
         self._client.on_message = self._show
         self._client.reconnect_delay_set(1, 1)
         self._client.connect_async(address.path if address.scheme == "unix" else address.host, address.port)
@@ -153,7 +174,8 @@ class Screen:
             print(line if self._width is None else line[: self._width], flush=True)
         except BrokenPipeError:
             os.kill(os.getpid(), signal.SIGTERM)  # nobody looks any more
-        if message.topic == f"{self._topic}/status" and b'"stopped"' in message.payload:
+        ended = message.topic == f"{self._topic}/status" and b'"stopped"' in message.payload
+        if ended and not message.retain:  # a retained one is of an agent before
             self.last_seen.set()
 
 
@@ -173,12 +195,15 @@ def look(config: Config, arguments: Sequence[str]) -> int:
             settings["USAGE_AGENT_AGENT__INTERVAL"] = str(FIRST_INTERVAL)
         if "--dry-run" not in arguments:
             address = config.broker.addresses[0]
-            if config.broker.url == BrokerSettings().url and not broker_answers(address):
-                say(f"no broker answers at {address}: the agent brings one along")
-                settings["USAGE_AGENT_BROKER__URL"] = EMBEDDED
-                address = parse_broker(EMBEDDED)
-            topic = f"{config.topics.base}/{config.agent.host}"
-            stack.callback(Screen(config.broker, address, topic).close)
+            is_default = config.broker.url == BrokerSettings().url
+            if config.broker.embedded or (is_default and not broker_answers(address)):
+                address = stack.enter_context(embedded_broker())
+                settings |= {"USAGE_AGENT_BROKER__URL": str(address), "USAGE_AGENT_BROKER__PROTOCOL": "3.1.1"}
+            screen = Screen(config.broker, address, f"{config.topics.base}/{safe(config.agent.host)}")
+            stack.callback(screen.close)
+            # The agent is started afterwards: a message that nobody subscribes to is seen by nobody.
+            if not screen.subscribed.wait(SUBSCRIBE_SECONDS):
+                say(f"{address} grants us no subscription yet: the first messages may not be shown")
         return run_agent(arguments, settings)
 
 

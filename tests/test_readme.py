@@ -1,6 +1,8 @@
 """The README and the changelog match the program."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,22 @@ def test_documented_usage_fields_exist() -> None:
     assert len(named) > 10
     for part, field in named:
         assert field in definitions[parts[part]]["properties"], f"{part}.{field}"
+
+
+def test_every_field_is_described() -> None:
+    """Every field of every payload says what it means; a field that is an object is described by its own type."""
+    for name, definition in schema()["$defs"].items():
+        assert definition["description"]
+        for field, found in definition["properties"].items():
+            assert found.get("description") or "$ref" in found, f"{name}.{field}"
+        times = [found["description"] for found in definition["properties"].values() if "pattern" in found]
+        assert "RFC 3339, UTC" not in times, f"{name}: which time?"
+
+
+def test_page_of_payloads_is_current() -> None:
+    """docs/payloads.md is what `scripts/payloads.py` prints; write it anew after a change of a payload."""
+    done = subprocess.run([sys.executable, ROOT / "scripts/payloads.py"], stdout=subprocess.PIPE, check=True)
+    assert done.stdout.decode() == (ROOT / "docs/payloads.md").read_text()
 
 
 def test_check_prints_the_documented_mistakes(

@@ -16,7 +16,7 @@ import orjson
 from agent.containers.registry import ContainerRegistry
 from agent.containers.retention import StatusRetention
 from agent.containers.tracked import TrackedContainer
-from agent.messages.payloads import ContainerStatus
+from agent.messages.payloads import ContainerStatus, Usage
 from agent.messages.topics import MessageBuilder
 from agent.runtime.timestamps import format_time, parse_time
 
@@ -95,12 +95,23 @@ class RetainedStatusReconciler:
 
 def _parse(topic: str, payload: bytes) -> ContainerStatus | None:
     try:
-        status = msgspec.convert(orjson.loads(payload), ContainerStatus)
+        document = orjson.loads(payload)
+        if isinstance(document, dict) and not _is_usage(document.get("last_usage")):
+            document.pop("last_usage", None)  # by another version of the agent, whose usages had other fields
+        status = msgspec.convert(document, ContainerStatus)
         parse_time(status["time"])
     except ValueError:  # orjson's and msgspec's errors are ValueErrors
         log.warning("%s holds a retained message that is no status; it is left alone", topic)
         return None
     return status
+
+
+def _is_usage(document: object) -> bool:
+    try:
+        msgspec.convert(document, Usage)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _reconcile_ended(tracked: TrackedContainer, status: ContainerStatus) -> None:

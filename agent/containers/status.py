@@ -29,7 +29,18 @@ class ContainerStatusPublisher:
         trouble: why the container runs without usages; None if it has usages or does not run.
     """
 
-    __slots__ = ("_last_usage", "_messages", "_outbox", "_seq", "container", "last_status", "level", "name", "trouble")
+    __slots__ = (
+        "_last_usage",
+        "_messages",
+        "_outbox",
+        "_seq",
+        "_usages_started_at",
+        "container",
+        "last_status",
+        "level",
+        "name",
+        "trouble",
+    )
 
     def __init__(self, name: str, outbox: Outbox, messages: MessageBuilder) -> None:
         self.name = name
@@ -42,6 +53,7 @@ class ContainerStatusPublisher:
         # Written by the container's collector, of which there is never more than one.
         self._seq = 0
         self._last_usage: Usage | None = None
+        self._usages_started_at: str | None = None  # start of the run that the last usage is of, if known
 
     def publish_usage(self, measurements: Measurements) -> None:
         """Add one usage to the outbox. Called by the container's collector, without the registry's lock."""
@@ -52,7 +64,12 @@ class ContainerStatusPublisher:
             return
         # Not reset by a restart of the container, and counted before the outbox can drop: a gap is a dropped usage.
         self._seq += 1
-        usage: Usage = {"container": self._identity(container), "seq": self._seq, **measurements}
+        usage: Usage = {
+            "host": self._messages.host,
+            "container": self._identity(container),
+            "seq": self._seq,
+            **measurements,
+        }
         self._last_usage = usage
         self._outbox.add_usage(self._messages.usage(level, usage))
 
@@ -61,8 +78,10 @@ class ContainerStatusPublisher:
         self.container, self.name = container, name
 
     def announce_running(self, container: Container) -> None:
-        """Publish that the container runs; a new run has no trouble yet."""
+        """Publish that the container runs; a new run has no trouble yet. Called before its collector starts."""
         self.container, self.trouble = container, None
+        if container.started_at is None or container.started_at != self._usages_started_at:
+            self._usages_started_at, self._last_usage = container.started_at, None
         self._publish_if_changed(container, "running", None)
 
     def announce_stopped(self, reason: Reason, container: Container | None = None) -> None:
@@ -137,7 +156,7 @@ class ContainerStatusPublisher:
             "health": container.health,
             "restart_count": container.restart_count,
             "trouble": self.trouble,
-            "last_usage": self._last_usage,
+            "last_usage": self._last_usage if self._usages_started_at in (None, container.started_at) else None,
         }
         payload: ContainerStatus = {
             "status": status,

@@ -17,27 +17,31 @@ Time = Annotated[str, Meta(description="RFC 3339, UTC", pattern=r"^\d{4}-\d\d-\d
 
 
 class ContainerName(TypedDict):
-    """The container of a message; `project` and `service` are those of Docker Compose."""
+    """The container of a message."""
 
-    id: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-    name: str
-    image: str
-    project: NotRequired[str]
-    service: NotRequired[str]
+    id: Annotated[str, Meta(description="64 hexadecimal digits", pattern="^[0-9a-f]{64}$")]
+    name: Annotated[str, Meta(description="its name, as `docker ps` shows it")]
+    image: Annotated[str, Meta(description="the image, as it was named when the container was created")]
+    project: NotRequired[Annotated[str, Meta(description="its project in Docker Compose")]]
+    service: NotRequired[Annotated[str, Meta(description="its service in Docker Compose")]]
 
 
 class Cpu(TypedDict, total=False):
-    """CPU usage; `percent`, `system_mode`, `user_mode`, `total_ticks` and `measured` as Nomad defines them."""
+    """CPU usage. Percentages are means over the interval, with three decimals."""
 
-    percent: Annotated[Number, Meta(description="mean over the interval; 100 is one core used fully")]
-    host_percent: Annotated[
-        Number, Meta(le=100, description="mean over the interval; 100 is all cores of the host used fully")
+    percent: Annotated[
+        Number,
+        Meta(description="100 is one core used fully; above 100 times `online` if the engine does not know all CPUs"),
     ]
+    host_percent: Annotated[Number, Meta(le=100, description="100 is all CPUs used fully: `percent` / `online`")]
     system_mode: Annotated[
-        Number, Meta(description="share of the container's CPU time spent in kernel mode, times cores")
+        Number,
+        Meta(description="part of the container's CPU time spent in kernel mode, 100 times `online` is all of it"),
     ]
-    user_mode: Annotated[Number, Meta(description="share of the container's CPU time spent in user mode, times cores")]
-    total_ticks: Annotated[Number, Meta(description="MHz consumed")]
+    user_mode: Annotated[
+        Number, Meta(description="likewise in user mode; the sum of both is at most 100 times `online`")
+    ]
+    total_ticks: Annotated[Number, Meta(description="MHz used: `percent` / 100 times the clock rate of a core")]
     total: Annotated[Count, Meta(description="CPU time used, cumulative, ns")]
     throttled_periods: Annotated[Count, Meta(description="scheduling periods with throttling, cumulative")]
     throttled_time: Annotated[Count, Meta(description="time throttled, cumulative, ns")]
@@ -49,53 +53,53 @@ class Memory(TypedDict, total=False):
     """Memory in bytes; the first seven as Nomad defines them, `used` as `docker stats` shows it."""
 
     usage: Annotated[Count, Meta(description="memory in use, page cache included")]
-    max_usage: Count
-    rss: Count
-    cache: Count
-    swap: Count
-    mapped_file: Count
+    max_usage: Annotated[Count, Meta(description="the largest `usage` so far")]
+    rss: Annotated[Count, Meta(description="anonymous memory: heap, stacks; on Windows the private working set")]
+    cache: Annotated[Count, Meta(description="page cache")]
+    swap: Annotated[Count, Meta(description="memory that was swapped out")]
+    mapped_file: Annotated[Count, Meta(description="files that are mapped into memory")]
     limit: Annotated[Count, Meta(description="memory limit; the host's memory if no limit is set")]
-    used: Annotated[Count, Meta(description="usage without the inactive page cache")]
-    percent: Annotated[Number, Meta(description="`used` as a share of `limit`")]
+    used: Annotated[Count, Meta(description="`usage` without the inactive page cache")]
+    percent: Annotated[Number, Meta(description="`used` in percent of `limit`, with three decimals")]
     measured: Annotated[list[str], Meta(description="fields that were measured, by Nomad's names")]
 
 
 class Network(TypedDict, total=False):
-    """Network I/O, cumulative, summed over all interfaces; rates in bytes per second, mean over the interval."""
+    """Network I/O, cumulative, summed over all interfaces; rates in whole bytes per second, mean over the interval."""
 
-    rx_bytes: Count
-    tx_bytes: Count
-    rx_packets: Count
-    tx_packets: Count
-    rx_errors: Count
-    tx_errors: Count
-    rx_dropped: Count
-    tx_dropped: Count
-    rx_rate: Number
-    tx_rate: Number
+    rx_bytes: Annotated[Count, Meta(description="bytes received, cumulative")]
+    tx_bytes: Annotated[Count, Meta(description="bytes sent, cumulative")]
+    rx_packets: Annotated[Count, Meta(description="packets received, cumulative")]
+    tx_packets: Annotated[Count, Meta(description="packets sent, cumulative")]
+    rx_errors: Annotated[Count, Meta(description="errors in receiving, cumulative")]
+    tx_errors: Annotated[Count, Meta(description="errors in sending, cumulative")]
+    rx_dropped: Annotated[Count, Meta(description="received packets that were dropped, cumulative")]
+    tx_dropped: Annotated[Count, Meta(description="packets to be sent that were dropped, cumulative")]
+    rx_rate: Annotated[Count, Meta(description="bytes received per second")]
+    tx_rate: Annotated[Count, Meta(description="bytes sent per second")]
 
 
 class BlockIo(TypedDict, total=False):
-    """Block I/O, cumulative, summed over all devices; rates in bytes per second, mean over the interval."""
+    """Block I/O, cumulative, summed over all devices; rates in whole bytes per second, mean over the interval."""
 
-    read_bytes: Count
-    write_bytes: Count
-    read_rate: Number
-    write_rate: Number
+    read_bytes: Annotated[Count, Meta(description="bytes read, cumulative")]
+    write_bytes: Annotated[Count, Meta(description="bytes written, cumulative")]
+    read_rate: Annotated[Count, Meta(description="bytes read per second")]
+    write_rate: Annotated[Count, Meta(description="bytes written per second")]
 
 
 class Pids(TypedDict, total=False):
-    """Number of processes and threads; `limit` is left out if none is set."""
+    """Number of processes and threads."""
 
-    current: Count
-    limit: Count
+    current: Annotated[Count, Meta(description="processes and threads now")]
+    limit: Annotated[Count, Meta(description="how many there may be; left out if there is no limit")]
 
 
 class Measurements(TypedDict):
     """Usage of a container between two readings."""
 
-    time: Annotated[Time, Meta(description="time of the later reading")]
-    timestamp: Annotated[Count, Meta(description="time of the later reading, ns since the Unix epoch")]
+    time: Annotated[Time, Meta(description="time of the later reading, by the engine's clock")]
+    timestamp: Annotated[Count, Meta(description="the same in ns since the Unix epoch")]
     interval: Annotated[float, Meta(gt=0, description="seconds between the two readings")]
     cpu: Cpu
     memory: NotRequired[Memory]
@@ -107,89 +111,107 @@ class Measurements(TypedDict):
 class Usage(Measurements):
     """`<base>/<host>/<container>/usage`: usage of a container in one interval."""
 
+    host: Annotated[str, Meta(description="the agent's host, `agent.host`")]
     container: ContainerName
     seq: Annotated[
-        int, Meta(ge=1, description="sequence number, counted before a usage can be dropped: a gap is a dropped usage")
+        int,
+        Meta(ge=1, description="1, 2, 3 … for each container and run of the agent; a gap is a dropped usage"),
     ]
 
 
 class ContainerStatus(TypedDict):
     """`<base>/<host>/<container>/status`, retained: whether usages of the container are published, and if not, why."""
 
-    status: Literal["running", "stopped"]
-    reason: NotRequired[Literal["exited", "removed", "excluded", "agent exit", "gone"]]
-    time: Time
+    status: Annotated[Literal["running", "stopped"], Meta(description="whether usages are published")]
+    reason: NotRequired[
+        Annotated[
+            Literal["exited", "removed", "excluded", "agent exit", "gone"],
+            Meta(
+                description="why it is `stopped`: it has `exited`, was `removed`, is `excluded` by configuration or "
+                "label, the agent has ended (`agent exit`), or it ended while no agent was looking (`gone`)"
+            ),
+        ]
+    ]
+    time: Annotated[Time, Meta(description="when this status was published, by the agent's clock")]
     container: ContainerName
-    state: NotRequired[Annotated[str, Meta(description="state as Docker reports it")]]
-    started_at: NotRequired[Time]
-    finished_at: NotRequired[Time]
-    exit_code: NotRequired[int]
-    oom_killed: NotRequired[bool]
-    health: NotRequired[str]
-    restart_count: NotRequired[Count]
+    state: NotRequired[Annotated[str, Meta(description="the state in Docker's words, such as `paused`")]]
+    started_at: NotRequired[Annotated[Time, Meta(description="when this run of the container began")]]
+    finished_at: NotRequired[Annotated[Time, Meta(description="when it ended; only of a container that does not run")]]
+    exit_code: NotRequired[Annotated[int, Meta(description="its exit code; only of a container that does not run")]]
+    oom_killed: NotRequired[Annotated[bool, Meta(description="whether the kernel ended a process for want of memory")]]
+    health: NotRequired[Annotated[str, Meta(description="the result of its health check; left out if it has none")]]
+    restart_count: NotRequired[Annotated[Count, Meta(description="restarts by the container's restart policy")]]
     trouble: NotRequired[Annotated[str, Meta(description="why a running container has no usages; absent if it has")]]
-    last_usage: NotRequired[Usage]
+    last_usage: NotRequired[Annotated[Usage, Meta(description="the last usage of this run of the container")]]
 
 
 class EngineInfo(TypedDict):
-    """Version of the engine and of its API, and the cgroup version of its host."""
+    """The engine."""
 
-    version: str
-    api: str
-    cgroup: NotRequired[str]
+    version: Annotated[str, Meta(description="version of the engine")]
+    api: Annotated[str, Meta(description="version of its API that is used")]
+    cgroup: NotRequired[Annotated[str, Meta(description="cgroup version of its host")]]
 
 
 class AgentStatus(TypedDict):
     """`<base>/<host>/status`, retained: status of the agent; also its will and its last message."""
 
-    status: Literal["running", "stopped"]
-    reason: NotRequired[Literal["exit", "connection lost"]]
-    time: Time
-    version: str
-    started_at: Time
-    interval: float
-    source: NotRequired[str]
+    status: Annotated[Literal["running", "stopped"], Meta(description="whether the agent runs")]
+    reason: NotRequired[
+        Annotated[
+            Literal["exit", "connection lost"],
+            Meta(description="why it is `stopped`; `connection lost` is the will, which the broker publishes"),
+        ]
+    ]
+    time: Annotated[
+        Time,
+        Meta(description="when this status was published; in the will, when the connection was made that was lost"),
+    ]
+    version: Annotated[str, Meta(description="version of the agent")]
+    started_at: Annotated[Time, Meta(description="when the agent was started")]
+    interval: Annotated[float, Meta(description="seconds between two usages, `agent.interval`")]
+    source: NotRequired[Annotated[str, Meta(description="where readings come from now")]]
     engine: NotRequired[EngineInfo]
 
 
 class OutboxCounters(TypedDict):
     """Numbers of usages since the agent started; at every instant added = sent + dropped + waiting."""
 
-    capacity: Count
-    waiting: Count
-    added: Count
-    sent: Count
-    dropped: Count
+    capacity: Annotated[Count, Meta(description="how many may wait, `outbox.capacity`")]
+    waiting: Annotated[Count, Meta(description="wait, or are not acknowledged by the broker yet")]
+    added: Annotated[Count, Meta(description="usages so far")]
+    sent: Annotated[Count, Meta(description="acknowledged by the broker; with QoS 0, written to the socket")]
+    dropped: Annotated[Count, Meta(description="dropped, because the outbox was full or the broker refused them")]
 
 
 class EngineCounters(TypedDict):
     """Numbers of calls to the engine since the agent started."""
 
-    requests: Count
-    errors: Count
-    retries: Count
+    requests: Annotated[Count, Meta(description="calls to the engine")]
+    errors: Annotated[Count, Meta(description="calls that failed")]
+    retries: Annotated[Count, Meta(description="waits after which a call was repeated")]
 
 
 class BrokerCounters(TypedDict):
-    """Numbers of accepted and of ended connections to the broker since the agent started."""
+    """Numbers of connections to the broker since the agent started."""
 
-    connects: Count
-    disconnects: Count
+    connects: Annotated[Count, Meta(description="connections that the broker has accepted")]
+    disconnects: Annotated[Count, Meta(description="connections that have ended")]
 
 
 class ProcessMetrics(TypedDict):
-    """Resources that the agent's process uses; `rss` in bytes, `cpu_seconds` since it started."""
+    """Resources that the agent's process uses."""
 
-    rss: NotRequired[Count]
-    cpu_seconds: Number
-    threads: Count
-    fds: NotRequired[Count]
+    rss: NotRequired[Annotated[Count, Meta(description="resident memory, bytes")]]
+    cpu_seconds: Annotated[Number, Meta(description="CPU time since the agent started, seconds")]
+    threads: Annotated[Count, Meta(description="threads")]
+    fds: NotRequired[Annotated[Count, Meta(description="open file descriptors")]]
 
 
 class AgentCounters(TypedDict):
     """`<base>/<host>/agent`: counters of the agent, once per interval."""
 
-    time: Time
+    time: Annotated[Time, Meta(description="when they were published")]
     uptime: Annotated[Number, Meta(description="seconds since the agent started")]
     containers: Annotated[Count, Meta(description="containers with a running collector")]
     silent: Annotated[Count, Meta(description="containers that run without usages")]

@@ -47,13 +47,17 @@ class MessageBuilder:
         qos: QoS of usages. Statuses always have STATUS_QOS.
 
     Attributes:
+        host: Name of the agent's host, as payloads show it.
         own_topics: Topic filter for everything that this agent publishes.
+        agent_topic: Topic of the agent's own status.
     """
 
     def __init__(self, base: str, host: str, qos: int) -> None:
+        self.host = host.encode(errors="replace").decode()  # JSON has no lone surrogates
         self._root = f"{base}/{safe(host)}"
         self._qos = qos
         self.own_topics = f"{self._root}/#"
+        self.agent_topic = f"{self._root}/status"
 
     def usage(self, level: str, payload: Usage) -> Message:
         """Return the message for a usage of the container at this topic level."""
@@ -69,7 +73,7 @@ class MessageBuilder:
 
     def agent_status(self, payload: AgentStatus) -> Message:
         """Return the message for the agent's own status; also its will."""
-        return self._status(f"{self._root}/status", _json(payload))
+        return self._status(self.agent_topic, _json(payload))
 
     def agent_counters(self, payload: AgentCounters) -> Message:
         """Return the message for the agent's own counters."""

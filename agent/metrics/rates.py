@@ -7,7 +7,8 @@ absent from one-shot documents and from Podman's, and they cover the last second
 from math import inf
 
 from agent.messages.payloads import BlockIo, Cpu, Measurements, Network
-from agent.metrics.reading import CpuReading, Reading
+from agent.metrics.reading import Reading
+from agent.metrics.values import DECIMALS
 from agent.runtime.timestamps import format_time
 
 _NS_PER_SECOND = 1_000_000_000
@@ -70,7 +71,7 @@ def compute_usage(previous: Reading | None, current: Reading, core_mhz: float | 
         "time": format_time(current.time),
         "timestamp": current.time,
         "interval": elapsed / _NS_PER_SECOND,
-        "cpu": _cpu_usage(previous.cpu, current.cpu, elapsed, core_mhz),
+        "cpu": _cpu_usage(previous, current, elapsed, core_mhz),
     }
     if current.memory is not None:
         result["memory"] = current.memory
@@ -83,17 +84,23 @@ def compute_usage(previous: Reading | None, current: Reading, core_mhz: float | 
     return result
 
 
-def _cpu_usage(old: CpuReading, new: CpuReading, elapsed: int, core_mhz: float | None) -> Cpu:
-    # Over the time between the readings, which is finer than the 10 ms ticks of the host's CPU time that Nomad and
-    # `docker stats` divide by. Counter and clock are not read at one instant, so the quotient may exceed all CPUs.
-    percent = min((new.total - old.total) / elapsed * 100, 100.0 * new.online)
-    cpu: Cpu = {"percent": percent, "host_percent": percent / new.online}
-    if new.kernel is not None and old.kernel is not None:
-        cpu["system_mode"] = nomad_percent(new.kernel, old.kernel, new.total, old.total, new.online)
-    if new.user is not None and old.user is not None:
-        cpu["user_mode"] = nomad_percent(new.user, old.user, new.total, old.total, new.online)
+def _cpu_usage(previous: Reading, current: Reading, elapsed: int, core_mhz: float | None) -> Cpu:
+    old, new = previous.cpu, current.cpu
+    percent = _cpu_percent(previous, current, elapsed)
+    host_percent = percent / new.online if percent < 100 * new.online else 100.0
+    cpu: Cpu = {"percent": round(percent, DECIMALS), "host_percent": round(host_percent, DECIMALS)}
+    # The parts and the total are counted with different resolutions, so the parts may exceed the total. Their sum then
+    # is the whole: otherwise both modes together could be more than all CPUs.
+    kernel, user = _increase(old.kernel, new.kernel), _increase(old.user, new.user)
+    whole, parts = new.total - old.total, (kernel or 0) + (user or 0)
+    if 0 < whole < parts:
+        whole = parts
+    if kernel is not None:
+        cpu["system_mode"] = round(nomad_percent(kernel, 0, whole, 0, new.online), DECIMALS)
+    if user is not None:
+        cpu["user_mode"] = round(nomad_percent(user, 0, whole, 0, new.online), DECIMALS)
     if core_mhz is not None and 0 < core_mhz < inf:
-        cpu["total_ticks"] = percent / 100 * core_mhz
+        cpu["total_ticks"] = round(percent / 100 * core_mhz, DECIMALS)
     cpu["total"] = new.total
     measured = []
     if new.throttled_periods is not None:
@@ -106,6 +113,30 @@ def _cpu_usage(old: CpuReading, new: CpuReading, elapsed: int, core_mhz: float |
     cpu["online"] = new.online
     cpu["measured"] = measured
     return cpu
+
+
+def _cpu_percent(previous: Reading, current: Reading, elapsed: int) -> float:
+    """Return the CPU time used, in percent of one core.
+
+    It is divided by the time between the readings, which is finer than the 10 ms ticks of the host's CPU time that
+    Nomad and `docker stats` divide by.
+    """
+    used = current.cpu.total - previous.cpu.total
+    percent = used / elapsed * 100
+    known = 100.0 * current.cpu.online
+    if percent <= known:
+        return percent
+    # An engine that is pinned to some CPUs knows only those, and its containers may use others: no limit is derived
+    # from their number. But an engine's clock that was set back shortens the time, so the agent's clock is asked, too.
+    by_agent = (current.arrived - previous.arrived) * _NS_PER_SECOND
+    return max(known, min(percent, used / by_agent * 100)) if by_agent > 0 else percent
+
+
+def _increase(old: int | None, new: int | None) -> int | None:
+    """Return by how much a counter grew, 0 if it fell; None if it was not measured both times."""
+    if old is None or new is None:
+        return None
+    return new - old if new > old else 0
 
 
 def _with_network_rates(old: Network, new: Network, elapsed: int) -> Network:
@@ -126,7 +157,8 @@ def _with_block_io_rates(old: BlockIo, new: BlockIo, elapsed: int) -> BlockIo:
     return block_io
 
 
-def _rate(old: int | None, new: int | None, elapsed: int) -> float | None:
+def _rate(old: int | None, new: int | None, elapsed: int) -> int | None:
+    """Return the whole bytes per second; None without two values, or if the counter fell."""
     if old is None or new is None or new < old:
         return None
-    return (new - old) * _NS_PER_SECOND / elapsed
+    return ((new - old) * _NS_PER_SECOND + elapsed // 2) // elapsed

@@ -9,6 +9,7 @@ from typing import cast
 from agent.messages.payloads import BlockIo, Memory, Pids
 
 COUNTER_LIMIT = 1 << 63  # no real counter reaches it, and neither JSON writers nor databases take larger numbers
+DECIMALS = 3  # of percentages: what they are made of is no finer
 UNLIMITED_FROM = 1 << 62  # "no limit" is 2^64-1 on cgroup v2, and 2^63 less one page on cgroup v1
 
 # Nomad's names of the measured fields, in Nomad's order (drivers/docker/util/stats_posix.go).
@@ -46,7 +47,7 @@ def make_memory(found: Mapping[str, int | None], *inactive_file: int | None) -> 
     if "usage" in memory:
         memory["used"] = _without_inactive_file(memory["usage"], *inactive_file)
         if "limit" in memory:
-            memory["percent"] = memory["used"] / memory["limit"] * 100
+            memory["percent"] = round(memory["used"] / memory["limit"] * 100, DECIMALS)
     return with_measured(memory)
 
 

@@ -2,6 +2,7 @@
 
 from itertools import groupby
 
+from conftest import ExpectWarnings
 from support.fakes.engine import Answer, FakeEngine
 
 from containers.harness import ContainersHarness, MakeHarness
@@ -117,6 +118,38 @@ def test_seq_continues_over_a_restart(make_harness: MakeHarness, fake_engine: Fa
     harness.wait(lambda: harness.usages()[-1] >= before + 2)
     harness.expect("running", "exited", "running")
     assert harness.usages() == list(range(1, len(harness.usages()) + 1))
+
+
+def test_last_usage_is_of_the_run_that_the_status_is_about(
+    make_harness: MakeHarness, fake_engine: FakeEngine, expected_warnings: ExpectWarnings
+) -> None:
+    """A status never shows a usage of an earlier run, neither while the next one runs nor if that ended unseen."""
+    expected_warnings("no readings of web")
+    harness = make_harness()
+    web = fake_engine.run("web")
+    harness.wait(lambda: len(harness.usages()) >= 1)
+    fake_engine.die(web, 1)
+    harness.expect("running", "exited")
+    fake_engine.script("/containers/{id}/stats", Answer(status=500))  # the next run has no usages
+    fake_engine.begin(web)
+    harness.expect("running", "exited", "running")
+    fake_engine.die(web, 2)
+    harness.expect("running", "exited", "running", "exited")
+    fake_engine.begin(web, event=False)
+    fake_engine.die(web, 3, event=False)
+    harness.supervisor.request_inspect(web.id)
+    _, first, again, second, unseen = harness.expect("running", "exited", "running", "exited", "exited")
+    assert unseen.payload["exit_code"] == 3
+    assert first.payload["last_usage"]["seq"] >= 1
+    assert [message.payload.get("last_usage") for message in (again, second, unseen)] == [None, None, None]
+
+
+def test_usage_names_the_host(make_harness: MakeHarness, fake_engine: FakeEngine) -> None:
+    """A subscriber that keeps the payload without its topic still knows the host."""
+    harness = make_harness()
+    fake_engine.run("web")
+    harness.wait(lambda: len(harness.usages()) >= 1)
+    assert harness.published_at("web", usages=True)[-1].payload["host"] == "host"
 
 
 def test_end_is_published_although_the_container_runs_again(make_harness: MakeHarness, fake_engine: FakeEngine) -> None:

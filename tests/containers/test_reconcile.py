@@ -39,6 +39,16 @@ def test_container_that_the_engine_does_not_know_is_removed(
     harness.expect("removed", "cleared")
 
 
+@pytest.mark.parametrize("last_usage", [{"seq": 1, "network": {"rx_rate": 0.5}}, None, "text"])
+def test_status_with_a_usage_of_another_version_is_understood(make_harness: MakeHarness, last_usage: object) -> None:
+    """Other versions of the agent publish other fields: that is no reason to leave their statuses for ever."""
+    harness = make_harness()
+    status = orjson.loads(retained(UNKNOWN_ID, "running")) | {"last_usage": last_usage}
+    harness.supervisor.add_retained({"containers/host/web/status": orjson.dumps(status)})
+    (removed,) = harness.expect("removed")
+    assert "last_usage" not in removed.payload
+
+
 def test_published_removal_is_not_published_again(make_harness: MakeHarness) -> None:
     """The status is cleared in time, and the time since the removal counts."""
     harness = make_harness()

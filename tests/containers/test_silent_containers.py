@@ -156,7 +156,8 @@ def test_container_that_can_be_inspected_again_goes_on(
         return "started_at" in message.payload
 
     harness.wait(lambda: has_start(harness.published_at("web")[-1]))
-    harness.expect("running", "running")
+    _, again = harness.expect("running", "running")
+    assert "last_usage" in again.payload
     assert harness.usages() == list(range(1, len(harness.usages()) + 1))
 
 

@@ -11,6 +11,7 @@ USAGE: Usage = {
     "time": "2026-11-24T20:40:00.000000000Z",
     "timestamp": 1,
     "interval": 1.0,
+    "host": MESSAGES.host,
     "seq": 1,
     "container": {"id": "a" * 64, "name": "web", "image": "nginx"},
     "cpu": {"percent": 1.5},
@@ -23,6 +24,13 @@ def test_usage_has_configured_qos_and_is_not_retained() -> None:
     message = MESSAGES.usage("web", USAGE)
     assert message == Message("home/containers/pi_4_/web/usage", message.payload, retain=False, qos=0)
     assert orjson.loads(message.payload) == USAGE
+
+
+def test_host_in_payloads_is_the_configured_one() -> None:
+    """What a topic cannot contain, a payload can; only what is no text at all is replaced."""
+    assert MESSAGES.host == "pi/4+"
+    host = MessageBuilder("containers", "pi\udcff", qos=0).host  # how Python reads a byte that is not UTF-8
+    assert orjson.loads(orjson.dumps(host)) == "pi?"
 
 
 def test_status_is_retained_with_qos_1() -> None:

@@ -72,12 +72,47 @@ def test_no_ticks_without_a_clock_rate(core_mhz: float | None) -> None:
     assert "total_ticks" not in measurements["cpu"]
 
 
-def test_percent_is_at_most_all_cores_busy() -> None:
-    """Counter and clock are not read at one instant, so the quotient may exceed what the host has."""
-    measurements = compute_usage(at(0), at(1, used=4.1), core_mhz=None)
+def test_modes_are_at_most_all_cores_together() -> None:
+    """Kernel and user time may be counted in ticks, and exceed the total: together they are 100 times the cores."""
+    old = at(0, used=1, kernel=0, user=0)
+    measurements = compute_usage(old, at(1, used=2, kernel=SECOND // 10, user=SECOND), core_mhz=None)
+    assert measurements is not None
+    assert measurements["cpu"]["system_mode"] == pytest.approx(0.1 / 1.1 * 400, abs=0.001)
+    assert measurements["cpu"]["user_mode"] == pytest.approx(1 / 1.1 * 400, abs=0.001)
+
+
+def test_percent_is_not_limited_by_the_number_of_cpus() -> None:
+    """An engine that is pinned to some CPUs knows only those, but its containers may use all; of a host 100 is all."""
+    measurements = compute_usage(at(0, online=1), at(10, used=19.5, online=1), core_mhz=None)
+    assert measurements is not None
+    assert measurements["cpu"]["percent"] == 195
+    assert measurements["cpu"]["host_percent"] == 100
+
+
+def test_percent_is_right_if_the_documents_arrive_together() -> None:
+    """Documents that waited while the agent was held up say by their own times how much was used."""
+    measurements = compute_usage(at(0, online=1, arrived=5), at(10, used=19.5, online=1, arrived=5), core_mhz=None)
+    assert measurements is not None
+    assert measurements["cpu"]["percent"] == 195
+
+
+def test_percent_is_at_most_all_cores_if_the_clock_was_set_back() -> None:
+    """A second between two readings that the engine's clock calls a millisecond is no thousandfold usage."""
+    measurements = compute_usage(at(0), at(0.001, used=0.5, arrived=1, host=1), core_mhz=None)
     assert measurements is not None
     assert measurements["cpu"]["percent"] == 400
-    assert measurements["cpu"]["host_percent"] == 100
+
+
+def test_percentages_have_three_decimals() -> None:
+    """Percentages and ticks have no more digits than mean something."""
+    old = at(0, used=0, kernel=0, user=0)
+    new = at(3, used=1, kernel=SECOND // 3, user=SECOND // 7)
+    measurements = compute_usage(old, new, core_mhz=2400.1)
+    assert measurements is not None
+    cpu = measurements["cpu"]
+    assert (cpu["percent"], cpu["host_percent"]) == (33.333, 8.333)
+    assert (cpu["system_mode"], cpu["user_mode"]) == (133.333, 57.143)
+    assert cpu["total_ticks"] == 800.033
 
 
 def test_time_is_the_engines() -> None:
@@ -94,8 +129,18 @@ def test_rate_is_per_second_between_the_readings() -> None:
     new = at(2.5, network=Network(rx_bytes=2000, tx_bytes=5), block_io=BlockIo(read_bytes=5, write_bytes=10))
     measurements = compute_usage(old, new, core_mhz=None)
     assert measurements is not None
-    assert measurements["network"] == {"rx_bytes": 2000, "tx_bytes": 5, "rx_rate": 400.0, "tx_rate": 0.0}
-    assert measurements["block_io"] == {"read_bytes": 5, "write_bytes": 10, "read_rate": 2.0, "write_rate": 0.0}
+    assert measurements["network"] == {"rx_bytes": 2000, "tx_bytes": 5, "rx_rate": 400, "tx_rate": 0}
+    assert measurements["block_io"] == {"read_bytes": 5, "write_bytes": 10, "read_rate": 2, "write_rate": 0}
+
+
+@pytest.mark.parametrize(("received", "rate"), [(0, 0), (1, 0), (2, 1), (4, 1), (5, 2)])
+def test_rate_is_in_whole_bytes(received: int, rate: int) -> None:
+    """A rate is a whole number, rounded to the nearest one."""
+    old, new = at(0, network=Network(rx_bytes=7)), at(3, network=Network(rx_bytes=7 + received))
+    measurements = compute_usage(old, new, core_mhz=None)
+    assert measurements is not None
+    found = measurements["network"]["rx_rate"]
+    assert (found, type(found)) == (rate, int)
 
 
 def test_counter_that_fell_or_was_missing_has_no_rate() -> None:
@@ -169,6 +214,8 @@ def test_usage_of_any_two_readings_is_possible(old: Reading, new: Reading, core_
         return
     assert new.cpu.total >= old.cpu.total
     assert_possible(measurements)
+    modes = [measurements["cpu"].get("system_mode", 0), measurements["cpu"].get("user_mode", 0)]
+    assert sum(modes) <= 100 * measurements["cpu"]["online"] + 0.001  # each is rounded
     for part in ("memory", "network", "block_io", "pids"):
         assert (part in measurements) == (getattr(new, part) is not None)
     for field in ("throttled_periods", "throttled_time"):

@@ -64,10 +64,10 @@ class FakeEngine(FakeServer):
         self.begin(container)
         return container
 
-    def begin(self, container: FakeContainer) -> None:
-        """Start a container; its counters begin at zero."""
+    def begin(self, container: FakeContainer, event: bool = True) -> None:
+        """Start a container; its counters begin at zero. Without the event the agent does not hear of it."""
         container.started, container.began, container.state = self.now(), self.now() - self.clock, "running"
-        self._change(container, "start")
+        self._change(container, "start" if event else None)
 
     def die(self, container: FakeContainer, exit_code: int = 0, event: bool = True) -> None:
         """End a container's processes; without the event if the agent has to find out in another way."""
