@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 # A field is verified once it has agreed in any one of the attempts: a gauge may change between the three readings of
 # one attempt.
 VERIFY_ATTEMPTS = 4
+BLIND_ATTEMPTS = 2  # after which an engine that has nothing but zeros counts as blind for the container
 MAX_SHARED_NETWORKS = 8  # containers in a row that each use the network of the next one
 
 
@@ -159,17 +160,17 @@ class KernelSource:
             after = files.read()
             try:
                 reported = stats.parse_stats(raw, after.arrived)
+                is_blind = not reported.cpu.is_measured
             except ContainerNotRunningError:
-                blind += 1
-                if blind < VERIFY_ATTEMPTS:
-                    continue
-                if _first_process(self._engine.inspect(container.id)) != container.pid:
-                    raise
-                log.info("the engine measures nothing of %s: the kernel's files are read unverified", container.name)
-                return before
+                is_blind = True
             except ReadingError as error:
                 self._engine.count_error()
                 reason = str(error)
+                continue
+            if is_blind:
+                blind += 1
+                if blind == BLIND_ATTEMPTS:
+                    return self._unverified(container, before)
                 continue
             files.set_engine_interfaces(stats.parse_interface_names(raw))
             found = find_mismatches(
@@ -180,6 +181,13 @@ class KernelSource:
                 return before
             reason = min(mismatches.values())
         raise KernelUnreadableError(f"the kernel and the engine disagree about the container: {reason}")
+
+    def _unverified(self, container: InspectedContainer, reading: Reading) -> Reading:
+        """Return a reading that nothing confirms, if the engine still says that the container runs."""
+        if _first_process(self._engine.inspect(container.id)) != container.pid:
+            raise ContainerNotRunningError("the container ended while its files were opened")
+        log.info("the engine measures nothing of %s: the kernel's files are read unverified", container.name)
+        return reading
 
     def _has_host_network(self, container: InspectedContainer) -> bool:
         mode = container.network_mode

@@ -7,6 +7,7 @@ counts as not measured. Fields mean what Nomad's docker driver takes them for (d
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any, cast
 
 import orjson
@@ -54,14 +55,19 @@ def parse_stats(raw: bytes, arrived: float) -> Reading:
     cpu = _cpu(document)
     memory = _memory(_part(document, "memory_stats"), _is_podman(document))
     pids = _pids(_part(document, "pids_stats"))
+    network = _network(document)
     if cpu.total == 0 and memory is None and not (pids and pids.get("current")):
-        raise ContainerNotRunningError("all zero: the container does not run")
+        # Rootless Docker on cgroup v1, and kernels without controllers: the network is all that is counted. An engine
+        # has no network of a container that does not run.
+        if not network or not any(network.values()):
+            raise ContainerNotRunningError("all zero: the container does not run")
+        cpu, pids = replace(cpu, is_measured=False), None
     return Reading(
         time=time,
         arrived=arrived,
         cpu=cpu,
         memory=memory,
-        network=_network(document),
+        network=network,
         block_io=_block_io(document),
         pids=pids,
     )

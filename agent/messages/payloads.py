@@ -101,7 +101,7 @@ class Measurements(TypedDict):
     time: Annotated[Time, Meta(description="time of the later reading, by the engine's clock")]
     timestamp: Annotated[Count, Meta(description="the same in ns since the Unix epoch")]
     interval: Annotated[float, Meta(gt=0, description="seconds between the two readings")]
-    cpu: Cpu
+    cpu: NotRequired[Cpu]
     memory: NotRequired[Memory]
     network: NotRequired[Network]
     block_io: NotRequired[BlockIo]

@@ -71,8 +71,9 @@ def compute_usage(previous: Reading | None, current: Reading, core_mhz: float | 
         "time": format_time(current.time),
         "timestamp": current.time,
         "interval": elapsed / _NS_PER_SECOND,
-        "cpu": _cpu_usage(previous, current, elapsed, core_mhz),
     }
+    if current.cpu.is_measured:
+        result["cpu"] = _cpu_usage(previous, current, elapsed, core_mhz)
     if current.memory is not None:
         result["memory"] = current.memory
     if current.network is not None:

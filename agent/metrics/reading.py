@@ -18,6 +18,7 @@ class CpuReading:
         online: CPUs of the host that are online, at least 1.
         throttled_periods: periods in which the container was throttled.
         throttled_time: time for which it was throttled, ns.
+        is_measured: False if the engine's host counts no CPU time of the container; `total` is 0 then.
     """
 
     total: int
@@ -27,6 +28,7 @@ class CpuReading:
     online: int
     throttled_periods: int | None
     throttled_time: int | None
+    is_measured: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,12 @@
 """Stats documents of stopped containers, with invalid values, and bytes that are no stats document."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from agent.engine.stats import parse_stats
+from agent.metrics.rates import compute_usage
 from agent.metrics.reading import ContainerNotRunningError, ReadingError
 from engine.stats_documents import NOT_COUNTERS, Document, cpu_reading, linux, parse, windows
 
@@ -97,3 +99,17 @@ def test_container_that_has_just_started_is_running() -> None:
     assert parse({**just_started, "memory_stats": {"usage": 1}}).cpu.total == 0
     with pytest.raises(ContainerNotRunningError):
         parse({**just_started, "pids_stats": {"current": 0}})
+
+
+def test_network_that_is_counted_alone_is_a_reading() -> None:
+    """Rootless Docker on cgroup v1 counts nothing else; what is not measured is left out of the usage."""
+    zeros = linux(cpu_stats={"cpu_usage": {"total_usage": 0}}, memory_stats={}, pids_stats={"current": 0})
+    counted = dict.fromkeys(("rx_bytes", "tx_bytes", "rx_packets", "tx_packets"), 5)
+    earlier = parse({**zeros, "networks": {"eth0": counted}})
+    later = replace(earlier, time=earlier.time + 10**9, arrived=earlier.arrived + 1)
+    usage = compute_usage(earlier, later, 1000.0)
+    assert usage is not None
+    assert usage["network"]["rx_bytes"] == 5
+    assert not {"cpu", "memory", "pids"} & usage.keys()
+    with pytest.raises(ContainerNotRunningError):
+        parse({**zeros, "networks": {"eth0": dict.fromkeys(counted, 0)}})
