@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import pytest
 from hypothesis import HealthCheck, settings
 from support import progress
-from support.daemons import dockerd, faketime, mosquitto, network, podman, qemu, sshd, systemd
+from support.daemons import dockerd, faketime, mosquitto, network, podman, qemu, rabbitmq, sshd, systemd
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # has no types of its own
 
 pytest_plugins = ["support.fixtures"]
@@ -30,6 +30,7 @@ def fuzzer_missing() -> str | None:
 REQUIREMENTS: dict[str, Callable[[], str | None]] = {
     "engine": dockerd.missing,
     "broker": mosquitto.missing,
+    "rabbitmq": rabbitmq.missing,
     "network": network.missing,
     "podman": podman.missing,
     "ssh": sshd.missing,
@@ -48,6 +49,7 @@ MARKED_BY_FIXTURE = {
     "podman": "podman",
     "broker": "broker",
     "own_broker": "broker",
+    "rabbitmq": "rabbitmq",
     "network": "network",
 }
 
@@ -63,6 +65,7 @@ GROUPS = {
     "tests/image/test_image.py": "Debian",
     "tests/systemd/test_systemd.py": "Debian",
     "tests/kernel/test_machine.py": "qemu",
+    "tests/mqtt/test_rabbitmq.py": "RabbitMQ",
     "tests/end_to_end/test_parity.py": "docker stats",
     "tests/faults/test_broker_frozen.py": "many containers",
     "tests/faults/test_broker_lost.py": "many containers",

@@ -41,6 +41,7 @@ def test_documented_topics_are_those_of_the_program() -> None:
     published = {
         messages.agent_status({}).topic,  # type: ignore[typeddict-item]
         messages.agent_counters({}).topic,  # type: ignore[typeddict-item]
+        messages.check("token").topic,
         messages.container_status("<container>", {}).topic,  # type: ignore[typeddict-item]
         messages.usage("<container>", {}).topic,  # type: ignore[typeddict-item]
     }

@@ -14,8 +14,7 @@ from agent.containers.filter import ContainerFilter
 from agent.engine.client import EngineClient
 from agent.engine.errors import EngineError
 from agent.metrics.reading import Reading, ReadingError
-from agent.mqtt.connector import probe
-from agent.mqtt.errors import BrokerError
+from agent.mqtt.probe import probe
 from agent.runtime.cancel import CancelToken
 from agent.runtime.limits import LimitError
 from agent.runtime.text import escape
@@ -98,12 +97,10 @@ def _check_broker(config: Config) -> int:
     if config.broker.embedded:
         _print_line("ok", "broker", "embedded: started and ended together with the agent")
         return 0
-    try:
-        _print_line("ok", "broker", probe(config.broker))
-    except BrokerError as error:
-        _print_line("FAIL", "broker", str(error))
-        return BROKER_FAILED
-    return 0
+    lines = probe(config.broker, config.agent.host, config.topics.base)
+    for line in lines:
+        _print_line(line.verdict, "broker", line.text)
+    return BROKER_FAILED if any(line.verdict == "FAIL" for line in lines) else 0
 
 
 def _print_line(verdict: str, subject: str, text: str) -> None:

@@ -2,6 +2,7 @@
 
     <base>/<host>/status               retained   the agent
     <base>/<host>/agent                           the agent's own counters
+    <base>/<host>/check                           what `usage-agent check` publishes as a test
     <base>/<host>/<container>/status   retained   a container's usage stream
     <base>/<host>/<container>/usage               one usage
 
@@ -78,6 +79,10 @@ class MessageBuilder:
     def agent_counters(self, payload: AgentCounters) -> Message:
         """Return the message for the agent's own counters."""
         return Message(f"{self._root}/agent", _json(payload), retain=False, qos=STATUS_QOS)
+
+    def check(self, token: str) -> Message:
+        """Return the message by which `usage-agent check` tries to publish; `token` makes it unique."""
+        return Message(f"{self._root}/check", _json({"check": token}), retain=False, qos=STATUS_QOS)
 
     def level_of(self, topic: str) -> str | None:
         """Return the container's topic level if this is a container's status topic of this agent, else None."""

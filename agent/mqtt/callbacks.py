@@ -16,7 +16,9 @@ class ClientCallbacks:
         connack: Reason code and properties of the CONNACK; None until it comes.
         disconnect: Whether the broker sent a DISCONNECT, and the reason code; None until the connection ends.
         acks: Message id and reason code of each published message that was acknowledged.
-        subscription_granted: Whether the broker granted the subscription; None until it answers.
+        subscription_granted: Whether the broker granted the last subscription; None until it answers.
+        awaits_suback: Whether a subscription is not answered yet.
+        heard: Whether the expected message has come in.
         retained: Payloads of retained messages, by topic.
         packet_count: Packets received so far, of the kinds that have a callback.
     """
@@ -26,6 +28,9 @@ class ClientCallbacks:
         self.disconnect: tuple[bool, Any] | None = None
         self.acks: deque[tuple[int, int]] = deque()
         self.subscription_granted: bool | None = None
+        self.awaits_suback = False
+        self.heard = False
+        self._expected: bytes | None = None
         self.retained: dict[str, bytes] = {}
         self.packet_count = 0
         self._last_error = _LastErrorHandler()
@@ -42,6 +47,12 @@ class ClientCallbacks:
         logger = logging.Logger("paho", logging.ERROR)
         logger.addHandler(self._last_error)
         client.enable_logger(logger)
+
+    def expect_suback(self, expected: bytes | None) -> None:
+        """Note that a subscription was sent, and the payload of the message that is expected from it, if any."""
+        self.subscription_granted = None
+        self.awaits_suback = True
+        self._expected = expected
 
     @property
     def last_error(self) -> str:
@@ -62,11 +73,13 @@ class ClientCallbacks:
 
     def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: list[Any], _properties: Any) -> None:
         self.packet_count += 1
+        self.awaits_suback = False
         self.subscription_granted = not any(reason.is_failure for reason in reasons)
 
     def _on_message(self, _client: Any, _data: Any, message: Any) -> None:
         self.packet_count += 1
         if not message.retain:
+            self.heard = self.heard or bytes(message.payload) == self._expected
             return
         try:
             topic = message.topic

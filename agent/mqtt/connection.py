@@ -1,4 +1,4 @@
-"""One connection to the broker. The only module that imports paho.
+"""One connection to the broker. With `client`, which makes the paho client, the only module that imports paho.
 
 Paho's own loop is not used: its thread can die unnoticed, and its select() fails from file descriptor 1024 on. Here one
 thread owns the connection and drives it with `poll()`. Each connection has a new client, so that paho resends nothing
@@ -8,33 +8,27 @@ of an earlier one without the outbox knowing.
 import select
 import time
 from collections.abc import Collection, Iterator
-from typing import Literal
 
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent.config import Address, BrokerSettings, ConfigError, read_password
+from agent.config import Address, BrokerSettings, ConfigError
 from agent.messages.outbox import Delivery
 from agent.messages.topics import Message
-from agent.mqtt import tls
 from agent.mqtt.callbacks import ClientCallbacks
 from agent.mqtt.capabilities import Capabilities, publish_packet_bytes
+from agent.mqtt.client import Client, Protocol
 from agent.mqtt.deadline import Deadline
-from agent.mqtt.errors import BrokerError, BrokerRefusedError, BrokerUnreachableError, connect_error, end_error
-from agent.mqtt.reachability import Observation, Reachability
+from agent.mqtt.errors import BrokerError, BrokerRefusedError, connect_error, end_error, unanswered_error
 from agent.mqtt.reason_codes import ReasonCode
-from agent.mqtt.sockets import probe_unix_socket, set_tcp_options
+from agent.mqtt.sockets import probe_unix_socket
+from agent.mqtt.tls import TlsFileError
 from agent.runtime.wakeup import WakeupEvent
 
 MAX_POLL_SECONDS = 1.0  # paho's loop_misc, which sends the keepalive, has to be called that often
 CONNECT_TIMEOUT_SECONDS = 5.0  # for the network connection, and again for the CONNACK
 BURST_SECONDS = 0.01  # the first message of a burst waits so long, to be sent together with those that follow
+ABANDON_SECONDS = 0.1  # for the DISCONNECT of a connection that is given up: its broker is hardly reachable
 STABLE_AFTER_SECONDS = 5.0  # after which a connection counts as a good one, even if nothing was acknowledged
-
-Protocol = Literal["5", "3.1.1"]
-_VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
-_TRANSPORTS: dict[str, Literal["websockets", "unix"]] = {"ws": "websockets", "wss": "websockets", "unix": "unix"}
 
 
 class Connection:
@@ -62,52 +56,30 @@ class Connection:
         self._poll.register(wake, select.POLLIN)
         self._registered: tuple[int, int] | None = None  # descriptor and events of the broker's socket
         try:
-            self._client = self._make_client(settings, will)
-        except (ConfigError, tls.TlsFileError, ValueError) as error:
+            self._making = Client(settings, address, protocol, client_id, will, self._callbacks)
+        except (ConfigError, TlsFileError, ValueError) as error:
             raise BrokerRefusedError(f"{address}: {error}") from error
-        self._keepalive = settings.keepalive
+        self._client = self._making.paho
 
-    def _make_client(self, settings: BrokerSettings, will: Message | None) -> mqtt.Client:
-        client = mqtt.Client(
-            CallbackAPIVersion.VERSION2,
-            self._client_id,
-            protocol=_VERSIONS[self.protocol],
-            transport=_TRANSPORTS.get(self.address.scheme, "tcp"),
-            reconnect_on_failure=False,
-        )
-        self._callbacks.attach(client)
-        client.on_socket_open = lambda _client, _data, sock: set_tcp_options(sock.fileno())
-        if self.address.tls:
-            client.tls_set_context(tls.create_context(settings))
-        if _TRANSPORTS.get(self.address.scheme) == "websockets":
-            client.ws_set_options(self.address.path)
-        username = self.address.username or settings.username
-        password = self.address.password or read_password(settings)
-        if username is not None or password is not None:
-            client.username_pw_set(username, password.reveal() if password else None)
-        if will is not None:
-            client.will_set(will.topic, will.payload, will.qos, will.retain)
-        return client
-
-    def open(self, deadline: Deadline) -> None:
+    def open(self, deadline: Deadline, patience: float = CONNECT_TIMEOUT_SECONDS) -> None:
         """Connect, and wait until the broker accepts the agent.
 
-        Takes at most CONNECT_TIMEOUT_SECONDS for the network connection and again for the CONNACK, and ends at the
-        deadline, which may be set meanwhile. Looking up the host name has no time limit.
+        Looking up the host name has no time limit.
+
+        Args:
+            deadline: When to give up; it may be set meanwhile.
+            patience: Seconds for the network connection, and again for the CONNACK.
 
         Raises:
             BrokerError: There is no connection. If only the CONNACK is missing, the error's observation holds this
                 connection, whose answer may still come.
         """
-        self._connect(deadline)
-        connack_due = time.monotonic() + CONNECT_TIMEOUT_SECONDS
+        self._connect(deadline, patience)
+        connack_due = time.monotonic() + patience
         while self._callbacks.connack is None:
             left = min(connack_due, deadline.at) - time.monotonic()
             if left <= 0:
-                raise BrokerUnreachableError(
-                    f"{self.address} accepts connections but does not answer; is it frozen?",
-                    Observation(self.address, Reachability.SILENT, unanswered=self),
-                )
+                raise unanswered_error(self.address, self)
             self.poll(left)
         reason, properties = self._callbacks.connack
         if reason.is_failure:
@@ -115,14 +87,12 @@ class Connection:
         self.capabilities = Capabilities.from_connack(properties)
         self._opened_at = time.monotonic()
 
-    def _connect(self, deadline: Deadline) -> None:
+    def _connect(self, deadline: Deadline, patience: float) -> None:
         failure: BrokerError | None = None
-        self._client.connect_timeout = max(0.1, min(CONNECT_TIMEOUT_SECONDS, deadline.at - time.monotonic()))
         try:
             if self.address.scheme == "unix":
                 probe_unix_socket(self.address.path)
-            host = self.address.path if self.address.scheme == "unix" else self.address.host
-            self._client.connect(host, self.address.port or 1, self._keepalive)
+            self._making.connect(max(0.1, min(patience, deadline.at - time.monotonic())))
         except (OSError, ValueError) as error:
             failure = connect_error(self.address, error)
         if failure is not None:  # not raised in `except`: the first error's traceback would keep a socket open
@@ -147,14 +117,15 @@ class Connection:
         ready = dict(self._poll.poll(0 if at_once else 1000 * max(0.0, min(timeout, MAX_POLL_SECONDS))))
         if ready.pop(self._wake.fileno(), 0):
             if not self._in_flight:
-                select.poll().poll(1000 * BURST_SECONDS)  # sleeps, which time.sleep() does not under libfaketime
+                select.poll().poll(1000 * BURST_SECONDS)  # sleeps, as time.sleep() does not under the tests' clock
             self._wake.clear()
         events = ready.get(sock.fileno(), 0)
         if has_decrypted or events & ~select.POLLOUT:
             self._read()
         if events & select.POLLOUT:
             self._client.loop_write()
-        if self._callbacks.connack is not None:  # before, paho would end the connection after one keepalive
+        # Not before the CONNACK: loop_misc() would end a connection that waits longer than one keepalive.
+        if self._callbacks.connack is not None:
             self._client.loop_misc()
         if self._client.socket() is None:
             raise self._end_error()
@@ -163,6 +134,11 @@ class Connection:
     def subscription_granted(self) -> bool | None:
         """Whether the broker granted the subscription; None until it answers."""
         return self._callbacks.subscription_granted
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the broker has not ended the connection yet, as far as `poll` has seen."""
+        return self._client.socket() is not None
 
     @property
     def stable(self) -> bool:
@@ -200,10 +176,21 @@ class Connection:
             if (delivery := self._in_flight.pop(mid, None)) is not None:
                 yield delivery, code
 
-    def subscribe(self, topic_filter: str) -> None:
-        """Subscribe; with MQTT 5 without the agent's own messages (section 3.8.3.1, No Local)."""
-        options = SubscribeOptions(qos=0, noLocal=True) if self.protocol == "5" else None
+    def subscribe(self, topic_filter: str, expected: bytes | None = None) -> None:
+        """Subscribe; with MQTT 5 without the agent's own messages (section 3.8.3.1, No Local).
+
+        Args:
+            topic_filter: What to subscribe to.
+            expected: Payload of a message of the agent's own that is to be heard all the same.
+        """
+        self._callbacks.expect_suback(expected)
+        options = SubscribeOptions(qos=0, noLocal=expected is None) if self.protocol == "5" else None
         self._client.subscribe(topic_filter, options=options)
+
+    @property
+    def heard(self) -> bool:
+        """Whether the message that `subscribe` was to expect has come in."""
+        return self._callbacks.heard
 
     def unsubscribe(self, topic_filter: str) -> None:
         """End a subscription."""
@@ -215,7 +202,7 @@ class Connection:
         return retained
 
     def disconnect(self, timeout: float) -> None:
-        """Send a DISCONNECT, so that the will is not published, and close; within `timeout` seconds."""
+        """End the connection with a DISCONNECT, so that the will is not published; within `timeout` seconds."""
         deadline = time.monotonic() + timeout
         self._client.disconnect()  # paho closes the socket once all is written
         while (sock := self._client.socket()) is not None and (left := deadline - time.monotonic()) > 0:
@@ -226,13 +213,13 @@ class Connection:
         self.abort()
 
     def abort(self) -> None:
-        """Close without a DISCONNECT: the broker publishes the will (MQTT 5, section 3.1.2.5)."""
+        """End the connection without a DISCONNECT: the broker publishes the will (MQTT 5, section 3.1.2.5)."""
         if (sock := self._client.socket()) is not None:
             sock.close()
 
-    def close(self) -> None:
-        """Give up a connection that is not accepted yet. A broker that reads on later publishes no will."""
-        self.disconnect(0.1)
+    def abandon(self) -> None:
+        """End a connection that was not accepted yet. The broker publishes no will if it accepts it later."""
+        self.disconnect(ABANDON_SECONDS)
 
     def fileno(self) -> int:
         """Return the socket's file descriptor, or -1."""

@@ -1,29 +1,27 @@
 """Making a connection: which address, which version of MQTT, and what is given up if the broker refuses the will.
 
-connect()  ─►  each address in turn
+connect()  ─►  each address in turn, from the one after the last that worked
                └─► _connect_to()             the version that worked last, else 5; then the other one
                    └─► _connect_downgrading()    the will as configured; then as the broker accepts it
                        └─► Connection.open()
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
 from agent.config import EMBEDDED, Address, BrokerSettings
 from agent.messages.topics import Message
 from agent.mqtt.capabilities import Capabilities
-from agent.mqtt.connection import CONNECT_TIMEOUT_SECONDS, Connection, Protocol
+from agent.mqtt.client import Protocol
+from agent.mqtt.connection import CONNECT_TIMEOUT_SECONDS, Connection
 from agent.mqtt.deadline import Deadline
 from agent.mqtt.errors import BrokerError, BrokerRefusedError, BrokerUnreachableError, combined_error
 from agent.mqtt.reachability import LOOKUP_SECONDS, Reachability
 from agent.mqtt.reason_codes import ReasonCode
-from agent.runtime.text import escape
 from agent.runtime.wakeup import WakeupEvent
 from agent.runtime.watchdog import Watchdog
 
-VERSION_TOPIC = "$SYS/broker/version"
-VERSION_WAIT_SECONDS = 0.5
+FAILOVER_SECONDS = 2.0  # an address that does not answer for so long is left while there are others to try
 
 
 class Connector:
@@ -53,36 +51,45 @@ class Connector:
         self._deadline = deadline
         self._wake = wake
         self._watchdog = watchdog
+        self._addresses = settings.addresses  # in the order in which they are tried next
         self._last_protocols: dict[Address, Protocol] = {}  # with which a broker has accepted the agent
         self._will_capabilities: dict[Address, Capabilities] = {}  # what a broker accepts of the will
 
     def connect(self) -> Connection:
-        """Try each address once, in their order, and return an open connection.
+        """Try each address once, and return an open connection.
 
-        Ends soon after the deadline, except while a host name is looked up.
+        Begins with the address after the one that worked last: a connection to that one has just failed. The last one
+        to be tried gets CONNECT_TIMEOUT_SECONDS to answer, each other one FAILOVER_SECONDS. Ends soon after the
+        deadline, except while a host name is looked up.
 
         Raises:
             BrokerUnreachableError: A later attempt may succeed.
             BrokerRefusedError: Something has to be changed first, at each address.
         """
         errors: list[BrokerError] = []
-        for address in self._settings.addresses:
+        for position, address in enumerate(self._addresses, 1):
             if errors and self._deadline.passed:
                 break
+            patience = CONNECT_TIMEOUT_SECONDS if position == len(self._addresses) else FAILOVER_SECONDS
             try:
-                return self._connect_to(address)
+                connection = self._connect_to(address, patience)
             except BrokerError as error:
                 errors.append(error)
+                continue
+            for failed in errors:
+                failed.abandon()
+            self._addresses = self._addresses[position:] + self._addresses[:position]
+            return connection
         raise combined_error(errors)
 
-    def _connect_to(self, address: Address) -> Connection:
+    def _connect_to(self, address: Address, patience: float) -> Connection:
         """Connect with one version of MQTT, and with the other one if the broker does not understand the first.
 
         Old brokers refuse MQTT 5 with a reason code, or just close the connection.
         """
         for protocol in self._protocols(address):
             try:
-                connection = self._connect_downgrading(address, protocol)
+                connection = self._connect_downgrading(address, protocol, patience)
             except BrokerRefusedError as refused:
                 if refused.code != ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
                     raise
@@ -103,7 +110,7 @@ class Connector:
         default: Protocol = "3.1.1" if address.scheme == EMBEDDED else "5"  # the embedded broker has no MQTT 5
         return ("5", "3.1.1") if self._last_protocols.get(address, default) == "5" else ("3.1.1", "5")
 
-    def _connect_downgrading(self, address: Address, protocol: Protocol) -> Connection:
+    def _connect_downgrading(self, address: Address, protocol: Protocol, patience: float) -> Connection:
         """Connect; if the broker refuses the will's retain flag or QoS, again without it (MQTT 5, section 3.2.2.3)."""
         while True:
             accepted = self._will_capabilities.get(address, Capabilities())
@@ -111,7 +118,7 @@ class Connector:
             self._watchdog.expect_within("publisher", LOOKUP_SECONDS)
             connection = Connection(self._settings, address, protocol, self._client_id, will, self._wake)
             try:
-                connection.open(self._deadline)
+                connection.open(self._deadline, patience)
             except BrokerRefusedError as refused:
                 if refused.code == ReasonCode.RETAIN_NOT_SUPPORTED and accepted.retain_available:
                     self._will_capabilities[address] = replace(accepted, retain_available=False)
@@ -121,31 +128,3 @@ class Connector:
                     raise
             else:
                 return connection
-
-
-def probe(settings: BrokerSettings) -> str:
-    """Connect once, disconnect, and return a line that says which broker answered.
-
-    Uses a client id of its own: with the same one the broker would end the running agent's connection.
-
-    Raises:
-        BrokerError: The broker cannot be used.
-    """
-    client_id = f"{settings.client_id or 'usage-agent'}-check"
-    connection = Connector(settings, client_id, None, Deadline(), WakeupEvent(), Watchdog()).connect()
-    version = _broker_version(connection)
-    connection.disconnect(CONNECT_TIMEOUT_SECONDS)
-    return f"{connection.address} accepts the agent with MQTT {connection.protocol}{version}"
-
-
-def _broker_version(connection: Connection) -> str:
-    """Return the broker's name and version in parentheses, if it publishes them, or an empty string."""
-    connection.subscribe(VERSION_TOPIC)
-    deadline = time.monotonic() + VERSION_WAIT_SECONDS
-    while (left := deadline - time.monotonic()) > 0:
-        connection.poll(left)
-        for payload in connection.take_retained().values():
-            return f" ({escape(payload.decode(errors='replace'))})"
-        if connection.subscription_granted is False:
-            break
-    return ""

@@ -1,12 +1,13 @@
 """Errors of the connection to the broker, cut by what can be done about them, and how each is recognised.
 
     BrokerError
-    ├── BrokerUnreachableError   try again, best when the broker is seen to be back
-    └── BrokerRefusedError       the configuration, the broker or a certificate has to be changed
+    ├── BrokerUnreachableError    try again, best when the broker is seen to be back
+    ├── SubscriptionDeniedError   try again at once, without the subscription
+    └── BrokerRefusedError        the configuration, the broker or a certificate has to be changed
 
-`connect_error` translates what the system, TLS or paho raised while connecting, `end_error` what was received before
-an existing connection ended, and `combined_error` the errors of all addresses. Each message names the place and the
-remedy.
+`connect_error` translates what the system, TLS or paho raised while connecting, `unanswered_error` that no CONNACK
+came, `end_error` what was received before an existing connection ended, and `combined_error` the errors of all
+addresses. Each message names the place and the remedy.
 """
 
 import re
@@ -17,10 +18,19 @@ from typing import Any
 
 from agent.config import Address
 from agent.mqtt.callbacks import ClientCallbacks
-from agent.mqtt.reachability import Observation, Reachability
-from agent.mqtt.reason_codes import UNIQUE_CLIENT_ID_REMEDY, ReasonCode, connection_remedy, is_temporary
+from agent.mqtt.reachability import Observation, Reachability, UnansweredConnection
+from agent.mqtt.reason_codes import (
+    UNIQUE_CLIENT_ID_REMEDY,
+    ReasonCode,
+    connection_remedy,
+    is_temporary,
+    may_deny_subscription,
+)
 
 _CERTIFICATE_ALERT = re.compile(r"alert [a-z ]*(certificate|unknown ca|access denied|handshake failure)[a-z ]*\b")
+
+# The system's errors for a connection that the network has lost, and not the broker ended.
+_NETWORK_LOST = re.compile(r"timed out|unreachable|no route", re.IGNORECASE)
 
 # By OpenSSL's X509_V_ERR_… (X509_STORE_CTX_get_error(3)).
 _CERTIFICATE_REMEDIES = {
@@ -41,9 +51,22 @@ class BrokerError(Exception):
         super().__init__(message)
         self.observations = observations
 
+    def abandon(self) -> None:
+        """Close the unanswered connections in the observations: nobody waits for their answers any more."""
+        for observation in self.observations:
+            if observation.unanswered is not None:
+                observation.unanswered.abandon()
+
 
 class BrokerUnreachableError(BrokerError):
     """The broker is away or frozen, or the connection was lost. Try again, best when it is seen to be back."""
+
+
+class SubscriptionDeniedError(BrokerError):
+    """The broker has ended a young connection instead of answering its SUBSCRIBE. Probably it does not allow it.
+
+    Seen with RabbitMQ's MQTT plugin, AWS IoT, and EMQX with `deny_action = disconnect`.
+    """
 
 
 class BrokerRefusedError(BrokerError):
@@ -77,6 +100,8 @@ def end_error(address: Address, client_id: str, callbacks: ClientCallbacks, stab
     if reason.is_failure:
         return _reason_code_error(address, client_id, "refuses the agent", reason)
     by_broker, reason = callbacks.disconnect or (False, None)
+    if callbacks.awaits_suback and not stable and _may_deny(callbacks.last_error, reason):
+        return SubscriptionDeniedError(f"{address} has ended the connection because of a subscription")
     if by_broker:
         return _reason_code_error(address, client_id, "has ended the connection", reason)
     timed_out = reason is not None and reason.value == ReasonCode.KEEP_ALIVE_TIMEOUT
@@ -84,6 +109,11 @@ def end_error(address: Address, client_id: str, callbacks: ClientCallbacks, stab
     if not stable and not timed_out:  # many brokers end the older of two connections without giving a reason
         cause += f"; if another client uses the same client id ({client_id}), {UNIQUE_CLIENT_ID_REMEDY}"
     return _lost_error(address, cause, stable)
+
+
+def _may_deny(last_error: str, reason: Any) -> bool:
+    """Return whether a connection's end may mean that its subscription is not allowed: nothing names another cause."""
+    return not _NETWORK_LOST.search(last_error) and (reason is None or may_deny_subscription(reason.value))
 
 
 def _reason_code_error(address: Address, client_id: str, what: str, reason: Any) -> BrokerError:
@@ -121,6 +151,17 @@ def _lost_error(address: Address, cause: str, stable: bool) -> BrokerUnreachable
     """
     baseline = Reachability.NOTHING if stable else Reachability.ANSWERING
     return BrokerUnreachableError(f"lost the connection to {address}: {cause}", Observation(address, baseline))
+
+
+def unanswered_error(address: Address, connection: UnansweredConnection) -> BrokerUnreachableError:
+    """Return the error for a connection that was made, but whose CONNECT is not answered.
+
+    A frozen broker is like that, and so is a server of another kind: a web server waits for the rest of a request.
+    """
+    return BrokerUnreachableError(
+        f"{address} accepts connections but does not answer; is that an MQTT broker, and if so, is it frozen?",
+        Observation(address, Reachability.SILENT, unanswered=connection),
+    )
 
 
 def connect_error(address: Address, error: Exception) -> BrokerError:
@@ -169,5 +210,8 @@ def combined_error(errors: Sequence[BrokerError]) -> BrokerError:
     if len(errors) == 1:
         return errors[0]
     message = " | ".join(map(str, errors))
+    codes = {error.code if isinstance(error, BrokerRefusedError) else None for error in errors}
     observations = [observation for error in errors for observation in error.observations]
-    return BrokerUnreachableError(message, *observations) if observations else BrokerRefusedError(message)
+    if observations:
+        return BrokerUnreachableError(message, *observations)
+    return BrokerRefusedError(message, codes.pop() if len(codes) == 1 else None)

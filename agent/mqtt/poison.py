@@ -38,7 +38,10 @@ class PoisonMessageDetector:
 
     @property
     def max_in_flight(self) -> int:
-        """How many messages may be in flight."""
+        """How many messages may be in flight: 1 while a message is suspected.
+
+        The broker's own limit is not applied here, but by the publisher (`Capabilities.max_in_flight`).
+        """
         return 1 if self._one_at_a_time else MAX_IN_FLIGHT
 
     def on_ack(self, delivery: Delivery) -> None:

@@ -19,6 +19,9 @@ One thread does it all: it connects, publishes, and waits. What happens where, a
         publisher      logs the error if it is a new one, and decides whether to wait
         retry          says how long (tenacity's loop, with a backoff)
         reachability   waits, and ends the wait as soon as the broker is seen to be back
+    the connection ends instead of a SUBACK
+        connection     raises SubscriptionDeniedError
+        retained       does without in the next connection, which is made at once, and logs that if it lasts
 """
 
 import logging
@@ -32,7 +35,7 @@ from agent.messages.topics import Message
 from agent.mqtt.connection import MAX_POLL_SECONDS, Connection
 from agent.mqtt.connector import Connector
 from agent.mqtt.deadline import Deadline
-from agent.mqtt.errors import BrokerError, BrokerUnreachableError, is_taken_over
+from agent.mqtt.errors import BrokerError, BrokerUnreachableError, SubscriptionDeniedError, is_taken_over
 from agent.mqtt.poison import PoisonMessageDetector
 from agent.mqtt.reachability import Observation, ReachabilityMonitor
 from agent.mqtt.reason_codes import FIRST_FAILURE, message_rejection
@@ -79,7 +82,8 @@ class Publisher:
             will: Returns the will; called for each connection, on the publisher's thread.
             retained_filter: Topic filter of the retained messages to read after each connect.
             on_retained: Called with what was read, on the publisher's thread: they must not block.
-            backoff: Waits between attempts to connect. The cap is also the wait between attempts at rejected statuses.
+            backoff: Waits between attempts to connect. The cap is also the time after which a rejected status is sent
+                again.
             watchdog: Expects each step to end in time.
         """
         self.connected = False
@@ -97,9 +101,14 @@ class Publisher:
         self._reachability = ReachabilityMonitor(self._wake, watchdog)
         self._poison = PoisonMessageDetector()
         self._is_last_attempt = False
-        self._connection_worked = False  # the present or last connection has lasted, or has delivered a message
-        self._may_reconnect_at_once = True
-        self._observations: tuple[Observation, ...] | None = None  # to wait for; None to reconnect at once
+        # Whether to make the next attempt at once if this connection ends: it has lasted or delivered a message, or
+        # there is another address.
+        self._may_reconnect = False
+        # Attempts that may still be made at once, until a connection lasts. Without a limit, two agents with one client
+        # id would end each other's connections without a pause.
+        self._at_once_left = self._at_once_limit = len(settings.addresses)
+        # How the failed attempt found the broker; empty if only time can help; None for an attempt without a wait.
+        self._observations: tuple[Observation, ...] | None = None
         self._connects = self._disconnects = 0  # read by any thread
         self._logged_rejections: dict[str, str] = {}  # the last reason, by topic
 
@@ -126,23 +135,28 @@ class Publisher:
 
     def _attempt(self) -> None:
         """Connect, and publish until stopped. Raises BrokerError if there is no connection, or it has ended."""
-        self._is_last_attempt, self._connection_worked = self._deadline.is_set, False
+        self._is_last_attempt, self._may_reconnect = self._deadline.is_set, False
         if self._is_last_attempt and self._deadline.passed:
             return
         connection = self._connector.connect()
+        self._reachability.note_connected()
+        self._may_reconnect = self._at_once_limit > 1
         self._connects += 1
         self.connected = True
         log.info("connected to %s with MQTT %s", connection.address, connection.protocol)
         try:
             self._publish(connection)
         except BrokerError as error:
-            self._poison.on_disconnect(tuple(connection.in_flight), connection.stable)
+            awaited_suback = isinstance(error, SubscriptionDeniedError)
+            self._retained_reader.on_disconnect(awaited_suback)
+            if not awaited_suback:
+                self._poison.on_disconnect(tuple(connection.in_flight), connection.stable)
             self._outbox.requeue()
             # If two agents share a client id, one stays connected for exactly as long as the other one waits. So a
             # connection that was taken over must not reset the backoff, however long it has lasted.
             if connection.stable and not is_taken_over(error):
                 self._backoff.reset()
-                self._may_reconnect_at_once = True
+                self._at_once_left = self._at_once_limit
             raise
         finally:
             self._outbox.set_listener(lambda: None)  # in the waits between connections only stop() wakes
@@ -166,7 +180,7 @@ class Publisher:
             accepted = self._process_acks(connection)
             self._retained_reader.poll(connection)
             if accepted or connection.stable:
-                self._connection_worked = True
+                self._may_reconnect = True
                 self.trouble = None
         if self._outbox.statuses_delivered:  # otherwise no DISCONNECT: the will is better than an outdated status
             connection.disconnect(DISCONNECT_SECONDS)
@@ -213,23 +227,24 @@ class Publisher:
 
     def _before_wait(self, error: BaseException, seconds: float) -> None:
         """Log why the attempt failed, and decide whether the next one has to wait."""
+        if isinstance(error, SubscriptionDeniedError) or not isinstance(error, BrokerError):
+            return  # no wait; the retained reader logs it
         if self._deadline.is_set and (self._is_last_attempt or self._deadline.passed):
+            error.abandon()
             self._cancel.set()
             return
-        at_once = self._connection_worked and self._may_reconnect_at_once and isinstance(error, BrokerUnreachableError)
+        at_once = self._may_reconnect and self._at_once_left > 0 and isinstance(error, BrokerUnreachableError)
         if str(error) != self.trouble:
             when = "at once" if at_once else f"in {seconds:.0f} s at the latest"
             log.warning("%s (trying again, %s)", error, when)
             self.trouble = str(error)
-        if at_once:
-            # The broker may have been restarted. But only once: two agents with one client id, which end each other's
-            # connections, must not do so without a pause.
-            self._may_reconnect_at_once = False
+        if at_once:  # the broker may have been restarted
+            self._at_once_left -= 1
             self._backoff.reset()
-        self._observations = error.observations if isinstance(error, BrokerError) and not at_once else None
+        self._observations = None if at_once else error.observations
 
     def _wait(self, seconds: float) -> None:
         """Wait until the broker is seen to be back, or for so long; not at all while stopping."""
-        observations, self._observations = self._observations, None  # they may hold a connection
-        if observations is not None and not self._deadline.is_set:
-            self._reachability.wait(observations, seconds)
+        observations, self._observations = self._observations, None
+        if observations is not None:
+            self._reachability.wait(observations, 0 if self._deadline.is_set else seconds)

@@ -38,7 +38,7 @@ class Reachability(IntEnum):
 
     NOTHING = 0  # no connection is accepted
     SILENT = 1  # a connection is accepted, but nothing is answered
-    CLOSING = 2  # a connection is accepted and then closed
+    CLOSING = 2  # a connection is accepted and then closed: a program runs there, while a frozen one closes nothing
     ANSWERING = 3  # something is answered
 
 
@@ -48,8 +48,8 @@ class UnansweredConnection(Protocol):
     def fileno(self) -> int:
         """Return the descriptor to poll() for the answer."""
 
-    def close(self) -> None:
-        """Give the connection up."""
+    def abandon(self) -> None:
+        """End the connection, so that the broker publishes no will if it accepts the connection later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class ReachabilityMonitor:
     def wait(self, observations: Iterable[Observation], seconds: float) -> None:
         """Wait until a broker is more reachable than observed, for at most `seconds`, or until woken.
 
-        Closes the unanswered connections in the observations.
+        Abandons the unanswered connections in the observations.
         """
         deadline = time.monotonic() + seconds
         with ExitStack() as stack:
@@ -80,7 +80,7 @@ class ReachabilityMonitor:
             probes: list[_AddressProbe] = []
             for observation in observations:
                 if observation.unanswered is not None:
-                    stack.callback(observation.unanswered.close)
+                    stack.callback(observation.unanswered.abandon)
                     unanswered.append(observation.unanswered)
                 else:
                     probes.append(_AddressProbe(observation.address, self._baseline(observation)))
@@ -89,10 +89,14 @@ class ReachabilityMonitor:
                 pass
             self._last_probed.update({probe.address: probe.reachability for probe in probes})
 
+    def note_connected(self) -> None:
+        """Note that a broker has accepted the agent: how earlier probes were answered means nothing any more."""
+        self._last_probed.clear()
+
     def _baseline(self, observation: Observation) -> Reachability:
         """Return the result that a probe has to exceed to end the wait.
 
-        A broker may answer probes and still close the real connection. If it did, a probe now has to exceed the best
+        A broker may answer probes and still close the real connection. If it did, a probe now has to exceed the last
         result of the earlier probes.
         """
         if observation.reachability is Reachability.CLOSING:

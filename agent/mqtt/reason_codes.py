@@ -12,6 +12,9 @@ FIRST_FAILURE = 0x80  # MQTT 5, section 2.4: this code and all above it are fail
 class ReasonCode(IntEnum):
     """The failures that the agent handles or has a remedy for. Brokers may send others."""
 
+    UNSPECIFIED_ERROR = 0x80  # CONNACK, PUBACK, PUBREC, SUBACK, UNSUBACK, DISCONNECT; also paho's for a lost connection
+    PROTOCOL_ERROR = 0x82  # CONNACK, DISCONNECT
+    IMPLEMENTATION_SPECIFIC_ERROR = 0x83  # CONNACK, PUBACK, PUBREC, SUBACK, UNSUBACK, DISCONNECT
     UNSUPPORTED_PROTOCOL_VERSION = 0x84  # CONNACK
     CLIENT_IDENTIFIER_NOT_VALID = 0x85  # CONNACK
     BAD_USER_NAME_OR_PASSWORD = 0x86  # CONNACK
@@ -22,6 +25,7 @@ class ReasonCode(IntEnum):
     SERVER_SHUTTING_DOWN = 0x8B  # DISCONNECT
     KEEP_ALIVE_TIMEOUT = 0x8D  # DISCONNECT; also what paho reports if no PINGRESP came
     SESSION_TAKEN_OVER = 0x8E  # DISCONNECT
+    TOPIC_FILTER_INVALID = 0x8F  # SUBACK, UNSUBACK, DISCONNECT
     TOPIC_NAME_INVALID = 0x90  # CONNACK, PUBACK, PUBREC, DISCONNECT
     RECEIVE_MAXIMUM_EXCEEDED = 0x93  # DISCONNECT
     PACKET_TOO_LARGE = 0x95  # CONNACK, DISCONNECT
@@ -33,6 +37,7 @@ class ReasonCode(IntEnum):
     USE_ANOTHER_SERVER = 0x9C  # CONNACK, DISCONNECT
     SERVER_MOVED = 0x9D  # CONNACK, DISCONNECT
     CONNECTION_RATE_EXCEEDED = 0x9F  # CONNACK, DISCONNECT
+    WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED = 0xA2  # SUBACK, DISCONNECT
 
 
 _TEMPORARY = frozenset(
@@ -42,6 +47,18 @@ _TEMPORARY = frozenset(
         ReasonCode.SERVER_SHUTTING_DOWN,
         ReasonCode.KEEP_ALIVE_TIMEOUT,
         ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
+    }
+)
+
+# With which a broker may end a connection because of its SUBSCRIBE. Other codes name another cause.
+_SUBSCRIPTION_DENIALS = frozenset(
+    {
+        ReasonCode.UNSPECIFIED_ERROR,
+        ReasonCode.PROTOCOL_ERROR,
+        ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR,
+        ReasonCode.NOT_AUTHORIZED,
+        ReasonCode.TOPIC_FILTER_INVALID,
+        ReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED,
     }
 )
 
@@ -58,19 +75,19 @@ _CONNECTION_REMEDIES: dict[int, str] = {
     ReasonCode.BANNED: "ask who runs the broker why it has banned the agent",
     ReasonCode.SESSION_TAKEN_OVER: ("another client uses the same client id ({client_id}); " + UNIQUE_CLIENT_ID_REMEDY),
     ReasonCode.PACKET_TOO_LARGE: "raise the broker's limit on the size of packets",
-    ReasonCode.QUOTA_EXCEEDED: "raise the broker's quota for the agent",
+    ReasonCode.QUOTA_EXCEEDED: "ask who runs the broker for a larger quota",
     ReasonCode.ADMINISTRATIVE_ACTION: "ask who runs the broker; an administrator has ended the connection",
     ReasonCode.RETAIN_NOT_SUPPORTED: "let the broker keep retained messages: statuses need them",
     ReasonCode.USE_ANOTHER_SERVER: "set broker.url to the server that is meant for the agent",
     ReasonCode.SERVER_MOVED: "set broker.url to the broker's new address",
-    ReasonCode.CONNECTION_RATE_EXCEEDED: "raise the broker's limit on new connections, or backoff.base",
+    ReasonCode.CONNECTION_RATE_EXCEEDED: "raise backoff.base, so that the agent connects less often",
 }
 
 _MESSAGE_REJECTIONS: dict[int, str] = {
     ReasonCode.NOT_AUTHORIZED: "not authorized; let the agent's user write to this topic, in the broker's access rules",
     ReasonCode.TOPIC_NAME_INVALID: "topic not valid; change topics.base or topics.container",
     ReasonCode.PACKET_TOO_LARGE: "packet too large; raise the broker's limit on the size of packets",
-    ReasonCode.QUOTA_EXCEEDED: "quota exceeded; raise the broker's quota, or agent.interval",
+    ReasonCode.QUOTA_EXCEEDED: "quota exceeded; raise agent.interval, so that the agent sends less",
     ReasonCode.PAYLOAD_FORMAT_INVALID: "payload format not valid; let the broker accept JSON on this topic",
 }
 
@@ -78,6 +95,11 @@ _MESSAGE_REJECTIONS: dict[int, str] = {
 def is_temporary(code: int) -> bool:
     """Return whether the cause may pass without a change of configuration."""
     return code < FIRST_FAILURE or code in _TEMPORARY
+
+
+def may_deny_subscription(code: int) -> bool:
+    """Return whether a broker that ends a connection with this code may mean the subscription."""
+    return code < FIRST_FAILURE or code in _SUBSCRIPTION_DENIALS
 
 
 def connection_remedy(code: int, client_id: str) -> str:

@@ -3,6 +3,10 @@
 The broker is the agent's only memory of earlier runs. The way of a retained message:
 
     Connection.take_retained() ──► RetainedReader.poll() ──► each consumer, with all messages by topic
+
+Publishing does not depend on it. A broker may refuse the subscription. Or it may end the connection instead of
+answering: then the next connection, which is made at once, does without. If that one lasts, the subscription was the
+cause, and is not tried again for RESUBSCRIBE_SECONDS; if not, it was not.
 """
 
 import logging
@@ -13,6 +17,8 @@ from agent.mqtt.connection import Connection
 
 QUIET_SECONDS = 0.5  # without another retained message after which all have come: MQTT does not mark the last one
 MAX_READ_SECONDS = 2.0  # for all of them together
+
+RESUBSCRIBE_SECONDS = 3600.0  # without a subscription, after one because of which the broker ended the connection
 
 RetainedConsumer = Callable[[dict[str, bytes]], None]
 """Takes the payloads of the retained messages by topic. Called on the publisher's thread: it must not block."""
@@ -36,14 +42,21 @@ class RetainedReader:
         self._deadline: float | None = None
         self._quiet_at = float("inf")
         self._warned = False
+        self._suspected = False  # whether the last connection was ended while its subscription was unanswered
+        self._denied_until = 0.0  # monotonic; no subscription before
 
     def start(self, connection: Connection) -> None:
         """Subscribe. Call this before anything is published: only what the broker had before is to be read."""
         self._retained = {}
-        self._done = False
+        self._done = self._suspected or time.monotonic() < self._denied_until
         self._deadline = None
         self._quiet_at = float("inf")
-        connection.subscribe(self._topic_filter)
+        if not self._done:
+            connection.subscribe(self._topic_filter)
+
+    def on_disconnect(self, awaited_suback: bool) -> None:
+        """Note the end of a connection, and whether the subscription may have been its cause."""
+        self._suspected = awaited_suback
 
     @property
     def due(self) -> float:
@@ -52,6 +65,10 @@ class RetainedReader:
 
     def poll(self, connection: Connection) -> None:
         """Collect what has come in; unsubscribe and call the consumers when all has come."""
+        if self._suspected and connection.stable:
+            self._suspected = False
+            self._denied_until = time.monotonic() + RESUBSCRIBE_SECONDS
+            self._give_up(connection)
         if connection.subscription_granted is None:
             return
         arrived = connection.take_retained()  # also after the end: late messages must not pile up
@@ -59,7 +76,7 @@ class RetainedReader:
             return
         if not connection.subscription_granted:
             self._done = True
-            self._warn(connection)
+            self._give_up(connection)
             return
         now = time.monotonic()
         if self._deadline is None:
@@ -74,7 +91,10 @@ class RetainedReader:
             for consume in self._consumers:
                 consume(self._retained)
 
-    def _warn(self, connection: Connection) -> None:
+    def _give_up(self, connection: Connection) -> None:
+        """Let the consumers go on without what the broker has retained."""
+        for consume in self._consumers:
+            consume({})
         if not self._warned:
             self._warned = True
             log.warning(

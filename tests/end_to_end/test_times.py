@@ -147,7 +147,7 @@ def test_usages_resume_when_the_broker_is_back(
     took = []
     for number in range(REPEAT):
         broker.kill() if was == "killed" else broker.freeze()
-        missed = "nobody listens there" if was == "killed" else "does not answer; is it frozen"
+        missed = "nobody listens there" if was == "killed" else "does not answer; is that an MQTT broker"
         running.wait_for_line(missed, count=number + 1)
         broker.start() if was == "killed" else broker.thaw()
         back = time.monotonic()

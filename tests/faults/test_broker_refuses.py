@@ -71,8 +71,8 @@ REFUSALS = {
     "the server is unavailable": (0x88, "the broker's log may say why"),
     "the server is busy": (0x89, "the broker's log may say why"),
     "the client is banned": (0x8A, "ask who runs the broker why it has banned the agent"),
-    "the quota is used up": (0x97, "raise the broker's quota"),
-    "there are too many new connections": (0x9F, "raise the broker's limit on new connections"),
+    "the quota is used up": (0x97, "ask who runs the broker for a larger quota"),
+    "there are too many new connections": (0x9F, "raise backoff.base, so that the agent connects less often"),
 }
 
 

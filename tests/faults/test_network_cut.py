@@ -1,5 +1,6 @@
 """The network between agent and broker is cut: packets vanish without an error."""
 
+import json
 import time
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from support.daemons.processes import slack
 from support.daemons.subscriber import retained
 from support.fakes.engine import FakeEngine
 
+from agent.mqtt.client import WILL_DELAY_SECONDS
 from faults.assertions import SOON
 from faults.load import Load
 
@@ -75,20 +77,31 @@ def test_connection_that_only_the_agent_knows_is_given_up(
     assert set(retained(far_broker.url, f"{ROOT}/#")) == topics
 
 
-def test_late_will_of_an_old_connection_is_corrected(
-    fake_engine: FakeEngine, far_broker: FarBroker, network: Network, start_agent: StartAgent, record: Record
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_short_loss_does_not_end_the_agent(
+    fake_engine: FakeEngine,
+    far_broker: FarBroker,
+    network: Network,
+    start_agent: StartAgent,
+    record: Record,
+    protocol: str,
 ) -> None:
-    """The will that the broker publishes late for the old connection does not outlive the new connection's status."""
+    """An agent that is back soon has not been `stopped`. With MQTT 3.1.1 its late will is corrected."""
     subscriber = record(far_broker)
     fake_engine.run("web")
-    running = start_agent(fake_engine, far_broker, broker={"keepalive": 60})
+    running = start_agent(fake_engine, far_broker, broker={"keepalive": 60, "protocol": protocol})
     subscriber.usages("web", count=2)
     network.cut()
     running.wait_for_line(LOST)
     network.mend()
     back = time.monotonic()
     subscriber.usages("web", count=2, after=back, timeout=SOON)
-    subscriber.agent("connection lost")
+    if protocol == "3.1.1":
+        subscriber.agent("connection lost")
+    else:
+        subscriber.usages("web", count=WILL_DELAY_SECONDS + 3, after=back)  # one a second, so the will would be there
+        statuses = [json.loads(message.payload)["status"] for message in subscriber.on(f"{ROOT}/status")]
+        assert set(statuses) == {"running"}
     assert b'"running"' in retained(far_broker.url, f"{ROOT}/status")[f"{ROOT}/status"]
 
 

@@ -15,9 +15,12 @@ from support.daemons.subscriber import Subscriber
 from agent.config import BackoffSettings, BrokerSettings
 from agent.messages.outbox import Outbox
 from agent.messages.topics import Message
-from agent.mqtt.connector import probe
+from agent.mqtt.connector import Connector
+from agent.mqtt.deadline import Deadline
 from agent.mqtt.errors import BrokerError
+from agent.mqtt.probe import probe
 from agent.mqtt.publisher import Publisher
+from agent.runtime.wakeup import WakeupEvent
 from agent.runtime.watchdog import Watchdog
 
 BASE = "containers/host"
@@ -52,15 +55,19 @@ def is_listening(port: int) -> bool:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
-def broker_settings(url: str, **keys: object) -> BrokerSettings:
-    """Return the settings for one address."""
-    return BrokerSettings(url=(url,), **keys)  # type: ignore[arg-type]
+def probe_lines(url: str, **keys: object) -> list[str]:
+    """Probe a broker, and return a line for each result: `ok mqtt://… accepts the agent with MQTT 5`."""
+    settings = BrokerSettings(url=(url,), **keys)  # type: ignore[arg-type]
+    return [f"{line.verdict} {line.text}" for line in probe(settings, "host", "containers")]
 
 
-def probe_error(url: str, **keys: object) -> BrokerError:
-    """Probe a broker that cannot be used, and return the error."""
+def connect_error(url: str, **keys: object) -> BrokerError:
+    """Connect to a broker that cannot be used, and return the error."""
+    settings = BrokerSettings(url=(url,), **keys)  # type: ignore[arg-type]
+    connector = Connector(settings, "usage-agent", None, Deadline(), WakeupEvent(), Watchdog())
     with pytest.raises(BrokerError) as raised:
-        probe(broker_settings(url, **keys))
+        connector.connect()
+    raised.value.abandon()
     return raised.value
 
 

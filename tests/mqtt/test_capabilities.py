@@ -16,7 +16,7 @@ from support.fakes.scripted_broker import (
 )
 
 from agent.mqtt.reason_codes import ReasonCode
-from mqtt.harness import STATUS, USAGE, Publish, probe_error, status, usage
+from mqtt.harness import STATUS, USAGE, Publish, connect_error, status, usage
 
 CONNECT_FLAGS = 7  # index in a CONNECT (MQTT 5, section 3.1.2.3)
 WILL_FLAG, WILL_QOS, WILL_RETAIN = 0x04, 0x18, 0x20
@@ -39,14 +39,14 @@ def test_old_broker_gets_mqtt_3_1_1_at_once(scripted_broker: ScriptedBroker, pub
 def test_server_that_closes_each_connection_is_questioned(scripted_broker: ScriptedBroker) -> None:
     """A server that closes the connection for both versions may not be an MQTT broker."""
     scripted_broker.answer = lambda _: None
-    assert "is that an MQTT broker?" in str(probe_error(scripted_broker.url))
+    assert "is that an MQTT broker?" in str(connect_error(scripted_broker.url))
     assert [packet.level for packet in scripted_broker.received(CONNECT)] == [5, 4]
 
 
 def test_configured_protocol_is_the_only_one_tried(scripted_broker: ScriptedBroker) -> None:
     """Without `auto` there is no fallback, and the remedy names the key."""
     scripted_broker.answer = lambda packet: connack(5, 0x84) if packet.level == 5 else accept_all(packet)
-    assert "broker.protocol" in str(probe_error(scripted_broker.url, protocol="5"))
+    assert "broker.protocol" in str(connect_error(scripted_broker.url, protocol="5"))
     assert [packet.level for packet in scripted_broker.received(CONNECT)] == [5]
 
 

@@ -1,6 +1,5 @@
 """Connecting to each kind of address, and the errors where that is not possible."""
 
-import re
 import socket
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from support.daemons.processes import wait_until
 from support.daemons.subscriber import retained
 from support.fakes.scripted_broker import CONNECT, ScriptedBroker
 
-from agent.mqtt.connector import probe
 from agent.mqtt.errors import BrokerUnreachableError
 from mqtt.harness import (
     STATUS,
@@ -20,18 +18,11 @@ from mqtt.harness import (
     OwnBroker,
     Publish,
     Subscribe,
-    broker_settings,
+    connect_error,
     is_listening,
-    probe_error,
     status,
     usage,
 )
-
-
-def test_probe_reports_address_protocol_and_version(broker: Mosquitto) -> None:
-    """The line names the address, the version of MQTT, and the broker's own version."""
-    line = probe(broker_settings(broker.url))
-    assert re.fullmatch(rf"{broker.url} accepts the agent with MQTT 5 \(mosquitto version .*\)", line)
 
 
 @pytest.mark.parametrize("scheme", ["mqtts", "ws", "wss", "unix"])
@@ -57,10 +48,10 @@ def test_error_names_address_and_remedy(short_path: Path) -> None:
     """If nothing listens at an address, the error says where, and what to check."""
     port = free_port()
     for url in (f"mqtt://127.0.0.1:{port}", f"wss://127.0.0.1:{port}/mqtt", f"unix://{short_path}/none"):
-        error = probe_error(url)
+        error = connect_error(url)
         assert isinstance(error, BrokerUnreachableError)
         assert str(error) == f"{url}: nobody listens there; is the broker running?"
-    assert "check broker.url" in str(probe_error("mqtt://no-such-host.invalid"))
+    assert "check broker.url" in str(connect_error("mqtt://no-such-host.invalid"))
 
 
 def test_full_unix_socket_is_an_error(short_path: Path) -> None:
@@ -70,14 +61,14 @@ def test_full_unix_socket_is_an_error(short_path: Path) -> None:
         listener.bind(str(place))
         listener.listen(0)
         waiting.connect(str(place))
-        assert "accepts no more connections" in str(probe_error(f"unix://{place}"))
+        assert "accepts no more connections" in str(connect_error(f"unix://{place}"))
 
 
 @pytest.mark.slow
 def test_silent_broker_is_called_frozen(scripted_broker: ScriptedBroker) -> None:
     """A broker that does not answer is not tried with an older version, even if the keepalive is short."""
     scripted_broker.answer = lambda _: b""
-    assert "is it frozen?" in str(probe_error(scripted_broker.url, keepalive=1))
+    assert "is it frozen?" in str(connect_error(scripted_broker.url, keepalive=1))
     assert [packet.level for packet in scripted_broker.received(CONNECT)] == [5]
 
 
@@ -95,15 +86,6 @@ def test_error_names_every_address(publish: Publish, expected_warnings: ExpectWa
     urls = [f"mqtt://127.0.0.1:{free_port()}" for _ in range(2)]
     trouble = publish(urls).wait_trouble()
     assert all(url in trouble for url in urls)
-
-
-def test_probe_does_not_disconnect_running_agent(broker: Mosquitto, publish: Publish) -> None:
-    """A probe has a client id of its own, so the running agent keeps its connection."""
-    running = publish(broker.url, client_id="probed")
-    running.deliver(usage())
-    probe(broker_settings(broker.url, client_id="probed"))
-    running.deliver(usage())
-    assert running.connections() == (1, 0)
 
 
 def test_default_client_id_contains_host(broker: Mosquitto, subscribe: Subscribe, publish: Publish) -> None:

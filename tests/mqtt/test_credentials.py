@@ -7,9 +7,8 @@ import pytest
 from support.daemons.mosquitto import Mosquitto
 
 from agent.config import Secret
-from agent.mqtt.connector import probe
 from agent.mqtt.errors import BrokerRefusedError
-from mqtt.harness import OwnBroker, broker_settings, probe_error
+from mqtt.harness import OwnBroker, connect_error, probe_lines
 
 PASSWORD = "correct horse/battery@staple"
 
@@ -30,15 +29,18 @@ def test_password_may_come_from_three_places(locked_broker: Mosquitto, tmp_path:
     file.chmod(0o600)
     url = locked_broker.url
     url_with_login = url.replace("mqtt://", "mqtt://agent:correct%20horse%2Fbattery%40staple@")
-    assert probe(broker_settings(url, protocol=protocol, username="agent", password=Secret(PASSWORD)))
-    assert probe(broker_settings(url, protocol=protocol, username="agent", password_file=str(file)))
-    assert probe(broker_settings(url_with_login, protocol=protocol, username="other", password=Secret("wrong")))
+    assert "accepts the agent" in probe_lines(url, protocol=protocol, username="agent", password=Secret(PASSWORD))[0]
+    assert "accepts the agent" in probe_lines(url, protocol=protocol, username="agent", password_file=str(file))[0]
+    assert (
+        "accepts the agent"
+        in probe_lines(url_with_login, protocol=protocol, username="other", password=Secret("wrong"))[0]
+    )
 
 
 @pytest.mark.parametrize("protocol", ["auto", "5", "3.1.1"])
 def test_wrong_password_is_refused_without_being_shown(locked_broker: Mosquitto, protocol: str) -> None:
     """The remedy names the keys, and neither the error nor its cause contains the password."""
-    error = probe_error(locked_broker.url, protocol=protocol, username="agent", password=Secret("wrong-secret"))
+    error = connect_error(locked_broker.url, protocol=protocol, username="agent", password=Secret("wrong-secret"))
     assert isinstance(error, BrokerRefusedError)
     assert locked_broker.url in str(error)
     assert "broker.username" in str(error)
@@ -47,5 +49,5 @@ def test_wrong_password_is_refused_without_being_shown(locked_broker: Mosquitto,
 
 def test_missing_password_file_is_named(broker: Mosquitto, tmp_path: Path) -> None:
     """The error for a missing password file names the file and its key."""
-    error = probe_error(broker.url, password_file=f"{tmp_path}/none")
+    error = connect_error(broker.url, password_file=f"{tmp_path}/none")
     assert f"broker.password_file: {tmp_path}/none" in str(error)

@@ -10,7 +10,7 @@ from support.daemons.processes import alive, wait_until
 
 from agent.mqtt.embedded import EmbeddedBroker, EmbeddedBrokerError
 from agent.mqtt.errors import BrokerUnreachableError
-from mqtt.harness import STATUS, WAIT_SECONDS, Publish, is_listening, probe_error, status, usage
+from mqtt.harness import STATUS, WAIT_SECONDS, Publish, connect_error, is_listening, status, usage
 
 START_AND_WAIT = """
 import signal, sys
@@ -33,7 +33,7 @@ def test_embedded_broker_delivers_and_retains(publish: Publish) -> None:
         assert second.retained.get(timeout=WAIT_SECONDS) == {STATUS: b"running"}
         first.stop()
         second.stop()
-    assert isinstance(probe_error(url), BrokerUnreachableError)
+    assert isinstance(connect_error(url), BrokerUnreachableError)
 
 
 def test_port_in_use_is_an_error_with_remedy(broker: Mosquitto) -> None:

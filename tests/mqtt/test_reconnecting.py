@@ -10,7 +10,7 @@ from support.daemons.certificates import Certificates
 from support.daemons.mosquitto import free_port
 from support.daemons.processes import wait_until
 from support.daemons.subscriber import retained
-from support.fakes.scripted_broker import CONNECT, PUBLISH, Answer, Packet, ScriptedBroker, accept_all
+from support.fakes.scripted_broker import CONNECT, PROBE_LEVEL, PUBLISH, Answer, Packet, ScriptedBroker, accept_all
 
 from mqtt.harness import BASE, BROKER_AWAY, STATUS, WAIT_SECONDS, ExpectWarnings, OwnBroker, Publish, status, usage
 
@@ -73,6 +73,28 @@ def test_broker_behind_proxy_is_noticed(
     assert len(scripted_broker.received(CONNECT)) == 0
     scripted_broker.accepting = True
     running.deliver(usage())
+
+
+def test_earlier_outage_does_not_hide_that_the_broker_is_back(
+    scripted_broker: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings
+) -> None:
+    """How a broker has answered probes in one outage means nothing in the next one."""
+    expected_warnings("closed the connection", "lost the connection")
+    closing = True
+
+    def answer(packet: Packet) -> Answer:
+        nonlocal closing
+        if closing and (packet.kind == PUBLISH or (packet.kind == CONNECT and packet.level != PROBE_LEVEL)):
+            closing = packet.kind == PUBLISH  # a lost connection is followed by one that is closed
+            return None
+        return accept_all(packet)
+
+    scripted_broker.answer = answer
+    running = publish(scripted_broker.url, protocol="5")
+    running.deliver(usage())
+    closing = True
+    running.deliver(usage())
+    assert len(scripted_broker.received(CONNECT)) == 4
 
 
 def test_outage_is_logged_once(

@@ -1,6 +1,20 @@
 """Reading what the broker retains from earlier runs of the agent."""
 
-from support.fakes.scripted_broker import PUBLISH, SUBSCRIBE, Answer, Packet, ScriptedBroker, accept_all, suback
+from collections.abc import Callable
+
+import pytest
+from support.daemons.processes import wait_until
+from support.fakes.scripted_broker import (
+    CONNECT,
+    PUBLISH,
+    SUBSCRIBE,
+    Answer,
+    Packet,
+    ScriptedBroker,
+    accept_all,
+    disconnect,
+    suback,
+)
 
 from agent.mqtt.reason_codes import ReasonCode
 from mqtt.harness import BASE, WAIT_SECONDS, ExpectWarnings, OwnBroker, Publish, Subscribe, status, usage
@@ -51,11 +65,61 @@ def test_endless_retained_messages_are_cut_off(scripted_broker: ScriptedBroker, 
 def test_refused_subscription_is_logged_once(
     scripted_broker: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings
 ) -> None:
-    """An agent that may not read its own topics logs that, and publishes all the same."""
+    """An agent that may not read its own topics logs that, takes nothing for retained, and publishes all the same."""
     scripted_broker.answer = lambda packet: (
         suback(packet, ReasonCode.NOT_AUTHORIZED) if packet.kind == SUBSCRIBE else accept_all(packet)
     )
     expected_warnings("does not let the agent read containers/host/#")
     running = publish(scripted_broker.url)
     running.deliver(status(), usage())
-    assert running.retained.empty()
+    assert running.retained.get(timeout=WAIT_SECONDS) == {}
+
+
+def end_at(*kinds: int) -> Callable[[Packet], Answer]:
+    """Return answers that end a connection at the first packet of each of these types, one after the other."""
+    left = list(kinds)
+
+    def answer(packet: Packet) -> Answer:
+        if left and packet.kind == left[0]:
+            del left[0]
+            return None
+        return accept_all(packet)
+
+    return answer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [None, disconnect(ReasonCode.NOT_AUTHORIZED)], ids=["closed", "with a reason"])
+def test_subscription_that_ends_the_connection_is_left_out(
+    scripted_broker: ScriptedBroker,
+    publish: Publish,
+    expected_warnings: ExpectWarnings,
+    caplog: pytest.LogCaptureFixture,
+    end: Answer,
+) -> None:
+    """The next connection comes at once and does without, and so do later ones. No message is suspected."""
+    denied = "does not let the agent read containers/host/#"
+    expected_warnings(denied, "lost the connection")
+    scripted_broker.answer = lambda packet: end if packet.kind == SUBSCRIBE else accept_all(packet)
+    running = publish(scripted_broker.url, protocol="5")
+    running.deliver(status(), *(usage(number) for number in range(50)))
+    wait_until(lambda: denied in caplog.text, WAIT_SECONDS, "no warning")
+    assert running.publisher.trouble is None
+    scripted_broker.answer = end_at(PUBLISH)
+    running.deliver(usage())
+    assert len(scripted_broker.received(SUBSCRIBE)) == 1
+    assert running.counters() == {"waiting": 0, "sent": 51, "dropped": 0}
+    assert caplog.text.count(denied) == 1
+
+
+def test_subscription_is_not_blamed_for_a_broker_that_ends_every_connection(
+    scripted_broker: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings
+) -> None:
+    """If the connection without the subscription ends too, that was not the cause: it is subscribed again."""
+    expected_warnings("lost the connection")
+    scripted_broker.answer = end_at(SUBSCRIBE, PUBLISH)
+    running = publish(scripted_broker.url, protocol="5", backoff=0.2)
+    running.deliver(status())
+    assert running.retained.get(timeout=WAIT_SECONDS) == {}
+    assert len(scripted_broker.received(CONNECT)) == 3
+    assert len(scripted_broker.received(SUBSCRIBE)) == 2

@@ -14,6 +14,7 @@ from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
 from support.daemons.network import FarBroker, Network
 from support.daemons.podman import Podman
+from support.daemons.rabbitmq import RabbitMQ
 from support.daemons.subscriber import Subscriber
 from support.fakes.engine import FakeEngine
 from support.fakes.scripted_broker import ScriptedBroker
@@ -98,6 +99,17 @@ def own_broker(short_path: Path) -> Iterator[Callable[..., Mosquitto]]:
 
     yield make
     _close(made)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(session_path: Path) -> Iterator[RabbitMQ]:
+    """Yield a RabbitMQ that all tests share: each test uses its own topics."""
+    shared = RabbitMQ(session_path / "rabbitmq")
+    try:
+        shared.start()
+        yield shared
+    finally:
+        shared.close()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from support.daemons.processes import PATIENCE
@@ -39,14 +39,20 @@ class Received:
 
 
 class Subscriber:
-    """MQTT 5 client that keeps every message of its filters and reconnects when the broker is back.
+    """MQTT client that keeps every message of its filters and reconnects when the broker is back.
 
     With `qos=0` it sends no acknowledgements, and receives all that a broker has sent before it was killed.
     An acknowledgement sent to a killed broker makes the kernel reset the connection, which loses unread messages.
     """
 
     def __init__(
-        self, url: str, *filters: str, username: str | None = None, password: str | None = None, qos: int = 1
+        self,
+        url: str,
+        *filters: str,
+        username: str | None = None,
+        password: str | None = None,
+        qos: int = 1,
+        protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
     ) -> None:
         self.messages: list[Received] = []
         self.by_topic: defaultdict[str, list[Received]] = defaultdict(list)
@@ -56,7 +62,7 @@ class Subscriber:
         self._ready = False
         address = urlsplit(url)
         transport: Literal["tcp", "unix"] = "unix" if address.scheme == "unix" else "tcp"
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5, transport=transport)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=protocol, transport=transport)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message

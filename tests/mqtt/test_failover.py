@@ -1,0 +1,98 @@
+"""Several addresses: the next one is tried when one fails, at once, and the one that is left hears of it.
+
+The backoff is an hour, so a test fails if the publisher waits instead of trying the next address.
+"""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from support.daemons.processes import wait_until
+from support.fakes.scripted_broker import (
+    CONNECT,
+    DISCONNECT,
+    PUBLISH,
+    Answer,
+    Packet,
+    ScriptedBroker,
+    accept_all,
+)
+
+from agent.mqtt.connection import CONNECT_TIMEOUT_SECONDS
+from mqtt.harness import WAIT_SECONDS, ExpectWarnings, Publish, usage
+
+
+@pytest.fixture
+def brokers() -> Iterator[list[ScriptedBroker]]:
+    """Yield three brokers that accept everything."""
+    made = [ScriptedBroker() for _ in range(3)]
+    yield made
+    for broker in made:
+        broker.close()
+
+
+def urls(brokers: list[ScriptedBroker]) -> list[str]:
+    return [broker.url for broker in brokers]
+
+
+@pytest.mark.slow
+def test_silent_broker_is_left_soon_and_told(brokers: list[ScriptedBroker], publish: Publish) -> None:
+    """A broker that does not answer is left while there are others. Thawed later, it finds a DISCONNECT: no will."""
+    moments: dict[int, float] = {}
+
+    def note(number: int, answer: Answer) -> Answer:
+        moments.setdefault(number, time.monotonic())
+        return answer
+
+    brokers[0].answer = lambda _: note(0, b"")
+    brokers[1].answer = lambda packet: note(1, accept_all(packet))
+    publish(urls(brokers[:2])).deliver(usage())
+    assert moments[1] - moments[0] < CONNECT_TIMEOUT_SECONDS
+    brokers[0].wait_for(DISCONNECT)
+    assert len(brokers[0].received(CONNECT)) == 1
+
+
+def test_next_address_follows_the_one_that_was_lost(
+    brokers: list[ScriptedBroker], publish: Publish, expected_warnings: ExpectWarnings
+) -> None:
+    """After each loss the address after that one is tried first, and after the last one the first."""
+    expected_warnings("lost the connection")
+    running = publish(urls(brokers))
+    for number, broker in enumerate([*brokers, *brokers[:1]], 1):
+        running.deliver(usage(number))
+        used = [len(each.received(CONNECT)) for each in brokers]
+        assert (sum(used), broker.packets[-1].kind) == (number, PUBLISH)
+        broker.answer = lambda packet: None if packet.kind == PUBLISH else accept_all(packet)
+        running.add(usage())
+        broker.wait_for(PUBLISH, len(broker.received(PUBLISH)) + 1)
+        broker.answer = accept_all
+
+
+def test_broker_that_ends_a_new_connection_is_left_at_once(
+    brokers: list[ScriptedBroker], publish: Publish, expected_warnings: ExpectWarnings
+) -> None:
+    """A broker that accepts connections and ends them before anything is delivered is followed by the next one."""
+    expected_warnings("lost the connection")
+
+    def hang_up(packet: Packet) -> Answer:
+        return None if packet.kind == PUBLISH else accept_all(packet)
+
+    brokers[0].answer = brokers[1].answer = hang_up
+    publish(urls(brokers)).deliver(usage())
+    assert [len(broker.received(CONNECT)) for broker in brokers] == [1, 1, 1]
+
+
+def test_brokers_that_end_every_connection_are_not_hammered(
+    brokers: list[ScriptedBroker],
+    publish: Publish,
+    expected_warnings: ExpectWarnings,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each address is tried at once, and then there is a wait."""
+    expected_warnings("lost the connection")
+    for broker in brokers[:2]:
+        broker.answer = lambda packet: None if packet.kind == PUBLISH else accept_all(packet)
+    running = publish(urls(brokers[:2]))
+    running.add(usage())
+    wait_until(lambda: "s at the latest" in caplog.text, WAIT_SECONDS, "no wait")
+    assert running.connections() == (3, 3)
