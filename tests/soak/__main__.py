@@ -14,8 +14,10 @@ from types import FrameType
 from soak import invariants
 from soak.environment import Environment
 from soak.faults import Faults, Step
+from soak.resources import Resources, changes
 
 WARM_UP_SECONDS = 10.0  # after the start; the baseline is taken afterwards
+SAMPLE_SECONDS = 60.0  # between two samples of what an undisturbed agent holds; the first minute is left out
 
 
 class Soak:
@@ -29,6 +31,7 @@ class Soak:
         self._kinds: Counter[str] = Counter()
         self._refused: list[str] = []
         self._violations: list[str] = []
+        self._samples: list[tuple[Resources, set[str]]] = []  # of an agent without faults
 
     def interrupt(self, _number: int, _frame: FrameType | None) -> None:
         """End early and check the invariants on the first signal; end at once on the second."""
@@ -40,17 +43,21 @@ class Soak:
         """Run the soak test and return whether every invariant held."""
         self._environment.open(self._stop_if_interrupted)
         self._wait_until(time.monotonic() + WARM_UP_SECONDS)
-        baseline = invariants.resource_baseline(self._environment.accounting.runs[-1])
+        baseline, _ = invariants.sample(self._environment)
         self._began = time.monotonic()
         end = self._began + 60 * self._options.minutes
         if self._options.faults:
             self._inject_faults(end)
         while not self._interrupted.is_set() and time.monotonic() < end:
-            self._wait_until(min(end, time.monotonic() + 60))
+            self._wait_until(min(end, time.monotonic() + SAMPLE_SECONDS))
             self._print_progress("no faults")
+            if not self._options.faults:
+                self._samples.append(invariants.sample(self._environment))
         self._violations += invariants.violations_after_repair(self._environment, baseline)
         if not self._options.faults:
-            self._violations += invariants.changes_in_calm_run(self._environment.accounting.runs[-1])
+            run = self._environment.accounting.runs[-1]
+            self._violations += [f"{run.gaps} usages are missing"] if run.gaps else []
+            self._violations += changes(self._samples)
         self._print_progress("settled")
         self._environment.end_agent_and_wait()
         return self._print_result()

@@ -38,7 +38,7 @@ TRANSITIONS = {
 """By state of a container: the possible actions, each with the next state. `die` is possible without an engine."""
 
 FAULTS_BEFORE_REPAIR = (0, 0, 0, 1, 2)  # possible numbers of faults until a part is repaired
-AGENT_OPTIONS = ("stream", "poll"), ("drop_newest", "drop_oldest")
+AGENT_OPTIONS = ("auto", "stream", "poll"), ("drop_newest", "drop_oldest")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -91,7 +91,7 @@ class Faults:
         if repair:
             later = at + self._chance.choice(FAULTS_BEFORE_REPAIR) + self._chance.uniform(0.2, 0.9)
             detail = (
-                tuple(self._chance.choice(pair) for pair in AGENT_OPTIONS)
+                tuple(self._chance.choice(values) for values in AGENT_OPTIONS)
                 if (part, repair) == ("agent", "start")
                 else ()
             )

@@ -12,14 +12,13 @@ from support.daemons.processes import PATIENCE, NotReadyError, wait_until
 from support.daemons.subscriber import retained
 
 from agent.runtime.timestamps import parse_time
-from soak.accounting import Run
 from soak.environment import Environment
+from soak.resources import Resources, held_by, leaks
 
-IDLE_CONNECTIONS = 32  # connections to the engine that are kept open between calls
 DEFECT = re.compile("Traceback|defect|Warning:")
 
 
-def violations_after_repair(environment: Environment, baseline: tuple[int, int]) -> Iterator[str]:
+def violations_after_repair(environment: Environment, baseline: Resources) -> Iterator[str]:
     """Give each invariant time to hold, and yield the violations that last."""
     since = time.monotonic()
     checks = (
@@ -27,7 +26,7 @@ def violations_after_repair(environment: Environment, baseline: tuple[int, int])
         wrong_statuses,
         orphaned_statuses,
         outdated_subscriptions,
-        partial(leaked_resources, before=baseline),
+        partial(leaked_resources, baseline=baseline),
     )
     for check in checks:
         yield from _lasting_violations(partial(check, environment))
@@ -40,12 +39,6 @@ def _lasting_violations(check: Callable[[], list[str]]) -> list[str]:
     except NotReadyError:
         return check()
     return []
-
-
-def resource_baseline(run: Run) -> tuple[int, int]:
-    """Return the agent's threads and descriptors without those of its collectors, at its last counters."""
-    last = run.counters[-1]
-    return last["process"]["threads"] - last["containers"], last["process"]["fds"] - last["containers"]
 
 
 def containers_without_usage(environment: Environment, since: float) -> list[str]:
@@ -96,13 +89,16 @@ def outdated_subscriptions(environment: Environment) -> list[str]:
     ]
 
 
-def leaked_resources(environment: Environment, before: tuple[int, int]) -> list[str]:
-    """Return a violation if the agent has more threads or descriptors than before the faults."""
-    now = resource_baseline(environment.accounting.runs[-1])
-    return [
-        f"{now[0]} threads and {now[1]} descriptors without those of collectors, {before[0]} and {before[1]} before"
-        for _ in range(now[0] > before[0] + 1 or now[1] > before[1] + IDLE_CONNECTIONS)
-    ]
+def leaked_resources(environment: Environment, baseline: Resources) -> list[str]:
+    """Return a violation for each kind of thread or descriptor of which the agent holds more than it needs."""
+    found, running = sample(environment)
+    return leaks(found, baseline, running)
+
+
+def sample(environment: Environment) -> tuple[Resources, set[str]]:
+    """Return what the agent holds now, and the ids of the running containers."""
+    running = {document["Id"] for document in inspected(environment).values() if document["State"]["Running"]}
+    return held_by(environment.agent.pid), running
 
 
 def defect_lines(environment: Environment) -> list[str]:
@@ -120,13 +116,3 @@ def inspected(environment: Environment) -> dict[str, Any]:
 def _ended_before_agent(environment: Environment, state: dict[str, Any]) -> bool:
     """Return whether a container ended before this agent began; without a retained status that is not published."""
     return not state["Running"] and parse_time(state["FinishedAt"]) < environment.accounting.runs[-1].began
-
-
-def changes_in_calm_run(run: Run) -> list[str]:
-    """Return missing usages, and changes of threads or descriptors after the first minute, in a run without faults."""
-    found = [f"{run.gaps} usages are missing"] if run.gaps else []
-    for kind in ("threads", "fds"):
-        figures = {each["process"][kind] for each in run.counters if each["uptime"] >= 60}
-        if figures and max(figures) - min(figures) > 1:
-            found.append(f"between {min(figures)} and {max(figures)} {kind}")
-    return found
