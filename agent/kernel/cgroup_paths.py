@@ -12,11 +12,12 @@ import os
 from agent.kernel.cgroup_v1 import CONTROLLERS
 from agent.kernel.files import KernelUnreadableError
 
-PROC_REMEDY = (
-    "does the engine run on this machine? Under systemd: ProtectProc=default; "
-    "in a container: --volume=/proc:/host/proc:ro"
+# All three at once: with one of them missing the files cannot be used, and each error would cost a new container.
+CGROUP_REMEDY = (
+    "in a container: --volume=/proc:/host/proc:ro --volume=/sys/fs/cgroup:/host/sys/fs/cgroup:ro --cgroupns=host"
 )
-CGROUP_REMEDY = "in a container: --volume=/sys/fs/cgroup:/host/sys/fs/cgroup:ro --cgroupns=host"
+PROC_REMEDY = f"does the engine run on this machine? Under systemd: ProtectProc=default; {CGROUP_REMEDY}"
+NAMESPACE_REMEDY = "start the agent's container with --cgroupns=host"
 
 
 def is_unified(mount: str) -> bool:
@@ -48,14 +49,16 @@ def find_cgroup_paths(process: str, container_id: str) -> dict[str, str]:
     except OSError as error:
         raise KernelUnreadableError(f"{path} cannot be read: {error.strerror}; {PROC_REMEDY}") from error
     found: dict[str, str] = {}
+    cgroups = set()
     for line in lines:
         _, controllers, cgroup = line.split(":", 2)
+        cgroups.add(cgroup)
         if own := _cut_after_id(cgroup, container_id):
             found |= dict.fromkeys(controllers.split(","), own)
-    if any(cgroup.startswith("/..") for cgroup in found.values()):
-        raise KernelUnreadableError(
-            f"{path} leads out of the agent's own cgroup namespace: start it with --cgroupns=host"
-        )
+    if any(cgroup.startswith("/..") for cgroup in cgroups):
+        raise KernelUnreadableError(f"{path} leads out of the agent's own cgroup namespace: {NAMESPACE_REMEDY}")
+    if cgroups == {"/"}:  # the agent's own container, or one that shares its namespace
+        raise KernelUnreadableError(f"{path} shows the agent's own cgroup namespace only: {NAMESPACE_REMEDY}")
     if not found:
         raise KernelUnreadableError(f"{path} does not name the container: does the engine run on this machine?")
     return found

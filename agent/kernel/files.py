@@ -129,7 +129,10 @@ def _remedy(error: OSError) -> str:
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return _RAISE_LIMIT
     if error.errno in (errno.EACCES, errno.EPERM):
-        return "; let the agent's user read it (a sandbox or a security module forbids it)"
+        return (
+            "; let the agent's user read it: a sandbox or a security module forbids it "
+            "(SELinux, in a container: --security-opt label=disable)"
+        )
     return ""
 
 

@@ -88,9 +88,10 @@ def test_rubbish_while_opening_is_unreadable(v2: KernelTree, name: str, content:
 
 
 def test_hidden_process_is_unreadable(v2: KernelTree) -> None:
-    """Without the container's process in /proc the error names the file and the options that show it."""
+    """Without the container's process in /proc the error names the file, and all options that make it usable."""
     (v2.proc / "42/cgroup").unlink()
-    with pytest.raises(KernelUnreadableError, match=rf"{v2.proc}/42/cgroup .*ProtectProc=default.*/proc:/host/proc:ro"):
+    remedies = r"ProtectProc=default.*/proc:/host/proc:ro.*/sys/fs/cgroup:ro --cgroupns=host"
+    with pytest.raises(KernelUnreadableError, match=rf"{v2.proc}/42/cgroup .*{remedies}"):
         v2.open()
 
 
@@ -101,10 +102,17 @@ def test_process_of_another_machine_is_refused(v2: KernelTree) -> None:
         v2.open()
 
 
-def test_cgroup_namespace_of_the_agent_is_unreadable(v2: KernelTree) -> None:
-    """A path out of the agent's own cgroup namespace leads nowhere: the error names the missing option."""
-    v2.process({"cgroup": f"0::/../{ID}\n"})
-    with pytest.raises(KernelUnreadableError, match="--cgroupns=host"):
+@pytest.mark.parametrize(
+    "cgroup",
+    [f"0::/../{ID}\n", "0::/\n", "2:memory:/\n1:name=systemd:/\n", "0::/../../init.scope\n"],
+    ids=["another container", "the agent's own", "the agent's own, v1", "moved out"],
+)
+def test_cgroup_namespace_of_the_agent_is_unreadable(v2: KernelTree, cgroup: str) -> None:
+    """In a cgroup namespace of the agent's own no container has a usable path: the error names the missing option."""
+    v2.process({"cgroup": cgroup})
+    with pytest.raises(
+        KernelUnreadableError, match=r"own cgroup namespace.* the agent's container with --cgroupns=host"
+    ):
         v2.open()
 
 
