@@ -1,10 +1,12 @@
 """`usage-agent check`: tries everything the agent needs and prints a line for each, with a remedy where one helps."""
 
+import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from agent.app.host_name import container_id_warning
 from agent.collection.collector import NO_MEMORY
 from agent.collection.fallback import FallbackSource, create_source
 from agent.collection.source import Source
@@ -36,6 +38,8 @@ def check(config: Config, path: Path | None) -> int:
     """
     origin = path or "no file, the defaults and the environment"
     _print_line("ok", "configuration", f"{origin}: {config.agent.host}, every {config.agent.interval:g} s")
+    if warning := container_id_warning(config.agent.host, os.environ):
+        _print_line("warn", "configuration", warning)
     codes = (_check_engine(config), _check_broker(config))
     return next((code for code in codes if code), 0)
 

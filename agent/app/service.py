@@ -21,6 +21,7 @@ from functools import partial
 from agent import __version__
 from agent.app.agent_status import AgentCountersPublisher, AgentStatusPublisher
 from agent.app.duplicate_agent import DuplicateAgentDetector
+from agent.app.host_name import container_id_warning
 from agent.app.monitor import HealthReporter, Monitor
 from agent.collection.context import CollectorContext
 from agent.collection.fallback import create_source
@@ -120,6 +121,8 @@ class Service:
             if isinstance(self._publisher, StdoutPublisher):
                 self._supervisor.add_retained({})  # there is no broker that could have retained any
             log.info("usage-agent %s: %s every %g s", __version__, self._config.agent.host, self._config.agent.interval)
+            if warning := container_id_warning(self._config.agent.host, os.environ):
+                log.warning("%s", warning)
             complete = self._monitor.run()
             return self._stop(publisher) if complete else self._stop(publisher) or 1
 
