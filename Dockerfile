@@ -9,7 +9,8 @@
 #         usage-agent
 #
 # The mounts below /host are optional: with them the agent reads the kernel's files instead of asking the engine. The
-# agent is not root; the group gives it access to the engine's socket. The host name becomes a level of the topics.
+# agent is not root; the group gives it access to the engine's socket. The host name becomes a level of the topics. With
+# SELinux add --security-opt label=disable.
 # Mount a configuration at /etc/usage-agent/config.toml, and a password as a secret that broker.password_file names.
 
 ARG PYTHON_IMAGE=python:3.13-slim

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 CHECK_SECONDS = 1.0
 MAX_SILENT_SHOWN = 3  # containers
 ONCE_CHECK_SECONDS = 0.1  # with `--once`, where a user waits for the end
+NOTHING_PUBLISHED = "no usage was published yet"
 
 
 class HealthReporter:
@@ -51,25 +52,33 @@ class HealthReporter:
         self._watcher = watcher
         self._publisher = publisher
         self._ready = False
+        self._published = False
+        self._told: list[str] = []  # the troubles in systemd's status
         self._next_notice = 0.0  # monotonic
 
     def report(self) -> None:
-        """Report the state now. systemd's watchdog is fed only while every thread moves."""
+        """Report the state now. systemd's watchdog is fed only while every thread moves.
+
+        For systemd the service is started at the first report, in whatever state: a start that waited for the broker
+        would hold up the boot, and everything that is ordered after it. The troubles say what is missing.
+        """
         overdue = self._watchdog.overdue()
         troubles = [f"{name} hangs" for name in overdue]
         troubles += [trouble for trouble in (self._watcher.trouble, self._publisher.trouble) if trouble]
-        silent = _silent(self._supervisor.troubles)
-        self._heartbeat.write(troubles + silent)
         counters, collectors = self._outbox.counters(), len(self._supervisor.collectors)
-        # Something must have reached the broker: during its first attempt the publisher has no trouble to report yet.
-        published = counters["sent"] or (not collectors and self._outbox.idle)
-        if not self._ready and not troubles and published:
+        if not troubles and not self._published:
+            # During their first attempts neither the engine's side nor the broker's has a trouble to report.
+            self._published = bool(counters["sent"] or (not collectors and self._outbox.idle))
+            troubles += [] if self._published else [NOTHING_PUBLISHED]
+        troubles += _silent(self._supervisor.troubles)
+        self._heartbeat.write(troubles)
+        if not self._ready and not overdue:
             self._ready = True
             self._systemd.notify("READY=1")
-        if not overdue and time.monotonic() >= self._next_notice:
-            self._next_notice = time.monotonic() + self._systemd.interval
+        if not overdue and (troubles != self._told or time.monotonic() >= self._next_notice):
+            self._told, self._next_notice = troubles, time.monotonic() + self._systemd.interval
             usages = "{sent} usages sent, {dropped} dropped, {waiting} waiting".format_map(counters)
-            status = "; ".join(troubles + silent) or f"{collectors} containers, {usages}"
+            status = "; ".join(troubles) or f"{collectors} containers, {usages}"
             self._systemd.notify("WATCHDOG=1", f"STATUS={status}")
 
     def report_stopping(self) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.app.monitor import HealthReporter
+from agent.app.monitor import NOTHING_PUBLISHED, HealthReporter
 from agent.config import EngineSettings
 from agent.containers.filter import ContainerFilter
 from agent.containers.reconcile import RetainedStatusReconciler
@@ -17,7 +17,7 @@ from agent.containers.topic_names import TopicNames
 from agent.containers.watcher import EngineWatcher
 from agent.engine.client import EngineClient
 from agent.messages.outbox import Outbox
-from agent.messages.topics import MessageBuilder
+from agent.messages.topics import Message, MessageBuilder
 from agent.mqtt.stdout import StdoutPublisher
 from agent.runtime.heartbeat import HeartbeatFile
 from agent.runtime.systemd import SystemdNotifier
@@ -27,7 +27,7 @@ from agent.runtime.watchdog import Watchdog
 class Harness:
     """A HealthReporter with parts of the agent that are not running, and a socket in systemd's place."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, watchdog_usec: int = 3) -> None:
         self._systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._systemd.bind(str(directory / "notify"))
         self.heartbeat = HeartbeatFile("h", {"RUNTIME_DIRECTORY": str(directory), "TMPDIR": str(directory)})
@@ -39,7 +39,7 @@ class Harness:
         supervisor = Supervisor(registry, RetainedStatusReconciler(registry, retention, messages))
         engine = EngineClient(EngineSettings(url="unix:///nowhere"))
         self.watcher = EngineWatcher(engine, supervisor, self.watchdog, 10, lambda _: None)
-        systemd = SystemdNotifier({"NOTIFY_SOCKET": str(directory / "notify"), "WATCHDOG_USEC": "3"})
+        systemd = SystemdNotifier({"NOTIFY_SOCKET": str(directory / "notify"), "WATCHDOG_USEC": f"{watchdog_usec}"})
         self.publisher = StdoutPublisher(self.outbox)
         self.reporter = HealthReporter(
             self.heartbeat, systemd, self.watchdog, self.outbox, supervisor, self.watcher, self.publisher
@@ -69,16 +69,44 @@ def harness(short_path: Path) -> Iterator[Harness]:
     made.close()
 
 
-def test_the_agent_is_ready_once_when_it_publishes_without_trouble(harness: Harness) -> None:
-    """A publisher that has trouble, such as a broker that is away, is not ready; READY=1 is sent once."""
+def test_the_agent_is_started_at_once_and_well_when_it_publishes(harness: Harness) -> None:
+    """READY=1 is sent once, whether the broker is there or not; status and health say what is missing."""
     harness.publisher.trouble = "the broker is away"
-    assert harness.report() == ["WATCHDOG=1", "STATUS=the broker is away"]
+    assert harness.report() == ["READY=1", "WATCHDOG=1", "STATUS=the broker is away"]
     assert harness.heartbeat.read() == ["the broker is away"]
     harness.publisher.trouble = None
     status = "STATUS=0 containers, 0 usages sent, 0 dropped, 0 waiting"
-    assert harness.report() == ["READY=1", "WATCHDOG=1", status]
+    assert harness.report() == ["WATCHDOG=1", status]
     assert harness.report() == ["WATCHDOG=1", status]
     assert harness.heartbeat.read() == []
+
+
+def test_the_agent_is_not_well_before_it_has_published(harness: Harness) -> None:
+    """During its first attempt the publisher has no trouble to report, and nothing has reached the broker."""
+    harness.outbox.add_status(Message("containers/h/status", b"{}", qos=1, retain=True))
+    assert harness.report() == ["READY=1", "WATCHDOG=1", f"STATUS={NOTHING_PUBLISHED}"]
+    assert harness.heartbeat.read() == [NOTHING_PUBLISHED]
+    delivery = harness.outbox.take()
+    assert delivery
+    harness.outbox.ack(delivery)
+    assert harness.report() == ["WATCHDOG=1", "STATUS=0 containers, 0 usages sent, 0 dropped, 0 waiting"]
+    harness.outbox.add_status(Message("containers/h/status", b"{}", qos=1, retain=True))
+    harness.report()
+    assert harness.heartbeat.read() == []
+
+
+def test_the_status_changes_with_the_troubles(short_path: Path) -> None:
+    """`systemctl status` shows a trouble, and its end, within a second, however seldom the watchdog is fed."""
+    harness = Harness(short_path, watchdog_usec=3600_000_000)
+    harness.watcher.trouble = None
+    harness.report()
+    assert harness.report() == []
+    harness.publisher.trouble = "the broker is away"
+    assert harness.report() == ["WATCHDOG=1", "STATUS=the broker is away"]
+    assert harness.report() == []
+    harness.publisher.trouble = None
+    assert harness.report()[0] == "WATCHDOG=1"
+    harness.close()
 
 
 def test_the_watchdog_is_not_fed_while_a_thread_is_overdue(harness: Harness) -> None:

@@ -86,6 +86,7 @@ def run_agent() -> dict[str, str]:
     drop_in.parent.mkdir(parents=True)
     drop_in.write_text(DROP_IN)
     shutil.copy("usage-agent.service", UNITS)
+    shutil.copy("docker.conf", drop_in.parent)
     Path("/opt/usage-agent/bin").mkdir(parents=True)
     Path("/opt/usage-agent/bin/usage-agent").symlink_to("/mnt/usage-agent")
     systemctl("daemon-reload")

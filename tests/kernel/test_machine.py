@@ -27,7 +27,8 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Any:
     debian.pip("install", "--no-index", f"--find-links={wheels}", f"--target={disk}/site", *python, "usage-agent")
     shutil.copytree(debian.PROJECT / "tests/support", disk / "support", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(Path(__file__).parent / "inside.py", disk)
-    shutil.copy(debian.PROJECT / "systemd/usage-agent.service", disk)
+    for name in ("usage-agent.service", "docker.conf"):
+        shutil.copy(debian.PROJECT / "systemd" / name, disk)
     (disk / "run").write_text(RUN)
     (disk / "usage-agent").write_text(AGENT)
     (disk / "usage-agent").chmod(0o755)

@@ -69,6 +69,7 @@ class Machine:
         }
         for name in places:
             (self._directory / name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(debian.PROJECT / "systemd/docker.conf", self._directory / "drop-ins")
         self._id = self._engine.run(
             *PID_1,
             image=IMAGE,
@@ -111,3 +112,12 @@ class Machine:
     def wait_active(self) -> None:
         """Wait until systemd reports the service as active."""
         self.wait(lambda: self.show("ActiveState") == "active", "the service becomes active")
+
+    def wait_publishing(self) -> None:
+        """Wait until the service is active, and its status says that it publishes."""
+        self.wait_active()
+        self.wait(lambda: "usages sent" in self.show("StatusText"), "the service publishes")
+
+    def health(self) -> str:
+        """Return what `usage-agent health` prints, and its exit code."""
+        return self.shell("/opt/usage-agent/bin/usage-agent health; echo $?")
