@@ -1,4 +1,4 @@
-"""The calls to the Docker Engine. The only module that imports docker.
+"""The calls to the Docker Engine.
 
 There are seven, all of them GET, and a socket proxy need not allow more:
 
@@ -11,7 +11,6 @@ See https://docs.docker.com/reference/api/engine/. The calls use docker-py's ses
 response, without which another thread cannot end a blocked read, and wait for events without a timeout.
 """
 
-import importlib.util
 import logging
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -20,20 +19,15 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-import docker
 import msgspec
 import orjson
 import requests
 import urllib3
-from docker.errors import DockerException
-from docker.tls import TLSConfig
 
-from agent import __version__
 from agent.config import EngineSettings
 from agent.engine.errors import EngineError, EngineUnreachableError, InvalidResponseError
 from agent.engine.http_client import HttpClient
 from agent.engine.protocol import (
-    NEWEST_API,
     OLDEST_API,
     Event,
     InfoDocument,
@@ -44,7 +38,7 @@ from agent.engine.protocol import (
     parse_event,
     split_lines,
 )
-from agent.engine.transport import TcpAdapter, UnixAdapter
+from agent.engine.session import new_session
 from agent.messages.payloads import EngineCounters, EngineInfo
 from agent.runtime.cancel import CancelledError, CancelToken
 from agent.runtime.limits import DescriptorBudget
@@ -53,9 +47,8 @@ T = TypeVar("T")
 
 ONE_SHOT_API = (1, 41)  # the first version with one-shot=true: no waiting for a second sample
 RECENT_EVENTS = 256  # events that an engine keeps for `since`, and so the most that it can send a second time
-MAX_IDLE_CONNECTIONS = 32
 
-logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns of each connection above that number
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns of each connection that it cannot keep
 
 
 class EngineClient:
@@ -82,8 +75,8 @@ class EngineClient:
         Call this again when a lost engine is back: it may have another version.
         """
         with self._http.translate_errors(CancelToken()):
-            session = self._new_session()
-        self._http.set_session(session, session.base_url)
+            session, base_url = new_session(self._settings)
+        self._http.set_session(session, base_url)
         found = self._get_document("/version", VersionDocument)
         self._api = negotiate_version(found)
         info: EngineInfo = {"version": found.version, "api": f"{self._api[0]}.{self._api[1]}"}
@@ -215,34 +208,6 @@ class EngineClient:
     def _get_document(self, path: str, kind: type[T]) -> T:
         with self._http.get(path, CancelToken()) as response:
             return decode(self._http.read_body(response), kind)
-
-    def _new_session(self) -> docker.APIClient:
-        settings = self._settings
-        ssh = settings.url.startswith("ssh://")
-        if ssh and importlib.util.find_spec("paramiko") is None:
-            raise EngineUnreachableError(f"{settings.url} needs an extra: pip install 'usage-agent[ssh]'")
-        try:
-            # Given a version, the constructor does not ask for one: connect() negotiates it, each time anew.
-            session = docker.APIClient(settings.url, f"{NEWEST_API[0]}.{NEWEST_API[1]}", tls=self._tls())
-        except (DockerException, ValueError) as error:
-            raise EngineUnreachableError(f"engine.url {settings.url}: {error}") from error
-        session.trust_env = False  # HTTP_PROXY is not meant for an engine
-        session.headers.update({"User-Agent": f"usage-agent/{__version__}", "Accept-Encoding": "identity"})
-        if ssh:
-            # paramiko's own timeout for a channel is an hour.
-            session.get_adapter(session.base_url).ssh_client.get_transport().channel_timeout = settings.timeout  # type: ignore[attr-defined]
-        elif self.local:
-            session.mount(session.base_url, UnixAdapter(settings.url.removeprefix("unix://"), MAX_IDLE_CONNECTIONS))
-        else:
-            session.mount(session.base_url, TcpAdapter(MAX_IDLE_CONNECTIONS))
-        return session
-
-    def _tls(self) -> TLSConfig | bool:
-        ca, cert, key = self._settings.tls_ca, self._settings.tls_cert, self._settings.tls_key
-        if not (ca or cert or key):
-            return False
-        pair = (str(cert or ""), str(key or "")) if cert or key else None
-        return TLSConfig(pair, str(ca) if ca else None, verify=True)
 
 
 def _date_ns(response: requests.Response) -> int | None:

@@ -14,8 +14,9 @@ from support.engine_client import ReaderThread, connected, descriptors, readings
 from support.fakes.engine import FakeEngine
 
 from agent.collection.engine_source import PollSource
-from agent.engine.client import MAX_IDLE_CONNECTIONS, EngineClient
+from agent.engine.client import EngineClient
 from agent.engine.errors import EngineUnreachableError, NoSuchContainerError
+from agent.engine.session import MAX_IDLE_CONNECTIONS
 from agent.runtime.cancel import CancelledError, CancelToken
 
 
