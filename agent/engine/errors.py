@@ -9,6 +9,13 @@ class EngineUnreachableError(EngineError):
     """The connection was refused, timed out or broke. This says nothing about the container that was asked for."""
 
 
+class ReplacedSocketError(EngineUnreachableError):
+    """Nobody listens on the engine's socket, and that is a mount: it may never be listened on again.
+
+    A mount stays with the socket that was there when it was made. An engine that starts anew makes another one.
+    """
+
+
 class EngineRefusedError(EngineError):
     """The engine responded with an HTTP status other than 200; it is `status`."""
 

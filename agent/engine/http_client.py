@@ -19,31 +19,26 @@ import urllib3
 
 from agent.engine.errors import EngineError, EngineUnreachableError, InvalidResponseError
 from agent.engine.protocol import MAX_ANSWER_BYTES, error_from_response
+from agent.engine.unreachable import unreachable_error
 from agent.messages.payloads import EngineCounters
 from agent.runtime.cancel import CancelledError, CancelToken
 
 CHUNK_BYTES = 1 << 16
-MAX_CAUSES = 8  # exceptions of urllib3 and requests that wrap each other; a chain may have a circle
 
 _CONNECTION_ERRORS: tuple[type[Exception], ...] = (OSError, EOFError, HTTPException, urllib3.exceptions.HTTPError)
-_TIMEOUT_ERRORS = (TimeoutError, requests.Timeout, urllib3.exceptions.ReadTimeoutError)
-_REMEDIES = (
-    (FileNotFoundError, ": is the engine running there?"),
-    (ConnectionRefusedError, ": is the engine running there?"),
-    (PermissionError, ": root may open it, and the group docker"),
-    (requests.exceptions.SSLError, ": do engine.tls_ca, tls_cert and tls_key fit it?"),
-)
 
 
 class HttpClient:
-    """Sends GET requests to the engine and counts them. Thread-safe.
+    """Sends GET requests to the engine and counts them. Thread-safe. Call `set_session` first.
 
     Args:
         url: the engine's address, for error messages.
-        timeout: the longest wait in seconds for a connection, for the head of a response and for its rest.
+        timeout: the longest wait in seconds, for each of three: the connection, the head of a response, and its body;
+            in a stream for each line of the body.
     """
 
     def __init__(self, url: str, timeout: float) -> None:
+        self._url = url
         self._engine = f"the engine at {url}"
         self._timeout = timeout
         self._ssh = url.startswith("ssh://")
@@ -123,19 +118,12 @@ class HttpClient:
         except EngineError as error:
             failure, cause = error, error.__cause__
         except self._connection_errors as error:
-            failure, cause = self._unreachable(error), error
-        if cancel.is_set():  # then a broken connection is no error, and a clean end may be a broken connection
+            failure, cause = unreachable_error(self._url, self._timeout, error), error
+        if cancel.is_set():  # then a broken connection is no error; interrupting a read can look like a clean end of it
             raise CancelledError from cause
         if failure:
             self.count_error()
             raise failure from cause
-
-    def _unreachable(self, error: Exception) -> EngineUnreachableError:
-        if isinstance(error, _TIMEOUT_ERRORS):
-            return EngineUnreachableError(f"{self._engine} did not answer within {self._timeout:g} s")
-        root = _root_cause(error)
-        remedy = next((text for kind, text in _REMEDIES if isinstance(error, kind) or isinstance(root, kind)), "")
-        return EngineUnreachableError(f"{self._engine} cannot be reached: {root or type(root).__name__}{remedy}")
 
     def _interrupt(self, response: requests.Response) -> None:
         # Fails if the response was read to its end or the connection broke in the meantime: nothing is left to do then.
@@ -146,29 +134,29 @@ class HttpClient:
                 response.raw.shutdown()
 
     def iter_chunks(self, response: requests.Response, *, whole: bool = False) -> Iterator[bytes]:
-        """Yield the body as it arrives.
+        """Yield the body as it arrives, within the timeout.
 
         Args:
             response: the response.
-            whole: whether the timeout is for the whole body; else it is for each line. A blank line is not counted as
-                a line: a body of nothing but newlines ends after the timeout, too.
+            whole: whether the timeout is for the whole body. Else it is for each line, from the line's first byte to
+                its newline. Blank lines do not count: a body of nothing but newlines ends after the timeout, too.
 
         Raises:
             EngineUnreachableError: the body, or a line of it, took longer than the timeout.
             InvalidResponseError: the chunked encoding is invalid.
         """
-        deadline = None
-        begun = False  # whether the current line has anything but blanks
+        deadline: float | None = None  # of the whole body, or of the line that has begun
+        line_begun = False  # with more than blanks
         for chunk in self._raw_chunks(response):
             now = time.monotonic()
-            before, newline, rest = chunk.rpartition(b"\n")
-            ended = bool(newline) and (begun or bool(before.strip())) and not whole
-            if ended:
-                deadline, begun = None, False
+            before, newline, line = chunk.rpartition(b"\n")
+            line_ended = bool(newline) and (line_begun or bool(before.strip()))
+            if line_ended and not whole:
+                deadline, line_begun = None, False
             elif deadline is not None and now > deadline:
                 raise EngineUnreachableError(f"{self._engine} did not end its answer within {self._timeout:g} s")
-            begun = begun or bool(rest.strip())
-            if deadline is None and (rest or not ended):
+            line_begun = line_begun or bool(line.strip())
+            if deadline is None and (line or whole or not line_ended):
                 deadline = now + self._timeout
             yield chunk
 
@@ -201,14 +189,3 @@ class HttpClient:
             if len(body) > MAX_ANSWER_BYTES:
                 raise InvalidResponseError(f"the engine's answer has more than {MAX_ANSWER_BYTES} bytes")
         return bytes(body)
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    """Return the innermost error below the wrappers of urllib3 and requests: its text is meant for people."""
-    for _ in range(MAX_CAUSES):
-        candidates = (*error.args, getattr(error, "reason", None), error.__cause__)
-        inner = next((candidate for candidate in candidates if isinstance(candidate, BaseException)), None)
-        if inner is None:
-            break
-        error = inner
-    return error

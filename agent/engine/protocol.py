@@ -18,6 +18,7 @@ from agent.engine.errors import (
     InvalidResponseError,
     NoSuchContainerError,
 )
+from agent.runtime.text import quote
 
 T = TypeVar("T")
 
@@ -28,6 +29,8 @@ MAX_SHOWN_CHARACTERS = 200  # of an invalid response in an error, which has to f
 
 _ID = re.compile("[0-9a-f]{64}")
 _VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
+_PAGE = re.compile(rb"\s*<(!doctype|html|head|body|\?xml)", re.IGNORECASE)
+_TITLE = re.compile(rb"<title>([^<]*)", re.IGNORECASE)
 _EXIT_CODE = re.compile("[0-9]{1,10}")
 
 
@@ -101,7 +104,18 @@ def decode(raw: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         reason = str(error)[:MAX_SHOWN_CHARACTERS]
-        raise InvalidResponseError(f"the engine's answer cannot be understood: {reason}: {raw[:60]!r}") from error
+        raise InvalidResponseError(
+            f"the engine's answer cannot be understood: {reason}: {describe_body(raw)}"
+        ) from error
+
+
+def describe_body(raw: bytes) -> str:
+    """Return what a body is that is not what the Engine API describes: a web page, or else how it begins."""
+    if not _PAGE.match(raw[:1024]):
+        return repr(raw[:60])
+    title = _TITLE.search(raw[:4096])
+    named = f", {quote(title[1].decode(errors='replace').strip(), MAX_SHOWN_CHARACTERS)}" if title else ""
+    return f"a web page{named}; is engine.url the address of an engine, and not of a web server?"
 
 
 def is_container_id(value: object) -> bool:
@@ -135,7 +149,10 @@ def error_from_response(path: str, status: int, reason: str, body: bytes) -> Eng
         message = decode(body, _ErrorDocument).message
     except InvalidResponseError:  # a proxy in between may answer with a web page
         message = ""
-    words = (message or body[:MAX_SHOWN_CHARACTERS].decode(errors="replace"))[:MAX_SHOWN_CHARACTERS]
+    words = message[:MAX_SHOWN_CHARACTERS]
+    if not words:
+        page = _PAGE.match(body[:1024])
+        words = describe_body(body) if page else body[:MAX_SHOWN_CHARACTERS].decode(errors="replace")
     text = f"the engine refused {path}: {status} {reason[:MAX_SHOWN_CHARACTERS]}: {words}"
     # The 404 of a proxy, or for a path that the engine does not know, says nothing about the container.
     unknown = status == 404 and "/containers/" in path and "container" in message.lower()

@@ -4,6 +4,8 @@ The document is the response of GET /containers/{id}/stats (https://docs.docker.
 "Get container stats based on resource usage"). Engines agree on little but the names: a value that one of them leaves
 out, another writes as null, 0 or 2^64-1. A value that cannot be a counter (text, a fraction, negative, 2^63 or more)
 counts as not measured. Fields mean what Nomad's docker driver takes them for (drivers/docker/util/stats_posix.go).
+
+A stream is cut into documents by `protocol.split_lines`; what ends a stream that hangs is in `http_client.py`.
 """
 
 from collections.abc import Collection

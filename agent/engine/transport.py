@@ -45,7 +45,7 @@ class _DeadlineReader(io.RawIOBase):
 
 
 class _DeadlineResponse(http.client.HTTPResponse):
-    """A response whose head, and each read of whose body, is complete within the socket's timeout."""
+    """A response. The head, and each single read of the body, ends within the socket's timeout."""
 
     def __init__(self, sock: socket.socket, *arguments: Any, **keywords: Any) -> None:
         super().__init__(sock, *arguments, **keywords)

@@ -18,8 +18,11 @@ from agent.runtime.cancel import CancelToken
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("unix:///nowhere/docker.sock", "No such file or directory: is the engine running there?"),
-        ("tcp://127.0.0.1:1", "Connection refused: is the engine running there?"),
+        (
+            "unix:///nowhere/docker.sock",
+            "there is no socket: is Docker installed, .*Rootless Docker has unix://.*Podman unix://",
+        ),
+        ("tcp://127.0.0.1:1", "reached: Connection refused: is the engine running there?"),
         ("unix:///" + "long/" * 40, "AF_UNIX path too long"),
         ("ftp://host", "engine.url ftp://host"),
         ("tcp://host:port", "engine.url tcp://host:port"),
@@ -31,7 +34,8 @@ def test_wrong_address_is_an_error_with_its_cause(url: str, message: str) -> Non
     with pytest.raises(EngineUnreachableError, match=message) as raised:
         unconnected(url).connect()
     assert url in str(raised.value)
-    assert len(str(raised.value)) < 300 + len(url)
+    assert len(str(raised.value)) < 400 + len(url)
+    assert "Errno" not in str(raised.value)
 
 
 def test_missing_certificate_is_named(tmp_path: Path) -> None:
