@@ -27,13 +27,13 @@ import urllib3
 from agent.config import EngineSettings
 from agent.engine.errors import EngineError, EngineUnreachableError, InvalidResponseError
 from agent.engine.http_client import HttpClient
+from agent.engine.listing import decode_rows, trim_row
 from agent.engine.protocol import (
     OLDEST_API,
     Event,
     InfoDocument,
     VersionDocument,
     decode,
-    is_container_id,
     negotiate_version,
     parse_event,
     split_lines,
@@ -54,8 +54,10 @@ logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns 
 class EngineClient:
     """The engine at `settings.url`. Thread-safe; nothing is connected before connect().
 
-    Every method raises EngineError. None waits longer than `settings.timeout` for a connection, for the head of a
-    response or for its rest. Methods with a `cancel` end when it is set; before the head has come, after the timeout.
+    Every method that sends a request raises EngineError if the request fails. It waits at most `settings.timeout` for
+    each of three: the connection, the head of the response, and its body (in a stream: each line). Setting `cancel`
+    ends a method while the body is read; a method that still waits for the head ends when the head has come, or at the
+    timeout.
 
     Attributes:
         local: whether the engine runs on this machine, which only a unix socket tells.
@@ -97,22 +99,25 @@ class EngineClient:
             self._http.read_body(response)
 
     def list_containers(self, container_id: str | None = None) -> list[dict[str, Any]]:
-        """Return the rows of all containers, stopped ones included: Id, Names, State, Created, Labels, Image.
+        """Return the rows of all containers, stopped ones included: Id, Names, State, Created, Image.
 
-        With `container_id` the engine is asked for this container's row only.
-
-        Rows without a container's id are left out, and the response counts as one error.
+        With `container_id` the engine is asked for this container's row only. Rows of containers that run have their
+        Labels, too. Rows without a container's id are left out, and the response counts as one error.
 
         Raises:
-            InvalidResponseError: no row has an id.
+            InvalidResponseError: no row has an id, or the list is too large.
         """
         filters = f"&filters={quote(orjson.dumps({'id': [container_id]}))}" if container_id else ""
-        found = self._get_document(self._path(f"/containers/json?all=1{filters}"), list[Any])
-        rows = [row for row in found if isinstance(row, dict) and is_container_id(row.get("Id"))]
-        if len(rows) < len(found):
+        rows, received = [], 0
+        with self._http.get(self._path(f"/containers/json?all=1{filters}"), CancelToken()) as response:
+            for found in decode_rows(self._http.iter_chunks(response, whole=True)):
+                received += 1
+                if row := trim_row(found):
+                    rows.append(row)
+        if len(rows) < received:
             self._http.count_error()
             if not rows:
-                raise InvalidResponseError(f"the engine's list has {len(found)} rows, and none has a container's id")
+                raise InvalidResponseError(f"the engine's list has {received} rows, and none has a container's id")
         return rows
 
     def inspect(self, container_id: str) -> dict[str, Any]:

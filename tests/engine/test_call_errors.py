@@ -27,7 +27,7 @@ SHORT = 0.2  # seconds until a call gives up, where the engine stays silent
         (Answer(hang_up=True), EngineUnreachableError, "cannot be reached"),
         (json_answer({"message": "something is on fire"}, 500), EngineRefusedError, "500 .*something is on fire"),
         (json_answer({"message": "is restarting"}, 409), EngineRefusedError, "409 .*is restarting"),
-        (Answer(403, b"<html>Forbidden</html>"), EngineRefusedError, "403 .*<html>Forbidden</html>"),
+        (Answer(403, b"forbidden by a rule"), EngineRefusedError, "403 .*forbidden by a rule"),
         (Answer(404, b""), EngineRefusedError, "404"),
         (Answer(301, headers={"Location": "/_ping"}), EngineRefusedError, "301"),
         (Answer(500, b"x" * 10, truncated=True), EngineUnreachableError, "cannot be reached"),
@@ -69,9 +69,9 @@ def test_every_call_gives_up_after_the_timeout(fake_engine: FakeEngine, call: Ca
     [
         (Answer(body=b""), EngineUnreachableError),  # an engine that is shutting down
         (Answer(body=b"\n"), EngineUnreachableError),
-        (Answer(body=b'{"Id":', truncated=True), EngineUnreachableError),
-        (Answer(chunks=[b'{"Id":'], truncated=True), EngineUnreachableError),
-        (Answer(body=b'{"Id":'), InvalidResponseError),
+        (Answer(body=b'[{"Id":', truncated=True), EngineUnreachableError),
+        (Answer(chunks=[b'[{"Id":'], truncated=True), EngineUnreachableError),
+        (Answer(body=b'[{"Id":'), InvalidResponseError),
         (Answer(body=b"<html>"), InvalidResponseError),
         (Answer(body=b"null"), InvalidResponseError),
         (Answer(body=b"17"), InvalidResponseError),
@@ -106,6 +106,21 @@ def test_invalid_document_is_told_from_a_broken_connection(
     assert type(raised.value) is kind
 
 
+PAGE = b"<!DOCTYPE html>\n<html><head><title>Welcome to\x1b[2J nginx!</title></head><body><p>Hello</p></body></html>"
+
+
+@each_call("inspect", "list_containers", "connect")
+@pytest.mark.parametrize("status", [200, 403, 404])
+def test_web_page_is_named_and_not_shown(fake_engine: FakeEngine, call: Call, status: int) -> None:
+    """A web server or a proxy that answers with a page: the error has its title, and no markup."""
+    engine = connected(fake_engine.url)
+    fake_engine.script(ANY_ROUTE, Answer(status, PAGE))
+    with pytest.raises(EngineError, match="a web page") as raised:
+        call(engine)
+    assert r'"Welcome to\x1b[2J nginx!"; is engine.url the address of an engine' in str(raised.value)
+    assert "<" not in str(raised.value)
+
+
 @each_call("inspect", "stats_once", "stats_stream")
 def test_unknown_container_has_an_error_of_its_own(fake_engine: FakeEngine, call: Call) -> None:
     """The engine itself says that it does not know the container."""
@@ -122,8 +137,9 @@ def test_rows_without_a_container_id_are_left_out(fake_engine: FakeEngine, row: 
     """Such rows are one counted error; a list with no other rows is an invalid response."""
     engine = connected(fake_engine.url)
     good = fake_engine.run("web").row()
+    kept = {name: good[name] for name in ("Id", "Names", "Image", "Created", "State", "Labels")}
     fake_engine.script("/containers/json", json_answer([row, good, row, good]), times=1)
-    assert engine.list_containers() == [good, good]
+    assert engine.list_containers() == [kept, kept]
     assert engine.counters()["errors"] == 1
     fake_engine.script("/containers/json", json_answer([row]), times=1)
     with pytest.raises(InvalidResponseError, match="none has a container's id"):
