@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from agent.containers.supervisor import Supervisor
 from agent.engine.client import EngineClient
-from agent.engine.errors import EngineError, EngineRefusedError, EngineUnreachableError
+from agent.engine.errors import EngineError, EngineRefusedError, EngineUnreachableError, ReplacedSocketError
 from agent.messages.payloads import EngineInfo
 from agent.runtime.cancel import CancelToken
 from agent.runtime.limits import ThreadLimitError
@@ -23,14 +23,22 @@ from agent.runtime.watchdog import MARGIN_SECONDS, Watchdog
 
 log = logging.getLogger(__name__)
 
+FIRST_SERVER_ERROR = 500  # of the HTTP statuses; 502 to 504 are a proxy's words for an engine that is away
+
 PROBE_SECONDS = 1.0  # between two attempts to reach an engine that is away; each is one connect() to its socket
 STABLE_AFTER_SECONDS = 10.0  # a subscription that has lasted for so long was a good one
 
 SHORT_SUBSCRIPTIONS = 3
-"""Up to so many short subscriptions in a row are normal (restarts). After more, attempts become rarer."""
+"""So many attempts in a row that an engine answers, but not for long, are normal (restarts). Then they become rarer."""
 
 MAX_PROBE_SECONDS = 32.0
-"""Between two attempts, at most, while subscriptions are short: each one makes the engine list all its containers."""
+"""Between two attempts, at most, while the engine answers in vain: each may make it list all its containers."""
+
+REPLACED_SOCKET_SECONDS = 300.0
+"""How long a mounted socket on which nobody listens is tried. Then the agent ends, so that it is mounted anew."""
+
+REPLACED_SOCKET_TIMEOUTS = 30
+"""The same in timeouts, for those who have made these so short that they want to know sooner."""
 
 RELIST_SECONDS = 60.0
 """Between two lists. An event can be lost, because the engine keeps only 256 of them; a list cannot."""
@@ -44,8 +52,9 @@ class EngineWatcher:
         supervisor: receives the events and lists.
         watchdog: is told by when this thread has to move.
         timeout: seconds after which a call to the engine fails.
-        on_connected: called once for each connection to the engine, when the first subscription to its events stands
-            and before its containers are listed. Not called when a silent subscription is renewed.
+        on_connected: called once for each connection to the engine, when it has accepted the first subscription to its
+            events and listed its containers, and before the supervisor gets the list. Not called when a silent
+            subscription is renewed.
 
     Attributes:
         trouble: what is wrong with the engine; None if nothing is. Read by other threads.
@@ -65,24 +74,33 @@ class EngineWatcher:
         # At most four calls of two timeouts each: /version, /info, the subscription and the list.
         self._within = 8 * timeout + MARGIN_SECONDS
         self._on_connected = on_connected
+        self._replaced_socket_timeout = min(REPLACED_SOCKET_SECONDS, REPLACED_SOCKET_TIMEOUTS * timeout)
         self._cancel = CancelToken()
         self._backoff = Backoff(PROBE_SECONDS, 2.0, MAX_PROBE_SECONDS)
         self._since: int | None = None  # when the last event was, ns since the epoch by the engine's clock
         self._next_list = 0.0  # monotonic moment
         self._was_subscribed = False  # once at least; so a first outage is not followed by "the engine is back"
         self._subscribed_at: float | None = None  # monotonic moment; None while there is no subscription and list
-        self._short_subscriptions = 0  # in a row
+        self._answered = False  # by the engine, in this attempt
+        self._short_subscriptions = 0  # attempts in a row that the engine answered, but not for long
+        self._replaced_since: float | None = None  # monotonic moment; None while the socket is not a replaced one
         self._logged_kind: object = None  # of the error that was logged last
         self._logged_outage = False  # and not its end yet
         self.trouble: str | None = "the engine has not answered yet"
 
     def run(self) -> None:
-        """Watch until `stop()`."""
+        """Watch until `stop()`.
+
+        Raises:
+            ReplacedSocketError: nobody has listened on the engine's mounted socket for REPLACED_SOCKET_SECONDS. Only
+                another mount helps, and so a restart of the agent's container.
+        """
         while not self._cancel.is_set():
             self._watchdog.expect_within("events", self._within)
             try:
                 self._watch()
             except (EngineError, ThreadLimitError) as error:
+                self._check_socket(error)
                 wait = self._on_failure(error)
                 self._watchdog.expect_within("events", wait + MARGIN_SECONDS)
                 self._cancel.wait(wait)
@@ -93,14 +111,17 @@ class EngineWatcher:
         self._cancel.set()
 
     def _watch(self) -> None:
+        self._answered = False
         info = self._engine.connect()
+        self._answered = True
         subscribed = False
         for event in self._engine.events(self._since, self._cancel):
             self._watchdog.expect_within("events", self._within)
-            if not subscribed:
-                self._on_connected(info)
             if not subscribed or time.monotonic() >= self._next_list:
-                self._supervisor.resync(self._engine.list_containers(), inspect_all=not subscribed)
+                rows = self._engine.list_containers()
+                if not subscribed:
+                    self._on_connected(info)
+                self._supervisor.resync(rows, inspect_all=not subscribed)
                 if not subscribed:
                     self._on_subscribed()
                 self._next_list = time.monotonic() + RELIST_SECONDS
@@ -119,34 +140,54 @@ class EngineWatcher:
         self._subscribed_at = time.monotonic()
         self.trouble = None
 
+    def _check_socket(self, error: EngineError | ThreadLimitError) -> None:
+        """Raise the error if it says, and has said for long enough, that the socket was replaced."""
+        if not isinstance(error, ReplacedSocketError):
+            self._replaced_since = None
+        elif self._replaced_since is None:
+            self._replaced_since = time.monotonic()
+        elif time.monotonic() - self._replaced_since >= self._replaced_socket_timeout:
+            raise error
+
     def _on_failure(self, error: EngineError | ThreadLimitError) -> float:
         """Log what is wrong, unless that was logged before. Return the seconds to wait.
 
-        An engine that answers but whose subscriptions are short is not logged each time, and it is asked more rarely
-        than one that is away.
+        An engine that answers, but refuses its list or ends its subscriptions soon, is not logged each time, and it is
+        asked more rarely than one that is away.
         """
         subscribed_at, self._subscribed_at = self._subscribed_at, None
-        if subscribed_at is not None and time.monotonic() - subscribed_at < STABLE_AFTER_SECONDS:
-            self._short_subscriptions += 1
-        else:
+        lasted = subscribed_at is not None and time.monotonic() - subscribed_at >= STABLE_AFTER_SECONDS
+        if lasted:
+            self._logged_kind = None
+        if lasted or (not self._answered and _is_away(error)):
             self._short_subscriptions = 0
-            if subscribed_at is not None:
-                self._logged_kind = None
+        else:
+            self._short_subscriptions += 1
         if self._short_subscriptions <= SHORT_SUBSCRIPTIONS:
             self._backoff.reset()
         wait = self._backoff.next_wait()
         if not self._cancel.is_set():
             self._engine.count_retry()
-            is_known = self._logged_kind == _kind(error)
-            is_normal = subscribed_at is not None and self._short_subscriptions <= SHORT_SUBSCRIPTIONS
-            if is_known and not is_normal:
-                log.debug("%s; looking for it every %.0f s", error, wait)
-            else:
-                log.warning("%s; looking for it every %.0f s", error, wait)
-                self._logged_outage = True
-            self._logged_kind = _kind(error)
+            self._log(error, wait, is_normal=subscribed_at is not None)
             self.trouble = str(error)
         return wait
+
+    def _log(self, error: EngineError | ThreadLimitError, wait: float, is_normal: bool) -> None:
+        """Log an error: as a warning if it is another one than before, or the end of a subscription."""
+        is_news = is_normal and self._short_subscriptions <= SHORT_SUBSCRIPTIONS
+        is_known = self._logged_kind == _kind(error) and not is_news
+        soon = is_news or not self._short_subscriptions
+        pause = "looking for it every" if soon else "next attempt in"
+        log.log(logging.DEBUG if is_known else logging.WARNING, "%s; %s %.0f s", error, pause, wait)
+        self._logged_outage = self._logged_outage or not is_known
+        self._logged_kind = _kind(error)
+
+
+def _is_away(error: EngineError | ThreadLimitError) -> bool:
+    """Return whether no engine has answered: nobody did, or a proxy that says so with a 5xx."""
+    return isinstance(error, EngineUnreachableError) or (
+        isinstance(error, EngineRefusedError) and error.status >= FIRST_SERVER_ERROR
+    )
 
 
 def _kind(error: EngineError | ThreadLimitError) -> object:

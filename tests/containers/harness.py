@@ -49,7 +49,11 @@ class PublishedMessage:
 
 
 class ContainersHarness:
-    """Watcher, supervisor and outbox on a fake engine. `published` is what came out of the outbox, in order."""
+    """Watcher, supervisor and outbox on a fake engine. `published` is what came out of the outbox, in order.
+
+    Attributes:
+        connects: how often the watcher has said that it is connected.
+    """
 
     def __init__(
         self, fake: FakeEngine, template: str = "{name}", forget: float = 600, timeout: float = 5, **engine: Any
@@ -66,6 +70,7 @@ class ContainersHarness:
         selection = ContainerFilter(settings.include, settings.exclude)
         self.registry = ContainerRegistry(TopicNames(template), selection, retention, self.outbox, self.messages)
         self.supervisor = Supervisor(self.registry, RetainedStatusReconciler(self.registry, retention, self.messages))
+        self.connects = 0
         self.watcher = EngineWatcher(self.engine, self.supervisor, Watchdog(), settings.timeout, self._start)
         self._thread = threading.Thread(target=self.watcher.run, daemon=True)
         self._thread.start()
@@ -140,6 +145,7 @@ class ContainersHarness:
         wait_until(lambda: all(collector.finished for collector in collectors), 20, "a collector does not end")
 
     def _start(self, info: EngineInfo) -> None:
+        self.connects += 1
         backoff = BackoffSettings(base=0.1, factor=1, cap=0.1)
         assert info["version"] == self.fake.version
         source = StreamSource(self.engine)

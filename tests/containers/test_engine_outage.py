@@ -1,9 +1,12 @@
 """An engine that goes away and comes back, or that cannot inspect a container."""
 
+import logging
+import time
 from itertools import pairwise
 
 import pytest
 from conftest import ExpectWarnings
+from support.daemons.processes import wait_until
 from support.fakes.engine import Answer, FakeEngine
 from support.fakes.http import json_answer
 
@@ -63,6 +66,56 @@ def test_changes_during_an_outage_are_published_after_it(
     assert harness.expect("running", "exited", of="ends")[-1].payload["exit_code"] == 4
     harness.expect("running", "exited", "removed", of="goes")
     harness.expect("running", of="comes")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("route", "answer"),
+    [
+        ("/containers/json", Answer(403, b"not allowed")),
+        ("/containers/json", Answer(body=b"<html>")),
+        ("/events", Answer(403)),
+        ("/version", Answer(403)),
+    ],
+)
+def test_engine_that_answers_in_vain_is_asked_ever_more_rarely(
+    make_harness: MakeHarness,
+    fake_engine: FakeEngine,
+    expected_warnings: ExpectWarnings,
+    caplog: pytest.LogCaptureFixture,
+    route: str,
+    answer: Answer,
+) -> None:
+    """A list, events or versions that are refused: waits grow, one line is logged, and no engine is announced."""
+    expected_warnings("next attempt in 1 s")
+    caplog.set_level(logging.DEBUG, "agent.containers.watcher")
+    refused = fake_engine.script(route, answer)
+    began = time.monotonic()
+    harness = make_harness()
+    wait_until(lambda: refused.used >= 6, 60, f"{route} is not asked for again")
+    assert time.monotonic() - began > 1 + 1 + 1 + 2 + 4
+    assert [record.levelname for record in caplog.records if "next attempt" in record.message][:4] == [
+        "WARNING",
+        "DEBUG",
+        "DEBUG",
+        "DEBUG",
+    ]
+    assert harness.connects == 0
+    assert "engine" in str(harness.watcher.trouble)
+    fake_engine.behave()
+    fake_engine.run("web")
+    harness.expect("running")
+    assert harness.connects == 1
+
+
+def test_proxy_of_an_engine_that_is_away_is_asked_once_a_second(
+    make_harness: MakeHarness, fake_engine: FakeEngine, expected_warnings: ExpectWarnings
+) -> None:
+    """502 and the like are a proxy's words for an engine that is away: it is found soon after its return."""
+    expected_warnings("502.*looking for it every 1 s")
+    fake_engine.script("/version", Answer(502), times=1)
+    fake_engine.run("web")
+    make_harness().expect("running")
 
 
 @pytest.mark.slow
