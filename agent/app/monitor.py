@@ -3,7 +3,7 @@
 each second      retained statuses of removed containers expire
                  Watchdog, EngineWatcher, Publisher ──► heartbeat file, READY=1, WATCHDOG=1 and STATUS= of systemd
 each interval    the agent's counters are published
-with `--once`    the loop ends when every container had its usages, or when that took too long
+with `--once`    the loop ends when every container had its usages and the broker has them, or when that took too long
 """
 
 import logging
@@ -21,7 +21,7 @@ from agent.mqtt.stdout import StdoutPublisher
 from agent.runtime.cancel import CancelToken
 from agent.runtime.heartbeat import HeartbeatFile
 from agent.runtime.systemd import SystemdNotifier
-from agent.runtime.watchdog import MARGIN_SECONDS, Watchdog
+from agent.runtime.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,8 @@ class Monitor:
         ending: ends the loop.
         interval: seconds between two publications of the agent's counters.
         engine_timeout: seconds without an answer of the engine that are an error.
-        once: end the loop when every container had its usages.
+        once: end the loop when every container had its usages and nothing waits in the outbox, at the latest after
+            twice the `engine_timeout`.
     """
 
     def __init__(
@@ -117,21 +118,24 @@ class Monitor:
         supervisor: Supervisor,
         health: HealthReporter,
         counters: AgentCountersPublisher,
+        outbox: Outbox,
     ) -> None:
         self._ending = ending
         self._interval = interval
-        self._completion_timeout = 2 * engine_timeout + MARGIN_SECONDS
+        self._completion_timeout = 2 * engine_timeout
         self._once = once
         self._registry = registry
         self._supervisor = supervisor
         self._health = health
         self._counters = counters
+        self._outbox = outbox
 
     def run(self) -> bool:
         """Look after the threads until the end.
 
         Returns:
-            Whether the agent did what it was started for: with `once`, whether every container had its usages.
+            Whether the agent did what it was started for: with `once`, whether every container had its usages, and
+            everything has been delivered.
         """
         started = time.monotonic()
         next_counters = started + self._interval
@@ -142,9 +146,10 @@ class Monitor:
             if now >= next_counters:
                 next_counters = max(next_counters + self._interval, now)
                 self._counters.publish(now - started)
-            if self._once and self._supervisor.complete:
+            if self._once and self._supervisor.complete and self._outbox.idle:
                 return True
             if self._once and now > started + self._completion_timeout:
-                log.error("not every container had a usage within %.0f s", self._completion_timeout)
+                missing = "the broker's acknowledgements" if self._supervisor.complete else "a usage of every container"
+                log.error("after %g s, twice engine.timeout, there is not %s", self._completion_timeout, missing)
                 return False
         return not self._once

@@ -8,6 +8,9 @@ MQTT broker ◄─ messages ─────────────────�
 
 Threads: "publisher" runs the Publisher, "events" the EngineWatcher, the main thread the Monitor. The Supervisor and the
 collectors have threads of their own.
+
+"Publish" means "put into the outbox" for the classes called …StatusPublisher and …CountersPublisher, and "send to the
+broker" for Publisher.
 """
 
 import logging
@@ -34,6 +37,7 @@ from agent.containers.supervisor import Supervisor
 from agent.containers.topic_names import TopicNames
 from agent.containers.watcher import EngineWatcher
 from agent.engine.client import EngineClient
+from agent.engine.errors import ReplacedSocketError
 from agent.kernel.host import core_mhz
 from agent.messages.outbox import Outbox
 from agent.messages.payloads import EngineInfo
@@ -67,7 +71,8 @@ class Service:
         self._config = config
         self._ending = ending
         self._once = once
-        self._failed = False  # by a defect; written by the publisher's and the events thread, only to True
+        # By a defect, or for want of a socket. Written by the publisher's and the events thread, only to True.
+        self._failed = False
         self._watchdog = Watchdog()
         self._embedded = _embedded_broker() if config.broker.embedded and not dry_run else None
 
@@ -107,7 +112,7 @@ class Service:
         self._monitor = self._make_monitor(registry)
 
     def run(self) -> int:
-        """Run until the end. Return the exit code: 0; 1 after a defect, or if with `once` not all was published."""
+        """Run until the end. Return the exit code: 0; 1 if the agent had to end, or `once` did not publish all."""
         with ExitStack() as stack:
             try:
                 if self._embedded:
@@ -124,7 +129,8 @@ class Service:
             if warning := container_id_warning(self._config.agent.host, os.environ):
                 log.warning("%s", warning)
             complete = self._monitor.run()
-            return self._stop(publisher) if complete else self._stop(publisher) or 1
+            code = self._stop(publisher)
+            return code if complete else 1
 
     def _stop(self, publisher: threading.Thread) -> int:
         """Stop from the source down, within one deadline. Return the exit code.
@@ -139,7 +145,7 @@ class Service:
         # First what brings new containers, then what collects usages: after these two calls no usage is added.
         self._watcher.stop()
         self._supervisor.stop()
-        # Then the usages, before the statuses that end them. But those must have time to leave: half of what remains.
+        # Let the usages leave first, but keep half of the time for the statuses.
         if self._publisher.connected:
             self._outbox.wait_idle((deadline - time.monotonic()) / 2)
         self._supervisor.publish_agent_exit()
@@ -215,6 +221,7 @@ class Service:
             self._supervisor,
             self._health,
             AgentCountersPublisher(self._messages, self._outbox, self._supervisor, self._engine, self._publisher),
+            self._outbox,
         )
 
     def _start_thread(self, name: str, run: Callable[[], None]) -> threading.Thread:
@@ -225,6 +232,10 @@ class Service:
     def _run_guarded(self, run: Callable[[], None]) -> None:
         try:
             run()
+        except ReplacedSocketError as error:  # only the container's restart policy can help: it mounts the new socket
+            log.error("%s. The agent ends, so that it is started anew", error)  # noqa: TRY400  # the message says all
+            self._failed = True
+            self._ending.set()
         except BrokenPipeError:  # `--dry-run` into a program that has read enough
             self._ending.set()
         except Exception:  # the edge of a thread without which nothing works: the agent ends, and the log says why
@@ -234,7 +245,7 @@ class Service:
 
 
 def _embedded_broker() -> AbstractContextManager[object]:
-    # Imported only where it is asked for: everything else would keep it in memory for nothing.
+    # Imported only where it is asked for: other configurations would keep it in memory for nothing.
     from agent.mqtt.embedded import EmbeddedBroker
 
     return EmbeddedBroker()

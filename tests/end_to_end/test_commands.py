@@ -41,6 +41,36 @@ def test_once_publishes_one_usage_of_each_container_and_ends(
         assert subscriber.statuses(name) == ["running", "agent exit"]
 
 
+@pytest.mark.parametrize(
+    "away", [{"engine": {"url": "unix:///nowhere"}}, {"broker": {"url": f"mqtt://127.0.0.1:{free_port()}"}}], ids=list
+)
+def test_once_without_engine_or_broker_ends_with_an_error(
+    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, away: dict[str, dict[str, Any]]
+) -> None:
+    """`run --once` waits for twice `engine.timeout`, and returns 1."""
+    fake_engine.run("web")
+    tables = {"engine": {"timeout": 1} | away.get("engine", {}), "broker": away.get("broker", {})}
+    running = start_agent(fake_engine, own_broker(), "run", "--once", **tables)
+    assert running.wait() == 1
+    assert "after 2 s, twice engine.timeout" in running.log
+
+
+def test_once_waits_for_a_broker_that_comes_late(
+    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record
+) -> None:
+    """The usage of every container is kept until the broker is there, within twice `engine.timeout`."""
+    broker = own_broker()
+    broker.stop()
+    fake_engine.run("web")
+    running = start_agent(fake_engine, broker, "run", "--once", engine={"timeout": 60}, shutdown={"timeout": 0})
+    running.wait_for_line("nobody listens there")
+    running.wait_for_line("source stream: /proc")
+    broker.start()
+    subscriber = record(broker)
+    assert running.wait() == 0
+    assert [usage["seq"] for usage in subscriber.usages("web")] == [1]
+
+
 def test_dry_run_prints_topics_and_payloads(engine: PrivateEngine, agent: Agent) -> None:
     """Every line of `run --dry-run` is a topic and a payload as a broker would receive them."""
     engine.run(name="web")

@@ -1,8 +1,10 @@
 """The engine goes away and comes back, as the same or another version: no running container is published as stopped."""
 
 import json
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from support.assertions.recording_subscriber import RecordingSubscriber
@@ -167,3 +169,25 @@ def test_real_engine_killed_twice(
     assert words[-1] == "running"
     assert set(words) <= {"running", "exited"}
     assert "defect" not in running.log
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_agent_ends_when_its_mounted_socket_was_replaced(
+    fake_engine: FakeEngine, short_path: Path, agent: Callable[..., RunningAgent]
+) -> None:
+    """After 30 timeouts without a listener, 5 minutes at most, it returns 1: a restart mounts the new socket."""
+    mount = short_path / "mount.sock"
+    mount.touch()
+    subprocess.run(["mount", "--bind", str(fake_engine.socket), str(mount)], check=True)
+    try:
+        config = {"engine": {"url": f"unix://{mount}", "timeout": 0.3}, "agent": {"host": "h", "interval": 600}}
+        running = agent(config, "run", "--dry-run")
+        running.wait_for_line("engine 20.10.24, API")
+        fake_engine.restart()
+        running.wait_for_line("Restart the agent's container, and better mount the socket's directory; looking for it")
+        assert running.wait() == 1
+        assert "The agent ends, so that it is started anew" in running.log
+        assert "defect" not in running.log
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)
