@@ -3,14 +3,16 @@
 #     docker build -t usage-agent .
 #     docker run -d --name usage-agent --restart unless-stopped --read-only --cap-drop ALL \
 #         --hostname "$(hostname)" \
-#         -v /var/run/docker.sock:/var/run/docker.sock --group-add "$(stat -c %g /var/run/docker.sock)" \
+#         -v /run:/host/run:ro,rslave -e DOCKER_HOST=unix:///host/run/docker.sock \
+#         --group-add "$(stat -c %g /run/docker.sock)" \
 #         -v /proc:/host/proc:ro -v /sys/fs/cgroup:/host/sys/fs/cgroup:ro --cgroupns=host \
 #         -e USAGE_AGENT_BROKER__URL=mqtt://broker.example \
 #         usage-agent
 #
-# The mounts below /host are optional: with them the agent reads the kernel's files instead of asking the engine. The
-# agent is not root; the group gives it access to the engine's socket. The host name becomes a level of the topics. With
-# SELinux add --security-opt label=disable.
+# The mounts of /proc and /sys/fs/cgroup are optional: with them the agent reads the kernel's files instead of asking the
+# engine. The agent is not root; the group gives it access to the engine's socket. The socket's directory is mounted,
+# because a mount of the socket itself would stay with the old one when Docker is restarted. The host name becomes a
+# level of the topics. With SELinux add --security-opt label=disable.
 # Mount a configuration at /etc/usage-agent/config.toml, and a password as a secret that broker.password_file names.
 
 ARG PYTHON_IMAGE=python:3.13-slim

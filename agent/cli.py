@@ -10,7 +10,7 @@ import argparse
 import os
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -64,14 +64,18 @@ def _flush_log() -> None:
 def _run_command(options: argparse.Namespace, ending: CancelToken) -> int:
     if options.command == "schema":
         return _schema()
+    environment: Mapping[str, str] = os.environ
+    is_check = options.command == "check"
+    if is_check and options.password_file:
+        environment = {**os.environ, "USAGE_AGENT_BROKER__PASSWORD_FILE": options.password_file}
     try:
-        config = load(options.config, os.environ)
+        config = load(options.config, environment, needs_credential=not is_check)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
     match options.command:
         case "check":
-            return _check(config, options.config or find(DEFAULT_PATHS))
+            return _check(config, options.config)
         case "health":
             return _health(config)
         case "forget":
@@ -87,13 +91,15 @@ def _schema() -> int:
     return 0
 
 
-def _check(config: Config, path: Path | None) -> int:
+def _check(config: Config, named: Path | None) -> int:
     from agent.engine.charset import skip_charset_detection
 
     skip_charset_detection()  # before the next import
     from agent.app.check import check
 
-    return check(config, path)
+    path = named or find(DEFAULT_PATHS)
+    others = [] if named else [other for other in DEFAULT_PATHS if other.exists() and path and not other.samefile(path)]
+    return check(config, path, others)
 
 
 def _run(config: Config, options: argparse.Namespace, ending: CancelToken) -> int:
@@ -136,6 +142,8 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.choices["run"]
     run.add_argument("--once", action="store_true", help="publish one usage of every container, then exit")
     run.add_argument("--dry-run", action="store_true", help="print what would be published, and use no broker")
+    text = "file with the broker's password, in place of broker.password_file"
+    commands.choices["check"].add_argument("--password-file", metavar="PATH", help=text)
     forget = commands.choices["forget"]
     forget.add_argument("--host", type=_host, metavar="HOST", help="the host, as in agent.host (default: agent.host)")
     forget.add_argument("--dry-run", action="store_true", help="print what would be cleared, and clear nothing")

@@ -1,7 +1,7 @@
 """The configuration: defined in `settings.py`, loaded by `loader.py` from `config.toml` and the environment."""
 
 from agent.config.loader import DEFAULT_PATHS, find, load
-from agent.config.secret import Secret
+from agent.config.secret import Secret, is_absent_credential
 from agent.config.settings import (
     AgentSettings,
     BackoffSettings,
@@ -31,6 +31,7 @@ __all__ = [
     "ShutdownSettings",
     "TopicsSettings",
     "find",
+    "is_absent_credential",
     "load",
     "read_password",
 ]

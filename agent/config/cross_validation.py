@@ -4,26 +4,29 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.config.secret import read_secret
+from agent.config.secret import is_absent_credential, read_secret
 from agent.config.urls import parse_broker
 from agent.runtime.text import quote
 
 Contradiction = tuple[tuple[str, ...], str]  # the paths of the keys, and the text of the mistake
 
 
-def contradictions(values: Mapping[str, Any], wrong: set[str]) -> Iterator[Contradiction]:
+def contradictions(
+    values: Mapping[str, Any], wrong: set[str], needs_credential: bool = True
+) -> Iterator[Contradiction]:
     """Yield the contradictions between keys, and the files that cannot be used.
 
     Args:
         values: the values of all keys, by path.
         wrong: paths of keys whose values are not allowed; what depends on them is left out.
+        needs_credential: whether a `password_file` that is a service's credential must be readable, too.
     """
-    for paths, text in _all(values, wrong):
+    for paths, text in _all(values, wrong, needs_credential):
         if wrong.isdisjoint(paths):
             yield paths, text
 
 
-def _all(values: Mapping[str, Any], wrong: set[str]) -> Iterator[Contradiction]:
+def _all(values: Mapping[str, Any], wrong: set[str], needs_credential: bool) -> Iterator[Contradiction]:
     base, cap = values["backoff.base"], values["backoff.cap"]
     if cap < base:
         yield ("backoff.cap", "backoff.base"), f"backoff.cap is {cap}, allowed is backoff.base ({base}) or more"
@@ -31,7 +34,7 @@ def _all(values: Mapping[str, Any], wrong: set[str]) -> Iterator[Contradiction]:
         yield from _certificates(table, values)
         if f"{table}.url" not in wrong:
             yield from _unused_tls(table, values)
-    yield from _credentials(values)
+    yield from _credentials(values, needs_credential)
 
 
 def _certificates(table: str, values: Mapping[str, Any]) -> Iterator[Contradiction]:
@@ -56,11 +59,12 @@ def _unused_tls(table: str, values: Mapping[str, Any]) -> Iterator[Contradiction
             yield (f"{table}.{name}", f"{table}.url"), text
 
 
-def _credentials(values: Mapping[str, Any]) -> Iterator[Contradiction]:
+def _credentials(values: Mapping[str, Any], needs_credential: bool) -> Iterator[Contradiction]:
     username, password, file = "broker.username", "broker.password", "broker.password_file"
     if values[password] is not None and values[file] is not None:
         yield (password, file), f"{password} and {file} are both set, allowed is one of them"
-    if values[file] is not None and (reason := _unusable_password(values[file])):
+    is_optional = values[file] is not None and not needs_credential and is_absent_credential(values[file])
+    if values[file] is not None and not is_optional and (reason := _unusable_password(values[file])):
         yield (file,), f"{file} is {quote(values[file])}, which {reason}, allowed is a file with the password alone"
     addresses = [parse_broker(url) for url in values["broker.url"]]
     in_url = {

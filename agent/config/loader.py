@@ -69,12 +69,13 @@ class _Loading:
             self.mistakes += [f"{place}: {mistake}" for mistake in wrong.args]
 
 
-def load(path: Path | None, environment: Mapping[str, str]) -> Config:
+def load(path: Path | None, environment: Mapping[str, str], needs_credential: bool = True) -> Config:
     """Return the configuration. The environment overrides the file, and the file the defaults.
 
     Args:
         path: the file; None for the first of `DEFAULT_PATHS` that exists, if any.
         environment: the environment variables.
+        needs_credential: whether it is a mistake if a service's credential cannot be read, as it is for the service.
 
     Raises:
         ConfigError: there are mistakes; each is a line of the message.
@@ -90,7 +91,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
     _add_docker(loading, environment)
     values = _defaults() | loading.values
     if document is not None:  # without the file only a part of the keys is known
-        for paths, text in contradictions(values, loading.wrong):
+        for paths, text in contradictions(values, loading.wrong, needs_credential):
             place = next((loading.places[path] for path in paths if path in loading.places), "defaults")
             loading.mistakes.append(f"{place}: {text}")
     if loading.mistakes:

@@ -1,6 +1,7 @@
 """Secrets: passwords that must never be shown, in memory and in files."""
 
 import logging
+import os
 import stat
 from functools import cache
 from pathlib import Path
@@ -55,6 +56,14 @@ def read_secret(path: str) -> Secret:
         return Secret(content.decode())
     except UnicodeDecodeError:
         raise ValueError("is not text in UTF-8") from None
+
+
+def is_absent_credential(path: str) -> bool:
+    """Return whether this is a credential of a systemd service that cannot be read from here.
+
+    It exists only while the service runs, and mostly for nobody else.
+    """
+    return Path(path).is_relative_to("/run/credentials") and not os.access(path, os.R_OK)
 
 
 @cache

@@ -15,6 +15,7 @@ Which containers have to wait for a level: `ContainerRegistry.blockers`. Where t
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from agent.containers.container import Container
@@ -37,6 +38,12 @@ def render(template: str, container: Container, name: str) -> str:
         project=safe(container.project or name),
         service=safe(container.service or name),
     )
+
+
+def strip_temporary_prefix(name: str, ids: Iterable[str]) -> str:
+    """Return a container's name without Compose's temporary prefix. It is one only if it is one of these ids, short."""
+    match = _COMPOSE_TEMPORARY.fullmatch(name)
+    return match[2] if match and any(known.startswith(match[1]) for known in ids) else name
 
 
 class _Claim(NamedTuple):
@@ -99,10 +106,7 @@ class TopicNames:
 
     def base_name(self, container: Container) -> str:
         """Return the name without Compose's temporary prefix. It is one only if it is the short id of a container."""
-        match = _COMPOSE_TEMPORARY.fullmatch(container.name)
-        if match and any(known.startswith(match[1]) for known in (container.id, *self._plain)):
-            return match[2]
-        return container.name
+        return strip_temporary_prefix(container.name, (container.id, *self._plain))
 
     def _affected_levels(self, plain: str, changed_id: str) -> dict[str, str | None]:
         """Return the levels of all claimants of `plain`, by container id.

@@ -101,8 +101,8 @@ class EngineClient:
     def list_containers(self, container_id: str | None = None) -> list[dict[str, Any]]:
         """Return the rows of all containers, stopped ones included: Id, Names, State, Created, Image.
 
-        With `container_id` the engine is asked for this container's row only. Rows of containers that run have their
-        Labels, too. Rows without a container's id are left out, and the response counts as one error.
+        With `container_id` the engine is asked for this container's row only. That row, and the rows of containers
+        that run, have Labels, too. Rows without a container's id are left out, and the response counts as one error.
 
         Raises:
             InvalidResponseError: no row has an id, or the list is too large.
@@ -112,7 +112,7 @@ class EngineClient:
         with self._http.get(self._path(f"/containers/json?all=1{filters}"), CancelToken()) as response:
             for found in decode_rows(self._http.iter_chunks(response, whole=True)):
                 received += 1
-                if row := trim_row(found):
+                if row := trim_row(found, with_labels=container_id is not None):
                     rows.append(row)
         if len(rows) < received:
             self._http.count_error()

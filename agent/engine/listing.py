@@ -15,7 +15,7 @@ from agent.engine.errors import EngineUnreachableError, InvalidResponseError
 from agent.engine.protocol import MAX_ANSWER_BYTES, describe_body, is_container_id
 
 MAX_LIST_BYTES = 256 << 20  # 60 000 containers with 4 kB each
-RUNNING_STATES = ("running", "paused", "restarting")
+_RUNNING_STATES = ("running", "paused", "restarting")
 
 _FIELDS = ("Id", "Names", "Image", "Created", "State")
 _BLANKS = re.compile(r"[ \t\r\n]*")
@@ -104,12 +104,13 @@ def _not_a_list(text: str) -> InvalidResponseError:
     return InvalidResponseError(f"the engine's list cannot be understood: {shown}")
 
 
-def trim_row(row: object) -> dict[str, Any] | None:
+def trim_row(row: object, with_labels: bool) -> dict[str, Any] | None:
     """Return what the agent needs of a row; None if it has no container's id.
 
-    The labels, which make most of a row, are kept only of containers that run.
+    Labels, which make most of a row, are always kept of containers that run, and of others if `with_labels`.
     """
     if not isinstance(row, dict) or not is_container_id(row.get("Id")):
         return None
-    fields = (*_FIELDS, "Labels") if row.get("State") in RUNNING_STATES else _FIELDS
+    with_labels = with_labels or row.get("State") in _RUNNING_STATES
+    fields = (*_FIELDS, "Labels") if with_labels else _FIELDS
     return {name: row[name] for name in fields if name in row}
