@@ -17,15 +17,14 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from functools import partial
 
 from agent import __version__
 from agent.app.agent_status import AgentCountersPublisher, AgentStatusPublisher
 from agent.app.duplicate_agent import DuplicateAgentDetector
 from agent.app.host_name import container_id_warning
 from agent.app.monitor import HealthReporter, Monitor
+from agent.app.threads import ThreadGuard
 from agent.collection.context import CollectorContext
 from agent.collection.fallback import create_source
 from agent.config import Config
@@ -37,7 +36,6 @@ from agent.containers.supervisor import Supervisor
 from agent.containers.topic_names import TopicNames
 from agent.containers.watcher import EngineWatcher
 from agent.engine.client import EngineClient
-from agent.engine.errors import ReplacedSocketError
 from agent.kernel.host import core_mhz
 from agent.messages.outbox import Outbox
 from agent.messages.payloads import EngineInfo
@@ -71,8 +69,7 @@ class Service:
         self._config = config
         self._ending = ending
         self._once = once
-        # By a defect, or for want of a socket. Written by the publisher's and the events thread, only to True.
-        self._failed = False
+        self._threads = ThreadGuard(ending)
         self._watchdog = Watchdog()
         self._embedded = _embedded_broker() if config.broker.embedded and not dry_run else None
 
@@ -121,8 +118,8 @@ class Service:
                 log.error("%s", error)  # noqa: TRY400  # the message says all, with the remedy
                 return 1
             self._status.publish()
-            publisher = self._start_thread("publisher", self._publisher.run)
-            self._start_thread("events", self._watcher.run)
+            publisher = self._threads.start("publisher", self._publisher.run)
+            self._threads.start("events", self._watcher.run)
             if isinstance(self._publisher, StdoutPublisher):
                 self._supervisor.add_retained({})  # there is no broker that could have retained any
             log.info("usage-agent %s: %s every %g s", __version__, self._config.agent.host, self._config.agent.interval)
@@ -161,7 +158,7 @@ class Service:
         counters = self._outbox.counters()
         log.info("ended: %(added)d usages, %(sent)d sent, %(dropped)d dropped, %(waiting)d unsent", counters)
         unsent = self._once and counters["sent"] < counters["added"]
-        return 1 if self._failed or unsent else 0
+        return 1 if self._threads.failed or unsent else 0
 
     def _on_engine_connected(self, info: EngineInfo) -> None:
         """Hand the supervisor a context for this engine, and publish which engine it is.
@@ -223,25 +220,6 @@ class Service:
             AgentCountersPublisher(self._messages, self._outbox, self._supervisor, self._engine, self._publisher),
             self._outbox,
         )
-
-    def _start_thread(self, name: str, run: Callable[[], None]) -> threading.Thread:
-        thread = threading.Thread(target=partial(self._run_guarded, run), name=name, daemon=True)
-        thread.start()
-        return thread
-
-    def _run_guarded(self, run: Callable[[], None]) -> None:
-        try:
-            run()
-        except ReplacedSocketError as error:  # only the container's restart policy can help: it mounts the new socket
-            log.error("%s. The agent ends, so that it is started anew", error)  # noqa: TRY400  # the message says all
-            self._failed = True
-            self._ending.set()
-        except BrokenPipeError:  # `--dry-run` into a program that has read enough
-            self._ending.set()
-        except Exception:  # the edge of a thread without which nothing works: the agent ends, and the log says why
-            log.exception("the agent ends by a defect of its own")
-            self._failed = True
-            self._ending.set()
 
 
 def _embedded_broker() -> AbstractContextManager[object]:

@@ -1,0 +1,46 @@
+"""The threads without which nothing works: if one of them fails, the agent ends."""
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from agent.engine.errors import ReplacedSocketError
+from agent.runtime.cancel import CancelToken
+
+log = logging.getLogger(__name__)
+
+
+class ThreadGuard:
+    """Starts threads, and ends the agent when one of them fails.
+
+    Args:
+        ending: is set then.
+
+    Attributes:
+        failed: whether a thread has failed. Written by these threads, only to True.
+    """
+
+    def __init__(self, ending: CancelToken) -> None:
+        self._ending = ending
+        self.failed = False
+
+    def start(self, name: str, run: Callable[[], None]) -> threading.Thread:
+        """Run a function in a daemon thread of this name."""
+        thread = threading.Thread(target=partial(self._run, run), name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _run(self, run: Callable[[], None]) -> None:
+        try:
+            run()
+        except ReplacedSocketError as error:  # only the container's restart policy can help: it mounts the new socket
+            log.error("%s. The agent ends, so that it is started anew", error)  # noqa: TRY400  # the message says all
+            self.failed = True
+            self._ending.set()
+        except BrokenPipeError:  # `--dry-run` into a program that has read enough
+            self._ending.set()
+        except Exception:  # the edge of a thread: the log says why the agent ends
+            log.exception("the agent ends by a defect of its own")
+            self.failed = True
+            self._ending.set()
