@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.containers.supervisor import MAX_WORKERS
-from agent.engine.client import MAX_IDLE_CONNECTIONS
+from agent.engine.session import MAX_IDLE_CONNECTIONS
 
 OWN_THREADS = 4 + MAX_WORKERS  # main, events, readings, publisher, and the workers (docs/architecture.md, Threads)
 OWN_CONNECTIONS = 1 + MAX_IDLE_CONNECTIONS  # to the engine: the events, and those that wait for the next request
