@@ -17,6 +17,7 @@ _NO_SOCKET = (
 )
 _NOT_PERMITTED = (
     "permission denied: root may open the socket, and its group, mostly docker; "
+    "under systemd: SupplementaryGroups=docker; "
     "in a container: --group-add with the number of that group, and with SELinux --security-opt label=disable"
 )
 _REPLACED = (
@@ -40,14 +41,14 @@ def unreachable_error(url: str, timeout: float, error: Exception) -> EngineUnrea
     socket = url.removeprefix("unix://") if url.startswith("unix://") else None
     if isinstance(root, ConnectionRefusedError) and socket and is_mount_point(socket):
         return ReplacedSocketError(f"{engine} cannot be reached: {_REPLACED}")
+    if isinstance(root, FileNotFoundError) and socket:
+        return EngineUnreachableError(f"{engine} cannot be reached: {_NO_SOCKET}")
+    if isinstance(root, PermissionError) and socket:
+        return EngineUnreachableError(f"{engine} cannot be reached: {_NOT_PERMITTED}")
     return EngineUnreachableError(f"{engine} cannot be reached: {_explain(error, root)}")
 
 
 def _explain(error: Exception, root: BaseException) -> str:
-    if isinstance(root, FileNotFoundError):
-        return _NO_SOCKET
-    if isinstance(root, PermissionError):
-        return _NOT_PERMITTED
     text = (root.strerror if isinstance(root, OSError) else None) or str(root) or type(root).__name__
     if isinstance(root, ConnectionRefusedError):
         return f"{text}: is the engine running there?"

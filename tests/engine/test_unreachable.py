@@ -1,5 +1,6 @@
 """An engine's socket that is a mount, and was replaced outside."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,14 @@ def mounted(fake_engine: FakeEngine, short_path: Path) -> Iterator[Path]:
     subprocess.run(["mount", "--bind", str(fake_engine.socket), str(target)], check=True)
     yield target
     subprocess.run(["umount", str(target)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may open every socket")
+def test_socket_of_another_group_names_the_remedies(fake_engine: FakeEngine) -> None:
+    """The remedy differs for a user, a service and a container."""
+    fake_engine.socket.chmod(0)
+    with pytest.raises(EngineUnreachableError, match=r"permission denied.*SupplementaryGroups.*--group-add.*label"):
+        unconnected(fake_engine.url).connect()
 
 
 @pytest.mark.root
