@@ -44,7 +44,7 @@ from agent.messages.payloads import EngineInfo
 from agent.messages.topics import MessageBuilder
 from agent.mqtt.errors import BrokerError
 from agent.mqtt.publisher import Publisher
-from agent.mqtt.stdout import StdoutPublisher
+from agent.mqtt.stdout import OutputError, StdoutPublisher
 from agent.runtime.cancel import CancelToken
 from agent.runtime.heartbeat import HeartbeatFile
 from agent.runtime.logs import WarnOnce
@@ -71,7 +71,8 @@ class Service:
         self._config = config
         self._ending = ending
         self._once = once
-        # By a defect, or for want of a socket. Written by the publisher's and the events thread, only to True.
+        # By a defect, or for want of a socket or of space on a disk. Written by the publisher's and the events thread,
+        # only to True.
         self._failed = False
         self._watchdog = Watchdog()
         self._embedded = _embedded_broker() if config.broker.embedded and not dry_run else None
@@ -237,6 +238,10 @@ class Service:
             self._failed = True
             self._ending.set()
         except BrokenPipeError:  # `--dry-run` into a program that has read enough
+            self._ending.set()
+        except OutputError as error:  # `--dry-run` onto a full disk
+            log.error("%s", error)  # noqa: TRY400  # the message says all
+            self._failed = True
             self._ending.set()
         except Exception:  # the edge of a thread without which nothing works: the agent ends, and the log says why
             log.exception("the agent ends by a defect of its own")

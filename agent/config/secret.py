@@ -47,7 +47,7 @@ def read_secret(path: str) -> Secret:
     """
     with Path(path).open("rb") as file:
         content = file.read(MAX_PASSWORD_BYTES + 3)
-    content = content.removesuffix(b"\n").removesuffix(b"\r")
+    content = content.removesuffix(b"\r\n" if content.endswith(b"\r\n") else b"\n")
     if not content:
         raise ValueError("is empty")
     if len(content) > MAX_PASSWORD_BYTES:

@@ -12,6 +12,12 @@ def escape(text: str) -> str:
     return _HARMFUL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
+def shorten(text: str, limit: int) -> str:
+    """Return `text` escaped; characters beyond `limit` become an ellipsis."""
+    line = escape(text)
+    return line if len(line) <= limit else f"{line[:limit]}…"
+
+
 def quote(text: str, limit: int = 100) -> str:
     """Return `text` escaped and in quotation marks; characters beyond `limit` become an ellipsis."""
     return f'"{escape(text)}"' if len(text) <= limit else f'"{escape(text[:limit])}…"'
@@ -23,5 +29,4 @@ def preview(value: object, limit: int = 60) -> str:
     Of a list or an object only the type's name: a document may be nested deeper than `repr` can follow.
     """
     plain = value is None or isinstance(value, bool | int | float | str)
-    text = escape(repr(value)) if plain else type(value).__name__
-    return text if len(text) <= limit else f"{text[:limit]}…"
+    return shorten(repr(value) if plain else type(value).__name__, limit)
