@@ -1,6 +1,7 @@
 """`usage-agent health`: what it says of running, killed and troubled agents."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +67,18 @@ def test_health_tells_at_once_that_the_agent_was_killed(
     code, text = health()
     assert code == 1
     assert text.startswith("the agent does not run any more")
+
+
+def test_health_tells_that_the_broker_rejects_usages(
+    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, health: Health, short_path: Path
+) -> None:
+    """The connection stands, and the statuses arrive; but no subscriber gets a usage."""
+    rules = short_path / "acl"
+    rules.write_text("topic read #\ntopic write containers/+/status\ntopic write containers/+/+/status\n")
+    fake_engine.run("web")
+    start_agent(fake_engine, own_broker(f"acl_file {rules}"), broker={"protocol": "5"})
+    wait_until(lambda: "does not take messages on containers/h/" in health()[1], PATIENCE, "no rejection is told")
+    assert health()[0] == 1
 
 
 def test_one_of_two_agents_of_a_host_ends_and_the_other_is_well(
