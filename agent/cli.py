@@ -7,6 +7,7 @@ it must not load the client libraries of engine and broker each time.
 """
 
 import argparse
+import errno
 import os
 import resource
 import sys
@@ -19,16 +20,18 @@ import orjson
 from agent import __version__
 from agent.config import DEFAULT_PATHS, Config, ConfigError, find, load
 from agent.runtime.cancel import CancelToken
-from agent.runtime.heartbeat import HeartbeatFile
+from agent.runtime.heartbeat import read_health
 from agent.runtime.logs import configure_logging
 from agent.runtime.signals import ending_signals
+from agent.runtime.streams import discard, open_standard_streams
+from agent.runtime.text import escape
 
 COMMANDS = {
     "run": "run the agent in the foreground",
     "check": "try configuration, engine and broker, and print what works and what does not",
     "schema": "print the JSON Schema of the payloads",
-    "health": "print whether the running agent is well",
     "forget": "clear what the agent of a host that is gone has left retained on the broker",
+    "health": "print whether the running agent is well; needs neither its configuration nor its password",
 }
 
 # How long a thread may keep the interpreter while others wait for it. With Python's default of 5 ms each waiting thread
@@ -38,6 +41,7 @@ SWITCH_INTERVAL_SECONDS = 0.05
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    open_standard_streams()
     options = _parser().parse_args(arguments)
     ending = CancelToken()
     try:
@@ -45,25 +49,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with ending_signals(ending) if options.command == "run" else nullcontext():
             code = _run_command(options, ending)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has ended; the interpreter's last flush must not fail either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of our output has ended
+        discard(sys.stdout)
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"standard output cannot be written: {error.strerror}", file=sys.stderr)
+        discard(sys.stdout)
+        return 1
     finally:
         _flush_log()
     return code
 
 
 def _flush_log() -> None:
-    """Flush the log; discard it if the disk is full, else the interpreter's last flush would change the exit code."""
     try:
         sys.stderr.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    except OSError:  # the disk is full
+        discard(sys.stderr)
 
 
 def _run_command(options: argparse.Namespace, ending: CancelToken) -> int:
     if options.command == "schema":
         return _schema()
+    if options.command == "health":
+        return _health()
     environment: Mapping[str, str] = os.environ
     is_check = options.command == "check"
     if is_check and options.password_file:
@@ -76,8 +87,6 @@ def _run_command(options: argparse.Namespace, ending: CancelToken) -> int:
     match options.command:
         case "check":
             return _check(config, options.config)
-        case "health":
-            return _health(config)
         case "forget":
             return _forget(config, options)
         case _:
@@ -116,9 +125,9 @@ def _run(config: Config, options: argparse.Namespace, ending: CancelToken) -> in
     return Service(config, ending, once=options.once, dry_run=options.dry_run).run()
 
 
-def _health(config: Config) -> int:
-    troubles = HeartbeatFile(config.agent.host, os.environ).read()
-    print("\n".join(troubles) or "well")
+def _health() -> int:
+    troubles = read_health(os.environ)
+    print("\n".join(map(escape, troubles)) or "well")
     return 1 if troubles else 0
 
 

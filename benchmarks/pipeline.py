@@ -45,6 +45,7 @@ class Pipeline:
             on_retained=(),
             backoff=BackoffSettings(),
             watchdog=Watchdog(),
+            interval=10,
         )
         self._thread = threading.Thread(target=self._publisher.run, daemon=True)
         self._containers = [FakeContainer(secrets.token_hex(32), f"c{number}") for number in range(burst)]

@@ -195,6 +195,7 @@ class Service:
             on_retained=(self._duplicates.check, self._supervisor.add_retained),
             backoff=self._config.backoff,
             watchdog=self._watchdog,
+            interval=self._config.agent.interval,
         )
 
     def _make_health_reporter(self) -> HealthReporter:

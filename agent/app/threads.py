@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from agent.engine.errors import ReplacedSocketError
+from agent.mqtt.stdout import OutputError
 from agent.runtime.cancel import CancelToken
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,10 @@ class ThreadGuard:
             self.failed = True
             self._ending.set()
         except BrokenPipeError:  # `--dry-run` into a program that has read enough
+            self._ending.set()
+        except OutputError as error:  # `--dry-run` onto a full disk
+            log.error("%s", error)  # noqa: TRY400  # the message says all
+            self.failed = True
             self._ending.set()
         except Exception:  # the edge of a thread: the log says why the agent ends
             log.exception("the agent ends by a defect of its own")

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from agent.config.files import why_unreadable
 from agent.config.secret import is_absent_credential, read_secret
 from agent.config.urls import parse_broker
 from agent.runtime.text import quote
@@ -44,7 +45,7 @@ def _certificates(table: str, values: Mapping[str, Any]) -> Iterator[Contradicti
             yield (present, missing), f"{present} is set without {missing}, allowed are both or neither"
     for path in (f"{table}.tls_ca", cert, key):
         if values[path] is not None and (reason := _unreadable(values[path])):
-            yield (path,), f"{path} is {quote(values[path])}, which {reason}, allowed is a file that the agent can read"
+            yield (path,), f"{path} is {quote(values[path])}, which {reason}"
 
 
 def _unused_tls(table: str, values: Mapping[str, Any]) -> Iterator[Contradiction]:
@@ -65,7 +66,7 @@ def _credentials(values: Mapping[str, Any], needs_credential: bool) -> Iterator[
         yield (password, file), f"{password} and {file} are both set, allowed is one of them"
     is_optional = values[file] is not None and not needs_credential and is_absent_credential(values[file])
     if values[file] is not None and not is_optional and (reason := _unusable_password(values[file])):
-        yield (file,), f"{file} is {quote(values[file])}, which {reason}, allowed is a file with the password alone"
+        yield (file,), f"{file} is {quote(values[file])}, which {reason}"
     addresses = [parse_broker(url) for url in values["broker.url"]]
     in_url = {
         username: any(address.username is not None for address in addresses),
@@ -75,14 +76,19 @@ def _credentials(values: Mapping[str, Any], needs_credential: bool) -> Iterator[
         if in_url[credential] and values[path] is not None:
             kind = credential.removeprefix("broker.")
             yield (path, "broker.url"), f"{path} is set and so is the {kind} in broker.url, allowed is one of them"
+        # MQTT 3.1.1 has no password without a user name (section 3.1.2.9).
+        if path != username and values[path] is not None and values[username] is None and not in_url[username]:
+            yield (path, username, "broker.url"), f"{path} is set without {username}, allowed are both or neither"
+    if values[username] is None and any(address.password and address.username is None for address in addresses):
+        yield ("broker.url", username), "broker.url has a password without a user name, allowed are both or neither"
 
 
 def _unreadable(path: str) -> str:
     try:
         with Path(path).open("rb") as file:
             file.read(1)
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
+    except (OSError, ValueError) as error:
+        return why_unreadable(error)
     return ""
 
 
@@ -90,7 +96,7 @@ def _unusable_password(path: str) -> str:
     try:
         read_secret(path)
     except OSError as error:
-        return f"cannot be read ({error.strerror})"
+        return why_unreadable(error)
     except ValueError as error:
-        return str(error)
+        return f"{error}, allowed is a file with the password alone"
     return ""

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from agent.config.secret import strip_added
 from agent.config.settings import Config
 from agent.config.urls import EMBEDDED
 
@@ -73,11 +74,15 @@ def from_text(key: Key, text: str) -> object:
     """Return the text of a key's environment variable as the value that TOML would have.
 
     Raises:
-        WrongValueError: the text of a list is no list.
+        WrongValueError: the text of a list is no list, the text is in quotation marks, or a password has line breaks.
     """
+    if isinstance(key.kind, inspect.CustomType):
+        return _password(key, text)
+    if _is_quoted(text):
+        raise WrongValueError(f"{key.path} is in quotation marks, allowed is the value without them")
     if isinstance(key.kind, inspect.VarTupleType):
         return _list(key, text.strip())
-    if isinstance(key.kind, inspect.StrType | inspect.CustomType) or key.path == "broker.protocol":
+    if isinstance(key.kind, inspect.StrType) or key.path == "broker.protocol":
         return text
     value = _toml(text)
     return text if value is None else value
@@ -87,13 +92,39 @@ def _list(key: Key, text: str) -> list[Any]:
     if not text.startswith("["):
         # A comma may be part of a password. So it separates addresses only where the next one starts after it.
         comma = rf",\s*(?=[A-Za-z][A-Za-z0-9+.-]*://|{EMBEDDED})" if key.path == "broker.url" else ","
-        return [part.strip() for part in re.split(comma, text) if part.strip()]
+        parts = [part.strip() for part in re.split(comma, text) if part.strip()]
+        if not parts or any(map(_is_quoted, parts)):
+            raise WrongValueError(
+                f"{key.path} has {'quotation marks around an element' if parts else 'no element'}, "
+                "allowed is an array as in TOML, or a comma-separated list without quotation marks"
+            )
+        return parts
     value = _toml(text)
     if not isinstance(value, list):
         raise WrongValueError(
             f"{key.path} is a broken array, allowed is an array as in TOML, or a comma-separated list"
         )
     return value
+
+
+def _password(key: Key, text: str) -> str:
+    text = strip_added(text)
+    if _is_quoted(text):
+        raise WrongValueError(
+            f"{key.path} is in quotation marks: remove them, or use broker.password_file if they belong to it"
+        )
+    if re.search("[\x00-\x1f\x7f]", text):
+        raise WrongValueError(
+            f"{key.path} has a line break or another control character in it: "
+            "remove it, or use broker.password_file if it belongs to it"
+        )
+    return text
+
+
+def _is_quoted(text: str) -> bool:
+    """Return whether quotation marks surround a text, as they stay in files for `docker run --env-file`."""
+    text = text.strip()
+    return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
 
 
 def _toml(text: str) -> Any:

@@ -23,8 +23,9 @@ import msgspec
 from agent.config.conversion import convert, describe_type
 from agent.config.cross_validation import contradictions
 from agent.config.fields import KEYS, PREFIX, WrongValueError, did_you_mean, from_text
+from agent.config.files import why_unreadable
 from agent.config.settings import Config, ConfigError
-from agent.runtime.text import escape, quote
+from agent.runtime.text import escape, quote, safe
 
 DEFAULT_PATHS = (Path("config.toml"), Path("/etc/usage-agent/config.toml"))
 MAX_FILE_BYTES = 1 << 20  # a device named by mistake must not fill the memory
@@ -32,8 +33,13 @@ MAX_FILE_BYTES = 1 << 20  # a device named by mistake must not fill the memory
 TABLES: Mapping[str, type[Any]] = {field.name: field.type for field in msgspec.structs.fields(Config)}
 VARIABLES: Mapping[str, str] = {key.variable: path for path, key in KEYS.items()}
 
-# Variables that Docker's links and Kubernetes set in containers that can reach a service called "usage-agent".
-_FOREIGN = re.compile(PREFIX + r"(NAME|ENV_.*|SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP)(_[A-Z]+)?)?)")
+# Variables that Docker's links and Kubernetes set in containers that can reach a service called "usage-agent", or one
+# whose name starts with that: NAME=value. PORT alone must have their value: BROKER_PORT=1883 is a mistake of the user.
+_FOREIGN = re.compile(
+    PREFIX + r"(?:(?:NAME|ENV_.*?)=|(?:[A-Z0-9]+_+)*(?:SERVICE_HOST=|SERVICE_PORT(?:_[A-Z0-9_]+)?=|"
+    r"PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?=|=(?:tcp|udp|sctp)://))).*",
+    re.DOTALL,
+)
 
 
 class _Loading:
@@ -80,6 +86,7 @@ def load(path: Path | None, environment: Mapping[str, str], needs_credential: bo
     Raises:
         ConfigError: there are mistakes; each is a line of the message.
     """
+    environment = _without_empty(environment)
     loading = _Loading()
     file = find(DEFAULT_PATHS) if path is None else path
     try:
@@ -97,6 +104,11 @@ def load(path: Path | None, environment: Mapping[str, str], needs_credential: bo
     if loading.mistakes:
         raise ConfigError("\n".join(loading.mistakes))
     return _build(values)
+
+
+def _without_empty(environment: Mapping[str, str]) -> dict[str, str]:
+    """Leave out the agent's variables that are empty: `-e NAME=` and `NAME=${UNSET}` mean that nothing is set."""
+    return {name: text for name, text in environment.items() if name not in VARIABLES or text.strip("\ufeff \t\r\n")}
 
 
 def find(paths: Iterable[Path]) -> Path | None:
@@ -121,10 +133,7 @@ def read(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = error.strerror if isinstance(error, OSError) else "not a path"
-        raise ConfigError(
-            f"{place}: cannot be read ({reason}), allowed is a TOML file that the agent can read"
-        ) from None
+        raise ConfigError(f"{place}: {why_unreadable(error)}") from None
     if len(content) > MAX_FILE_BYTES:
         raise ConfigError(
             f"{place}: is larger than {MAX_FILE_BYTES} bytes, allowed is a TOML file with the keys of the configuration"
@@ -190,7 +199,7 @@ def _add_environment(loading: _Loading, environment: Mapping[str, str]) -> None:
     for variable in sorted(name for name in environment if name.startswith(PREFIX)):
         if variable in VARIABLES:
             loading.add(VARIABLES[variable], environment[variable], variable)
-        elif not _FOREIGN.fullmatch(variable):
+        elif not _FOREIGN.fullmatch(f"{variable}={environment[variable]}"):
             names = [name.removeprefix(PREFIX) for name in VARIABLES]
             meant = did_you_mean(variable.removeprefix(PREFIX), names, PREFIX)
             loading.mistakes.append(f"{escape(variable)}: is unknown, allowed is {PREFIX}<TABLE>__<KEY>{meant}")
@@ -228,6 +237,7 @@ def _defaults() -> dict[str, Any]:
 
 
 def _build(values: dict[str, Any]) -> Config:
+    values["agent.host"] = safe(values["agent.host"])  # one name everywhere, in topics and in messages
     if values["broker.client_id"] is None:
         values["broker.client_id"] = f"usage-agent-{values['agent.host']}"
     tables = {

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 MASK = "********"
 MAX_PASSWORD_BYTES = 65535  # MQTT 5, section 1.5.6: binary data has a length of two bytes
+MAX_ADDED_BYTES = 5  # that are no part of a password: see strip_added()
 
 log = logging.getLogger(__name__)
 
@@ -39,23 +40,31 @@ class Secret:
 
 
 def read_secret(path: str) -> Secret:
-    """Return the password in the file at `path`, without the one newline that editors and `echo` leave at its end.
+    """Return the password in the file at `path`, without what editors and `echo` add to it (`strip_added`).
 
     Raises:
         OSError: the file cannot be read.
         ValueError: the file holds no password. The message says what is wrong, for a sentence about the file.
     """
     with Path(path).open("rb") as file:
-        content = file.read(MAX_PASSWORD_BYTES + 3)
-    content = content.removesuffix(b"\n").removesuffix(b"\r")
-    if not content:
-        raise ValueError("is empty")
-    if len(content) > MAX_PASSWORD_BYTES:
+        content = file.read(MAX_PASSWORD_BYTES + MAX_ADDED_BYTES + 1)
+    if len(content) > MAX_PASSWORD_BYTES + MAX_ADDED_BYTES:
         raise ValueError(f"is longer than {MAX_PASSWORD_BYTES} bytes")
     try:
-        return Secret(content.decode())
+        password = strip_added(content.decode())
     except UnicodeDecodeError:
         raise ValueError("is not text in UTF-8") from None
+    if not password:
+        raise ValueError("is empty")
+    if len(password.encode()) > MAX_PASSWORD_BYTES:
+        raise ValueError(f"is longer than {MAX_PASSWORD_BYTES} bytes")
+    return Secret(password)
+
+
+def strip_added(text: str) -> str:
+    r"""Return a password without a byte order mark at its start and one newline (`\n` or `\r\n`) at its end."""
+    text = text.removeprefix("\ufeff")
+    return text.removesuffix("\r\n" if text.endswith("\r\n") else "\n")
 
 
 def is_absent_credential(path: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from agent.config.files import why_unreadable
 from agent.config.secret import Secret, read_secret, warn_if_world_readable
 from agent.config.urls import EMBEDDED, Address, parse_broker
 
@@ -220,7 +221,7 @@ def read_password(settings: BrokerSettings) -> Secret | None:
         warn_if_world_readable(settings.password_file)
         return read_secret(settings.password_file)
     except OSError as error:
-        reason = f"cannot be read: {error.strerror}"
+        reason = why_unreadable(error)
     except ValueError as error:
         reason = str(error)
     raise ConfigError(f"broker.password_file: {settings.password_file} {reason}")

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from agent.containers.container import Container
-from agent.messages.topics import safe
+from agent.runtime.text import safe
 
 # Compose recreates a container by renaming the old one to <its short id>_<name> for a moment, or by giving the new
 # one the old one's short id in front until the old one is gone. Neither is a container of another name.

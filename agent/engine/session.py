@@ -2,15 +2,16 @@
 
 import importlib.util
 
-import docker
 import requests
+from docker.constants import DEFAULT_NUM_POOLS_SSH
 from docker.errors import DockerException
 from docker.tls import TLSConfig
+from docker.utils import parse_host
+from requests.adapters import BaseAdapter
 
 from agent import __version__
 from agent.config import EngineSettings
 from agent.engine.errors import EngineUnreachableError
-from agent.engine.protocol import NEWEST_API
 from agent.engine.transport import TcpAdapter, UnixAdapter
 
 MAX_IDLE_CONNECTIONS = 32
@@ -25,29 +26,50 @@ def new_session(settings: EngineSettings) -> tuple[requests.Session, str]:
         EngineUnreachableError: the address or a certificate cannot be used.
         Exception: over ssh://, whatever paramiko raises.
     """
-    ssh = settings.url.startswith("ssh://")
-    if ssh and importlib.util.find_spec("paramiko") is None:
-        raise EngineUnreachableError(f"{settings.url} needs an extra: pip install 'usage-agent[ssh]'")
-    try:
-        # Given a version, the constructor does not ask for one: EngineClient negotiates it, at each connect anew.
-        session = docker.APIClient(settings.url, f"{NEWEST_API[0]}.{NEWEST_API[1]}", tls=_tls(settings))
-    except (DockerException, ValueError) as error:
-        raise EngineUnreachableError(f"engine.url {settings.url}: {error}") from error
+    session = requests.Session()
     session.trust_env = False  # HTTP_PROXY is not meant for an engine
     session.headers.update({"User-Agent": f"usage-agent/{__version__}", "Accept-Encoding": "identity"})
-    if ssh:
-        # paramiko's own timeout for a channel is an hour.
-        session.get_adapter(session.base_url).ssh_client.get_transport().channel_timeout = settings.timeout  # type: ignore[attr-defined]
-    elif settings.url.startswith("unix://"):
-        session.mount(session.base_url, UnixAdapter(settings.url.removeprefix("unix://"), MAX_IDLE_CONNECTIONS))
+    try:
+        return session, _mount(session, settings)
+    except (DockerException, ValueError) as error:
+        raise EngineUnreachableError(f"engine.url {settings.url}: {error}") from error
+
+
+def _mount(session: requests.Session, settings: EngineSettings) -> str:
+    """Mount the adapter for the engine's address. Return the URL in front of all paths.
+
+    As the constructor of docker.APIClient does, but that one also reads ~/.docker/config.json, which is of no use here,
+    and fails at contents that the docker command accepts ("auth": "", "proxies": null).
+    """
+    if settings.url.startswith("unix://"):
+        base_url = "http+docker://localhost"
+        session.mount(base_url, UnixAdapter(settings.url.removeprefix("unix://"), MAX_IDLE_CONNECTIONS))
+    elif settings.url.startswith("ssh://"):
+        base_url = "http+docker://ssh"
+        session.mount(base_url, _ssh_adapter(settings))
     else:
-        session.mount(session.base_url, TcpAdapter(MAX_IDLE_CONNECTIONS))
-    return session, session.base_url
+        tls = _tls(settings)
+        base_url = str(parse_host(settings.url, tls=tls is not None))
+        session.mount(base_url, TcpAdapter(MAX_IDLE_CONNECTIONS))
+        if tls:
+            session.verify, session.cert = tls.ca_cert or True, tls.cert
+    return base_url
 
 
-def _tls(settings: EngineSettings) -> TLSConfig | bool:
+def _ssh_adapter(settings: EngineSettings) -> BaseAdapter:
+    if importlib.util.find_spec("paramiko") is None:
+        raise EngineUnreachableError(f"{settings.url} needs an extra: pip install 'usage-agent[ssh]'")
+    from docker.transport import SSHHTTPAdapter  # only there if paramiko is
+
+    adapter = SSHHTTPAdapter(str(parse_host(settings.url)), pool_connections=DEFAULT_NUM_POOLS_SSH)
+    # paramiko's own timeout for a channel is an hour.
+    adapter.ssh_client.get_transport().channel_timeout = settings.timeout  # type: ignore[union-attr]
+    return adapter
+
+
+def _tls(settings: EngineSettings) -> TLSConfig | None:
     ca, cert, key = settings.tls_ca, settings.tls_cert, settings.tls_key
     if not (ca or cert or key):
-        return False
+        return None
     pair = (str(cert or ""), str(key or "")) if cert or key else None
     return TLSConfig(pair, str(ca) if ca else None, verify=True)

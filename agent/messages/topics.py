@@ -9,24 +9,14 @@
 A level that stands for a host or a container is made by `safe()`. Pure: payload dictionaries in, bytes out.
 """
 
-import re
 from dataclasses import dataclass
 
 import orjson
 
 from agent.messages.payloads import AgentCounters, AgentStatus, ContainerStatus, Usage
+from agent.runtime.text import safe
 
 STATUS_QOS = 1  # subscribers would go on believing the previous status if one were lost
-
-# Separator and wildcards (MQTT 5, section 4.7.1); control characters and noncharacters, which MQTT advises against and
-# for which some brokers (mosquitto) close the connection (section 1.5.4); lone surrogates, which UTF-8 cannot encode.
-_NONCHARACTERS = "\ufdd0-\ufdef" + "".join(chr(plane << 16 | 0xFFFE) + chr(plane << 16 | 0xFFFF) for plane in range(17))
-_UNSAFE = re.compile(f"[/+#\x00-\x1f\x7f-\x9f\ud800-\udfff{_NONCHARACTERS}]")
-
-
-def safe(text: str) -> str:
-    """Turn any text into exactly one topic level, which is never empty."""
-    return _UNSAFE.sub("_", text) or "_"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ One thread does it all: it connects, publishes, and waits. What happens where, a
 
     a message is rejected
         connection     publish() returns, or acks() yields, an MQTT 5 reason code from 0x80 on
-        publisher      rejects it in the outbox; logs it once per topic and reason
+        publisher      rejects it in the outbox
+        rejections     logs it once per topic and reason; is the trouble while there is a connection
         reason_codes   gives the reason and the remedy
         outbox         drops and counts a usage; a retained status waits for retry_rejected()
     the connection is lost, or none can be made
@@ -38,18 +39,17 @@ from agent.mqtt.deadline import Deadline
 from agent.mqtt.errors import BrokerError, BrokerUnreachableError, SubscriptionDeniedError, is_taken_over
 from agent.mqtt.poison import PoisonMessageDetector
 from agent.mqtt.reachability import Observation, ReachabilityMonitor
-from agent.mqtt.reason_codes import FIRST_FAILURE, message_rejection
+from agent.mqtt.reason_codes import FIRST_FAILURE
+from agent.mqtt.rejections import Rejections
 from agent.mqtt.retained import RetainedConsumer, RetainedReader
 from agent.runtime.cancel import CancelledError, CancelToken
 from agent.runtime.retry import Backoff, retrying
-from agent.runtime.text import quote
 from agent.runtime.wakeup import WakeupEvent
 from agent.runtime.watchdog import Watchdog
 
 PUBLISH_STEP_SECONDS = 30.0  # a step takes MAX_POLL_SECONDS, unless the thread is stuck
 DISCONNECT_SECONDS = 0.2  # for the DISCONNECT to leave, if the network is congested
-MAX_LOGGED_REJECTIONS = 1000  # topics of which the last logged reason is kept: topics come and go for months
-MAX_LOGGED_TOPIC = 1000  # characters of a topic in the log
+REJECTION_INTERVALS = 3  # for so many intervals of usages a rejection counts, if nothing follows it
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +72,7 @@ class Publisher:
         on_retained: Sequence[RetainedConsumer],
         backoff: BackoffSettings,
         watchdog: Watchdog,
+        interval: float,
     ) -> None:
         """Prepare to publish.
 
@@ -85,6 +86,7 @@ class Publisher:
             backoff: Waits between attempts to connect. The cap is also the time after which a rejected status is sent
                 again.
             watchdog: Expects each step to end in time.
+            interval: Seconds between two usages of a container.
         """
         self.connected = False
         self.trouble: str | None = None
@@ -110,7 +112,8 @@ class Publisher:
         # How the failed attempt found the broker; empty if only time can help; None for an attempt without a wait.
         self._observations: tuple[Observation, ...] | None = None
         self._connects = self._disconnects = 0  # read by any thread
-        self._logged_rejections: dict[str, str] = {}  # the last reason, by topic
+        # A rejected status is sent again after the cap, a usage follows after the interval.
+        self._rejections = Rejections(max(REJECTION_INTERVALS * interval, 2 * backoff.cap))
 
     def counters(self) -> BrokerCounters:
         """Return how many connections a broker has accepted, and how many have ended."""
@@ -181,7 +184,7 @@ class Publisher:
             self._retained_reader.poll(connection)
             if accepted or connection.stable:
                 self._may_reconnect = True
-                self.trouble = None
+                self.trouble = self._rejections.trouble
         if self._outbox.statuses_delivered:  # otherwise no DISCONNECT: the will is better than an outdated status
             connection.disconnect(DISCONNECT_SECONDS)
 
@@ -210,20 +213,13 @@ class Publisher:
                 self._reject(delivery, code)
             else:
                 accepted = True
+                self._rejections.note_accepted(delivery.message.topic)
                 self._outbox.ack(delivery)
         return accepted
 
     def _reject(self, delivery: Delivery, code: int) -> None:
-        """Reject a message in the outbox, and log that once for each topic and reason."""
         self._outbox.reject(delivery)
-        topic, reason = delivery.message.topic, message_rejection(code)
-        if self._logged_rejections.get(topic) == reason:
-            return
-        if len(self._logged_rejections) >= MAX_LOGGED_REJECTIONS:
-            self._logged_rejections.clear()
-        self._logged_rejections[topic] = reason
-        shown = topic if len(topic) < MAX_LOGGED_TOPIC else quote(topic)
-        log.warning("the broker does not take messages on %s: %s", shown, reason)
+        self._rejections.add(delivery.message.topic, code)
 
     def _before_wait(self, error: BaseException, seconds: float) -> None:
         """Log why the attempt failed, and decide whether the next one has to wait."""

@@ -8,6 +8,10 @@ from agent.messages.payloads import BrokerCounters
 from agent.mqtt.deadline import Deadline
 
 
+class OutputError(Exception):
+    """Standard output cannot be written, for example because the disk is full."""
+
+
 class StdoutPublisher:
     """Replaces the `Publisher`: prints `topic payload` lines. A printed message counts as sent."""
 
@@ -25,7 +29,16 @@ class StdoutPublisher:
 
         Raises:
             BrokenPipeError: The reader of the output has closed it.
+            OutputError: The output cannot be written.
         """
+        try:
+            self._run()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(f"standard output cannot be written: {error.strerror}") from error
+
+    def _run(self) -> None:
         while not self._finished():
             self._wake.clear()
             while delivery := self._outbox.take():

@@ -3,7 +3,12 @@
 import socket
 from collections.abc import Mapping
 
+from agent.runtime.text import shorten
+
 DEFAULT_WATCHDOG_USEC = 30_000_000  # without a watchdog; `systemctl status` then is at most 10 s old
+
+# systemd ignores a datagram above 4096 bytes (NOTIFY_BUFFER_MAX), and a WATCHDOG=1 in it. A character is up to 4 bytes.
+MAX_ASSIGNMENT_CHARACTERS = 900
 
 
 class SystemdNotifier:
@@ -19,11 +24,15 @@ class SystemdNotifier:
         self._address = "\0" + address[1:] if address.startswith("@") else address  # @: abstract, unix(7)
 
     def notify(self, *assignments: str) -> None:
-        """Send assignments such as READY=1 in one datagram. Never blocks; failures are ignored."""
+        """Send assignments such as READY=1 in one datagram. Never blocks; failures are ignored.
+
+        A line is an assignment. So line breaks are escaped, else the text of an engine in a STATUS= could assign, too.
+        """
         if not self._address:
             return
+        lines = [shorten(assignment, MAX_ASSIGNMENT_CHARACTERS) for assignment in assignments]
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as sock:
             try:
-                sock.sendto("\n".join(assignments).encode(), self._address)
+                sock.sendto("\n".join(lines).encode(), self._address)
             except OSError:  # a full queue, or a systemd that is gone, must not stop the agent
                 return

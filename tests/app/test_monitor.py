@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.daemons.agent import HEARTBEAT_PLACES
 
 from agent.app.monitor import NOTHING_PUBLISHED, HealthReporter
 from agent.config import EngineSettings
@@ -19,7 +20,7 @@ from agent.engine.client import EngineClient
 from agent.messages.outbox import Outbox
 from agent.messages.topics import Message, MessageBuilder
 from agent.mqtt.stdout import StdoutPublisher
-from agent.runtime.heartbeat import HeartbeatFile
+from agent.runtime.heartbeat import HeartbeatFile, read_health
 from agent.runtime.systemd import SystemdNotifier
 from agent.runtime.watchdog import Watchdog
 
@@ -30,7 +31,8 @@ class Harness:
     def __init__(self, directory: Path, watchdog_usec: int = 3) -> None:
         self._systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._systemd.bind(str(directory / "notify"))
-        self.heartbeat = HeartbeatFile("h", {"RUNTIME_DIRECTORY": str(directory), "TMPDIR": str(directory)})
+        self._environment = dict.fromkeys(HEARTBEAT_PLACES, str(directory))
+        heartbeat = HeartbeatFile("h", self._environment)
         self.watchdog = Watchdog()
         self.outbox = Outbox(10, "drop_newest")
         retention, messages = StatusRetention(0), MessageBuilder("containers", "h", 1)
@@ -42,7 +44,7 @@ class Harness:
         systemd = SystemdNotifier({"NOTIFY_SOCKET": str(directory / "notify"), "WATCHDOG_USEC": f"{watchdog_usec}"})
         self.publisher = StdoutPublisher(self.outbox)
         self.reporter = HealthReporter(
-            self.heartbeat, systemd, self.watchdog, self.outbox, supervisor, self.watcher, self.publisher
+            heartbeat, systemd, self.watchdog, self.outbox, supervisor, self.watcher, self.publisher
         )
 
     def report(self) -> list[str]:
@@ -55,8 +57,13 @@ class Harness:
             except BlockingIOError:
                 return received
 
+    def health(self) -> list[str]:
+        """Return what `usage-agent health` prints."""
+        return read_health(self._environment)
+
     def close(self) -> None:
-        """Close systemd's socket."""
+        """Close systemd's socket, and remove the heartbeat file."""
+        self.reporter.report_stopped()
         self._systemd.close()
 
 
@@ -73,26 +80,37 @@ def test_the_agent_is_started_at_once_and_well_when_it_publishes(harness: Harnes
     """READY=1 is sent once, whether the broker is there or not; status and health say what is missing."""
     harness.publisher.trouble = "the broker is away"
     assert harness.report() == ["READY=1", "WATCHDOG=1", "STATUS=the broker is away"]
-    assert harness.heartbeat.read() == ["the broker is away"]
+    assert harness.health() == ["the broker is away"]
     harness.publisher.trouble = None
     status = "STATUS=0 containers, 0 usages sent, 0 dropped, 0 waiting"
     assert harness.report() == ["WATCHDOG=1", status]
     assert harness.report() == ["WATCHDOG=1", status]
-    assert harness.heartbeat.read() == []
+    assert harness.health() == []
+
+
+def test_lines_of_a_trouble_are_not_taken_for_assignments(harness: Harness) -> None:
+    """The text of an engine or a proxy, such as a page of HTML, must not stop the service by STOPPING=1."""
+    harness.report()
+    harness.publisher.trouble = "502:\n<html>\nSTOPPING=1\n" + 5000 * "x"
+    fed, status = harness.report()
+    assert fed == "WATCHDOG=1"
+    assert status.startswith(r"STATUS=502:\n<html>\nSTOPPING=1\nxxx")
+    assert len(status) < 1000, "systemd ignores a datagram above 4096 bytes, and so the WATCHDOG=1 in it"
+    assert len(harness.health()) == 1
 
 
 def test_the_agent_is_not_well_before_it_has_published(harness: Harness) -> None:
     """During its first attempt the publisher has no trouble to report, and nothing has reached the broker."""
     harness.outbox.add_status(Message("containers/h/status", b"{}", qos=1, retain=True))
     assert harness.report() == ["READY=1", "WATCHDOG=1", f"STATUS={NOTHING_PUBLISHED}"]
-    assert harness.heartbeat.read() == [NOTHING_PUBLISHED]
+    assert harness.health() == [NOTHING_PUBLISHED]
     delivery = harness.outbox.take()
     assert delivery
     harness.outbox.ack(delivery)
     assert harness.report() == ["WATCHDOG=1", "STATUS=0 containers, 0 usages sent, 0 dropped, 0 waiting"]
     harness.outbox.add_status(Message("containers/h/status", b"{}", qos=1, retain=True))
     harness.report()
-    assert harness.heartbeat.read() == []
+    assert harness.health() == []
 
 
 def test_the_status_changes_with_the_troubles(short_path: Path) -> None:
@@ -113,7 +131,7 @@ def test_the_watchdog_is_not_fed_while_a_thread_is_overdue(harness: Harness) -> 
     """Systemd then restarts the agent, and until then `usage-agent health` names the thread."""
     harness.watchdog.expect_within("events", -1)
     assert harness.report() == []
-    assert harness.heartbeat.read() == ["events hangs"]
+    assert harness.health() == ["events hangs"]
     harness.watchdog.clear("events")
     assert "WATCHDOG=1" in harness.report()
 
@@ -125,4 +143,4 @@ def test_the_heartbeat_is_removed_at_the_end(harness: Harness) -> None:
     harness.reporter.report_stopped()
     assert harness.report()[0] == "STOPPING=1"
     harness.reporter.report_stopped()
-    assert "no running agent" in harness.heartbeat.read()[0]
+    assert "no running agent" in harness.health()[0]

@@ -35,9 +35,7 @@ def test_a_syntax_error_is_reported_with_line_and_column(content: bytes, line: s
 )
 def test_a_file_that_cannot_be_read_is_a_mistake(path: str, reason: str) -> None:
     """A file named with --config must exist and be readable."""
-    with pytest.raises(
-        ConfigError, match=rf"cannot be read \({reason}\), allowed is a TOML file that the agent can read$"
-    ):
+    with pytest.raises(ConfigError, match=rf"cannot be read: {reason}$"):
         load(Path(path), {})
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.config import Secret
 from config.harness import loaded, mistakes
 
 
@@ -45,12 +46,20 @@ def test_the_environment_overrides_the_file_and_the_file_the_defaults() -> None:
         ("ENGINE__INCLUDE", "web-*, db", ("web-*", "db")),
         ("ENGINE__INCLUDE", '["a,b", "[c]*"]', ("a,b", "[c]*")),
         ("ENGINE__EXCLUDE", "", ()),
+        ("ENGINE__EXCLUDE", "[]", ()),
+        ("ENGINE__INCLUDE", "", ("*",)),
+        ("ENGINE__INCLUDE", " ", ("*",)),
+        ("ENGINE__INCLUDE", "[]", ()),
+        ("AGENT__INTERVAL", "", 10.0),
         ("BROKER__URL", "mqtt://a,mqtt://b:1", ("mqtt://a:1883", "mqtt://b:1")),
         ("BROKER__URL", '["mqtt://a", "embedded.example.org"]', None),
     ],
 )
 def test_the_text_of_a_variable_is_read_by_the_type_of_its_key(variable: str, text: str, value: object) -> None:
-    """Numbers and booleans are read as TOML, strings as they are, lists as TOML arrays or comma-separated."""
+    """Numbers and booleans are read as TOML, strings as they are, lists as TOML arrays or comma-separated.
+
+    An empty variable is not set: `ENGINE__INCLUDE=${UNSET}` must not select nothing.
+    """
     table, key = variable.lower().split("__")
     environment = {f"USAGE_AGENT_{variable}": text}
     if value is None and text:
@@ -66,9 +75,29 @@ def test_the_address_may_be_a_string_and_the_protocol_a_number() -> None:
 
 
 def test_variables_of_docker_links_and_kubernetes_services_are_ignored() -> None:
-    """They start with USAGE_AGENT_ too where the link or service is called "usage-agent"."""
-    names = ("SERVICE_HOST", "SERVICE_PORT", "PORT", "PORT_80_TCP", "PORT_80_TCP_ADDR", "NAME")
+    """They start with USAGE_AGENT_ too where the link or service is called "usage-agent" or "usage-agent-web"."""
+    names = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP", "PORT_80_TCP_ADDR", "NAME"]
+    names += [f"WEB_{name}" for name in names[:-1]] + [f"BROKER__{name}" for name in names[:-1]]
     assert loaded("", {f"USAGE_AGENT_{name}": "tcp://10.0.0.1:80" for name in names}) == loaded()
+
+
+def test_an_empty_variable_overrides_nothing() -> None:
+    """The value of the file applies."""
+    assert loaded("agent.interval = 20", {"USAGE_AGENT_AGENT__INTERVAL": ""}).agent.interval == 20
+
+
+@pytest.mark.parametrize(("host", "shown"), [("a/b", "a_b"), ("ä+#", "ä__")])
+def test_the_host_is_named_as_its_topics_name_it(host: str, shown: str) -> None:
+    """One name in topics, payloads, log and client id."""
+    config = loaded(f'agent.host = "{host}"')
+    assert (config.agent.host, config.broker.client_id) == (shown, f"usage-agent-{shown}")
+
+
+@pytest.mark.parametrize("text", ["pw\n", "pw\r\n", "\ufeffpw"])
+def test_what_tools_add_to_a_password_in_the_environment_is_removed(text: str) -> None:
+    """As in a password file."""
+    variables = {"USAGE_AGENT_BROKER__USERNAME": "user", "USAGE_AGENT_BROKER__PASSWORD": text}
+    assert loaded("", variables).broker.password == Secret("pw")
 
 
 def test_docker_host_is_the_default_of_the_engines_address(tmp_path: Path) -> None:
@@ -85,8 +114,7 @@ def test_docker_host_is_the_default_of_the_engines_address(tmp_path: Path) -> No
     assert (engine.tls_cert, engine.tls_key) == (str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"))
     assert loaded("engine.url = 'tcp://other'", tls).engine.tls_ca is None
     assert mistakes("", tls | {"DOCKER_CERT_PATH": "/none"}) == [
-        'DOCKER_TLS_VERIFY: engine.tls_ca is "/none/ca.pem", which cannot be read (No such file or directory), '
-        "allowed is a file that the agent can read"
+        'DOCKER_TLS_VERIFY: engine.tls_ca is "/none/ca.pem", which cannot be read: No such file or directory'
     ]
     assert mistakes("", {"DOCKER_HOST": "npipe://x"})[0].startswith('DOCKER_HOST: engine.url is "npipe://x", allowed')
 

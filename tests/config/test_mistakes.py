@@ -69,13 +69,14 @@ NO_PASSWORD = "allowed is an address without a password: use a key (ssh://) or t
          "use an mqtts:// or wss:// address, or remove broker.tls_insecure"),
         ("engine.tls_ca = 'file.toml'", "engine.tls_ca is set, but engine.url uses no TLS: "
          "use a tcp:// address, or remove engine.tls_ca"),
-        ("broker.tls_ca = 'none'\nbroker.url = 'mqtts://h'", 'broker.tls_ca is "none", which cannot be read '
-         "(No such file or directory), allowed is a file that the agent can read"),
-        ("broker.password_file = '/'", 'broker.password_file is "/", which cannot be read '
-         "(Is a directory), allowed is a file with the password alone"),
-        ("broker.password_file = '/dev/null'", 'broker.password_file is "/dev/null", which is empty, '
+        ("broker.tls_ca = 'none'\nbroker.url = 'mqtts://h'", 'broker.tls_ca is "none", which cannot be read: '
+         "No such file or directory"),
+        ("broker.username = 'u'\nbroker.password_file = '/'", 'broker.password_file is "/", which cannot be read: '
+         "Is a directory"),
+        ("broker.username = 'u'\nbroker.password_file = '/dev/null'",
+         'broker.password_file is "/dev/null", which is empty, '
          "allowed is a file with the password alone"),
-        ("broker.password = 'pw'\nbroker.password_file = 'file.toml'",
+        ("broker.username = 'u'\nbroker.password = 'pw'\nbroker.password_file = 'file.toml'",
          "broker.password and broker.password_file are both set, allowed is one of them"),
         ("broker.url = 'mqtt://u:pw@h'\nbroker.password = 'x'",
          "broker.password is set and so is the password in broker.url, allowed is one of them"),
@@ -83,6 +84,10 @@ NO_PASSWORD = "allowed is an address without a password: use a key (ssh://) or t
          "broker.password_file is set and so is the password in broker.url, allowed is one of them"),
         ("broker.url = 'mqtt://u@h'\nbroker.username = 'x'",
          "broker.username is set and so is the username in broker.url, allowed is one of them"),
+        ("broker.password = 'pw'", "broker.password is set without broker.username, allowed are both or neither"),
+        ("broker.password_file = 'file.toml'",
+         "broker.password_file is set without broker.username, allowed are both or neither"),
+        ("broker.url = ['mqtt://:pw@h']", "broker.url has a password without a user name, allowed are both or neither"),
         ("topics.base = ''", 'topics.base is "", allowed is a string of 1 to 1024 characters'),
         ("topics.base = '$SYS'", 'topics.base is "$SYS", allowed is text without a $ at the start'),
         ("topics.base = 'a/+'", 'topics.base is "a/+", allowed is text without + and #'),
@@ -117,7 +122,16 @@ def test_a_mistake_is_reported_with_place_key_what_was_found_and_what_is_allowed
     ("variable", "text", "line"),
     [
         ("AGENT__INTERVAL", "10s", 'agent.interval is "10s", allowed is a number from 0.5 to 3600'),
-        ("AGENT__INTERVAL", "", 'agent.interval is "", allowed is a number from 0.5 to 3600'),
+        ("AGENT__INTERVAL", '"10"', "agent.interval is in quotation marks, allowed is the value without them"),
+        ("ENGINE__INCLUDE", '"web-*"', "engine.include is in quotation marks, allowed is the value without them"),
+        ("ENGINE__INCLUDE", "'web-*',db", "engine.include has quotation marks around an element, "
+         "allowed is an array as in TOML, or a comma-separated list without quotation marks"),
+        ("ENGINE__INCLUDE", ",", "engine.include has no element, "
+         "allowed is an array as in TOML, or a comma-separated list without quotation marks"),
+        ("BROKER__PASSWORD", "'pw'",
+         "broker.password is in quotation marks: remove them, or use broker.password_file if they belong to it"),
+        ("BROKER__PASSWORD", "pw\r", "broker.password has a line break or another control character in it: "
+         "remove it, or use broker.password_file if it belongs to it"),
         ("AGENT__INTERVAL", "10\nx = 1", 'agent.interval is "10\\nx = 1", allowed is a number from 0.5 to 3600'),
         ("BROKER__TLS_INSECURE", "yes", 'broker.tls_insecure is "yes", allowed are true and false'),
         ("BROKER__URL", "['mqtt://u:pw@h'", "broker.url is a broken array, allowed is an array as in TOML, "
@@ -127,6 +141,8 @@ def test_a_mistake_is_reported_with_place_key_what_was_found_and_what_is_allowed
          "broker.password is a string, allowed is a string of 1 to 65535 bytes in UTF-8"),
         ("BROKER_URL", "mqtt://u:pw@h", "is unknown, allowed is USAGE_AGENT_<TABLE>__<KEY>; "
          "did you mean USAGE_AGENT_BROKER__URL?"),
+        ("BROKER_PORT", "1883", "is unknown, allowed is USAGE_AGENT_<TABLE>__<KEY>; "
+         "did you mean USAGE_AGENT_BROKER__PROTOCOL?"),
         ("ZZZ", "pw", "is unknown, allowed is USAGE_AGENT_<TABLE>__<KEY>"),
     ],
 )  # fmt: skip

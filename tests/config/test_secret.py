@@ -45,7 +45,9 @@ def test_a_password_file_is_read_at_each_call(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.touch(mode=0o600)
     settings = BrokerSettings(password_file=str(file))
-    for content, password in ((b"one\n", "one"), (b"two", "two"), (b"three\n\n", "three\n"), (b"four\r\n", "four")):
+    contents = {b"one\n": "one", b"two": "two", b"three\n\n": "three\n", b"four\r\n": "four", b"five\r": "five\r"}
+    contents |= {"\ufeffsix\n".encode(): "six"}
+    for content, password in contents.items():
         file.write_bytes(content)
         assert read_password(settings) == Secret(password)
     assert read_password(BrokerSettings(password=Secret(WORD))) == Secret(WORD)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.containers.container import Container
 from agent.containers.topic_names import TopicNames
-from agent.messages.topics import safe
+from agent.runtime.text import safe
 
 OLD, NEW = "a" * 64, "b" * 64
 

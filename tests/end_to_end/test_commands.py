@@ -134,30 +134,6 @@ def test_sigterm_during_the_start_ends_the_agent_cleanly(short_path: Path, fake_
     assert "ended: 0 usages" in log
 
 
-def test_health_reports_whether_the_agent_publishes(
-    engine: PrivateEngine, own_broker: OwnBroker, start_agent: StartAgent, agent: Agent, record: Record
-) -> None:
-    """`health` returns 0 while the agent publishes, and 1 if the broker is away or no agent runs."""
-    broker = own_broker()
-    subscriber = record(broker)
-    engine.run(name="web")
-    host = {"agent": {"host": "h"}}
-    running = start_agent(engine, broker)
-    subscriber.usages("web", count=2)
-    assert any(agent(host, "health").wait() == 0 for _ in range(40)), "the agent updates its heartbeat every second"
-    broker.kill()
-    running.wait_for_line("nobody listens there")
-    subscriber.close()
-
-    def unhealthy() -> bool:
-        health = agent(host, "health")
-        return health.wait() == 1 and "nobody listens there" in "\n".join(health.output)
-
-    assert any(unhealthy() for _ in range(40)), "the agent updates its heartbeat every second"
-    assert running.stop() == 0
-    assert agent(host, "health").wait() == 1
-
-
 def test_schema_needs_neither_engine_nor_broker(agent: Agent) -> None:
     """`schema` works without an engine and a broker."""
     schema = agent({}, "schema")

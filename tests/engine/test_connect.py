@@ -45,6 +45,18 @@ def test_missing_certificate_is_named(tmp_path: Path) -> None:
         unconnected("tcp://127.0.0.1:1", tls=(str(ca), "", "")).connect()
 
 
+@pytest.mark.parametrize("content", ['{"auths": {"registry": {"auth": ""}}}', '{"proxies": null}', "[]"])
+def test_the_configuration_of_the_docker_command_is_not_read(
+    fake_engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    """It has registries and proxies for builds. The docker command accepts contents at which docker-py fails."""
+    file = tmp_path / ".docker" / "config.json"
+    file.parent.mkdir()
+    file.write_text(content)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert unconnected(fake_engine.url).connect()["version"] == fake_engine.version
+
+
 def test_ssh_without_paramiko_names_the_extra() -> None:
     """ssh:// needs an extra, and the error names it."""
     code = """if True:

@@ -87,6 +87,7 @@ class RunningPublisher:
             on_retained=(self.retained.put,),
             backoff=backoff,
             watchdog=self.watchdog,
+            interval=1,
         )
         self._thread = threading.Thread(target=self.publisher.run, daemon=True)
         self._thread.start()

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 from support.daemons.mosquitto import Mosquitto
+from support.daemons.processes import wait_until
 from support.fakes.scripted_broker import PUBLISH, Answer, Packet, ScriptedBroker, accept_all, puback
 
 from agent.mqtt.reason_codes import ReasonCode
-from mqtt.harness import BASE, USAGE, ExpectWarnings, OwnBroker, Publish, status, usage
+from mqtt.harness import BASE, USAGE, WAIT_SECONDS, ExpectWarnings, OwnBroker, Publish, status, usage
 
 
 def test_unauthorized_topic_is_logged_once(
@@ -21,6 +22,30 @@ def test_unauthorized_topic_is_logged_once(
     running = publish(broker.url, protocol="5")
     running.deliver(*(usage(number, topic=f"{BASE}/db/usage") for number in range(3)), usage())
     assert running.counters() == {"waiting": 0, "sent": 1, "dropped": 3}
+
+
+def test_a_rejection_is_a_trouble_until_the_broker_takes_the_topic(
+    scripted_broker: ScriptedBroker, publish: Publish, expected_warnings: ExpectWarnings
+) -> None:
+    """`usage-agent health` and systemd tell it, although the connection stands and other topics are accepted."""
+    codes = {b"1": ReasonCode.NOT_AUTHORIZED}
+
+    def answer(packet: Packet) -> Answer:
+        if packet.kind != PUBLISH or packet.body[-1:] not in codes:
+            return accept_all(packet)
+        return puback(packet, codes[packet.body[-1:]])
+
+    scripted_broker.answer = answer
+    expected_warnings("not authorized")
+    running = publish(scripted_broker.url)
+    running.deliver(usage(1, topic=f"{BASE}/db/usage"), usage(1), usage(2, topic=f"{BASE}/db/usage"))
+    assert running.wait_trouble("does not take") == (
+        f"the broker does not take messages on {USAGE}: "
+        "not authorized; let the agent's user write to this topic, in the broker's access rules"
+    )
+    codes.clear()
+    running.deliver(usage(1))
+    wait_until(lambda: running.publisher.trouble is None, WAIT_SECONDS, "the trouble has not ended")
 
 
 def test_each_reason_is_logged_once(

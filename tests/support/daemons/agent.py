@@ -17,6 +17,7 @@ import agent
 from support.daemons.processes import PATIENCE, alive, end_with_parent, wait_until
 
 RUN = ("run",)
+HEARTBEAT_PLACES = ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR")
 
 
 class RunningAgent:
@@ -42,8 +43,8 @@ class RunningAgent:
         self._process = subprocess.Popen(
             end_with_parent([*inside, sys.executable, "-m", "agent", *command, "--config", str(self.config)]),
             cwd=directory,  # so that no checkout can be imported by accident
-            # One heartbeat file per test: other agents may run for a host of the same name.
-            env=_environment() | {"RUNTIME_DIRECTORY": str(directory.parent)} | dict(environment or {}),
+            # The heartbeat files of each test in a directory of its own: `health` reads those of all agents.
+            env=_environment() | dict.fromkeys(HEARTBEAT_PLACES, str(directory.parent)) | dict(environment or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

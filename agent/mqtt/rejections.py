@@ -1,0 +1,60 @@
+"""The messages that the broker rejects: logged once for each topic and reason, and a trouble as long as it goes on."""
+
+import logging
+import time
+
+from agent.mqtt.reason_codes import message_rejection
+from agent.runtime.text import quote
+
+MAX_TOPICS = 1000  # of which the last reason is kept: topics come and go for months
+MAX_LOGGED_TOPIC = 1000  # characters of a topic in the log
+
+log = logging.getLogger(__name__)
+
+
+class Rejections:
+    """What the broker has rejected. For the publisher's thread.
+
+    Args:
+        seconds: how long a rejection counts, if nothing is sent on its topic again: its container may be gone.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._logged: dict[str, str] = {}  # the last reason, by topic
+        self._current: dict[str, float] = {}  # monotonic moment of the last rejection, by topic; the oldest first
+
+    def add(self, topic: str, code: int) -> None:
+        """Note that a message was rejected, and log it if the reason is a new one for its topic."""
+        self._current.pop(topic, None)
+        self._current[topic] = time.monotonic()
+        if len(self._current) > MAX_TOPICS:
+            del self._current[next(iter(self._current))]
+        reason = message_rejection(code)
+        if self._logged.get(topic) == reason:
+            return
+        if len(self._logged) >= MAX_TOPICS:
+            self._logged.clear()
+        self._logged[topic] = reason
+        log.warning("the broker does not take messages on %s: %s", _shown(topic), reason)
+
+    def note_accepted(self, topic: str) -> None:
+        """Note that a message was accepted: its topic is no trouble any more."""
+        self._current.pop(topic, None)
+
+    @property
+    def trouble(self) -> str | None:
+        """What the broker rejects now; None if it takes everything."""
+        while self._current:
+            topic, moment = next(iter(self._current.items()))
+            if time.monotonic() < moment + self._seconds:
+                newest = next(reversed(self._current))
+                others = f" and {len(self._current) - 1} more" if len(self._current) > 1 else ""
+                reason = self._logged.get(newest, "see the log")
+                return f"the broker does not take messages on {_shown(newest)}{others}: {reason}"
+            del self._current[topic]
+        return None
+
+
+def _shown(topic: str) -> str:
+    return topic if len(topic) < MAX_LOGGED_TOPIC else quote(topic)
