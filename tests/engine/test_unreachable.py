@@ -1,6 +1,7 @@
 """An engine's socket that is a mount, and was replaced outside."""
 
-import os
+import errno
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from support.engine_client import unconnected
 from support.fakes.engine import FakeEngine
 
 from agent.engine.errors import EngineUnreachableError, ReplacedSocketError
-from agent.engine.unreachable import is_mount_point
+from agent.engine.unreachable import is_mount_point, unreachable_error
 
 
 @pytest.fixture
@@ -23,12 +24,12 @@ def mounted(fake_engine: FakeEngine, short_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(target)], check=True)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may open every socket")
-def test_socket_of_another_group_names_the_remedies(fake_engine: FakeEngine) -> None:
-    """The remedy differs for a user, a service and a container."""
-    fake_engine.socket.chmod(0)
-    with pytest.raises(EngineUnreachableError, match=r"permission denied.*SupplementaryGroups.*--group-add.*label"):
-        unconnected(fake_engine.url).connect()
+def test_remedies_of_a_socket_are_told_of_sockets_only() -> None:
+    """A user, a service and a container need different ones; a file that ssh cannot open is something else."""
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    told = str(unreachable_error("unix:///run/docker.sock", 1, denied))
+    assert re.search("permission denied.*SupplementaryGroups=docker.*--group-add.*label=disable", told)
+    assert str(unreachable_error("ssh://host", 1, denied)).endswith("cannot be reached: Permission denied")
 
 
 @pytest.mark.root
