@@ -105,7 +105,8 @@ class RecordingSubscriber(Subscriber):
         """Check the invariants of all messages so far."""
         invariants = MessageInvariants()
         for message in list(self.messages):
-            invariants.check(message)
+            if message.topic != f"{ROOT}/check":  # of `usage-agent check`; no payload of the agent's
+                invariants.check(message)
 
 
 def schema_name(message: Received) -> str:
