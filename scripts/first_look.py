@@ -24,9 +24,9 @@ from agent.config import Address, BrokerSettings, Config, ConfigError, load, rea
 from agent.config.urls import parse_broker
 from agent.engine.client import EngineClient
 from agent.engine.errors import EngineError
-from agent.messages.topics import safe
 from agent.mqtt import tls
 from agent.mqtt.embedded import LISTEN_HOST, EmbeddedBroker, EmbeddedBrokerError
+from agent.runtime.text import safe
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 

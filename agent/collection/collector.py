@@ -69,6 +69,7 @@ class Collector:
         self._without_memory = 0  # usages in a row
         self._last_failure: type[BaseException] | None = None  # what readings last failed with, until one succeeds
         self._silence = SilenceDetector()
+        self._silence_level = logging.WARNING  # of the lines on the silence and on its end; written by note_running()
         self._is_heard_again = False  # by a usage after a silence, until that is passed on
 
     def start(self) -> None:
@@ -105,7 +106,9 @@ class Collector:
         """Note that the engine has just said that the container runs. Return why it has no usages, if so."""
         cause, is_new = self._silence.note_running()
         if is_new:
-            log.warning("no readings of %s: %s; the engine says that it runs", self._name, cause)
+            is_common = self._last_failure is not None and issubclass(self._last_failure, LimitError)
+            self._silence_level = logging.DEBUG if is_common else logging.WARNING  # a limit was logged once for all
+            log.log(self._silence_level, "no readings of %s: %s; the engine says that it runs", self._name, cause)
         return cause
 
     # In the collector's own thread
@@ -217,7 +220,7 @@ class Collector:
         self._backoff.reset()
         self._last_failure = None
         if self._silence.note_usage():
-            log.info("readings of %s are back", self._name)
+            log.log(min(self._silence_level, logging.INFO), "readings of %s are back", self._name)
             self._is_heard_again = True
 
     def _pass_on_if_heard_again(self) -> None:

@@ -12,6 +12,7 @@ cause, and is not tried again for RESUBSCRIBE_SECONDS; if not, it was not.
 import logging
 import time
 from collections.abc import Callable, Sequence
+from math import inf
 
 from agent.mqtt.connection import Connection
 
@@ -43,12 +44,13 @@ class RetainedReader:
         self._quiet_at = float("inf")
         self._warned = False
         self._suspected = False  # whether the last connection was ended while its subscription was unanswered
-        self._denied_until = 0.0  # monotonic; no subscription before
+        self._denials = 0
+        self._resubscribe_at = -inf  # monotonic; no subscription before
 
     def start(self, connection: Connection) -> None:
         """Subscribe. Call this before anything is published: only what the broker had before is to be read."""
         self._retained = {}
-        self._done = self._suspected or time.monotonic() < self._denied_until
+        self._done = self._suspected or time.monotonic() < self._resubscribe_at
         self._deadline = None
         self._quiet_at = float("inf")
         if not self._done:
@@ -67,7 +69,11 @@ class RetainedReader:
         """Collect what has come in; unsubscribe and call the consumers when all has come."""
         if self._suspected and connection.stable:
             self._suspected = False
-            self._denied_until = time.monotonic() + RESUBSCRIBE_SECONDS
+            # Two agents with one client id end each other's connections, too. So the next connection subscribes again,
+            # and only after a second time the broker is asked rarely.
+            self._denials += 1
+            if self._denials > 1:
+                self._resubscribe_at = time.monotonic() + RESUBSCRIBE_SECONDS
             self._give_up(connection)
         if connection.subscription_granted is None:
             return
