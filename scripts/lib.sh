@@ -32,7 +32,10 @@ need() {
 # Busybox becomes an image, in which there is nothing else: only the static one runs there.
 there() { command -v "$1" >/dev/null && { [ "$1" != busybox ] || ! grep -q /ld- <(head -c 4096 "$(command -v busybox)"); }; }
 
-# install PACKAGE…: with apt. Services that come with them are not started: nobody asked for those.
+# enabled: the units that start at boot, one link a line.
+enabled() { find /etc/systemd/system -path '*.wants/*' -type l 2>/dev/null | sort; }
+
+# install PACKAGE…: with apt. Services that come with them are neither started nor enabled: nobody asked for those.
 install() (
     [ "$(id -u)" = 0 ] || fail "not installed, but needed: $*; as root, apt-get install $*"
     say "installing $*"
@@ -41,9 +44,14 @@ install() (
         trap 'rm -f $policy' EXIT
         printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy
     fi
+    local before link
+    before=$(enabled)
     export DEBIAN_FRONTEND=noninteractive
     twice apt-get -qq update >&2
     twice apt-get -qq -y --no-install-recommends install "$@" >/dev/null
+    comm -13 <(printf '%s\n' "$before") <(enabled) | while read -r link; do
+        if command -v systemctl >/dev/null; then systemctl --quiet disable "$(basename "$link")" >&2; else rm -f "$link"; fi
+    done
 )
 
 # environment [dev]: the virtual environment with the agent and what it needs, and with its developers' tools; again

@@ -93,3 +93,24 @@ def test_one_of_two_agents_of_a_host_ends_and_the_other_is_well(
     assert health()[0] == 0
     assert second.stop() == 0
     assert health()[0] == 1
+
+
+def test_container_without_usages_is_told_by_health_and_counters(
+    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record, health: Health
+) -> None:
+    """`health` returns 1 with name and cause, the counters have it as `silent`; then both are well again."""
+    broker = own_broker()
+    subscriber = record(broker)
+    web = fake_engine.run("web", raw=b'{"read": "0001-01-01T00:00:00Z"}\n')
+    fake_engine.run("other")
+    start_agent(fake_engine, broker, backoff={"base": 0.5, "cap": 0.5})
+    subscriber.usages("other", count=2)
+
+    wait_until(lambda: subscriber.counters()["silent"] == 1, PATIENCE, "the counters tell no silent container")
+    code, text = health()
+    assert code == 1
+    assert "web runs without usages: " in text
+    web.raw = None
+    subscriber.usages("web", count=1)
+    wait_until(lambda: subscriber.counters()["silent"] == 0, PATIENCE, "the counters still tell a silent container")
+    wait_until(lambda: health() == (0, "well"), PATIENCE, "the agent is not well")
