@@ -57,6 +57,18 @@ log = logging.getLogger(__name__)
 class Publisher:
     """Publishes what is in the outbox, from `run()` until `stop()`. `run` is for one thread, all else for any.
 
+    Args:
+        settings: The broker.
+        host: Name of the agent's host, for the default client id.
+        outbox: Where the messages come from.
+        will: Returns the will; called for each connection, on the publisher's thread.
+        retained_filter: Topic filter of the retained messages to read after each connect.
+        on_retained: Called with what was read, on the publisher's thread: they must not block.
+        backoff: Waits between attempts to connect. The cap is also the time after which a rejected status is sent
+            again.
+        watchdog: Expects each step to end in time.
+        interval: Seconds between two usages of a container.
+
     Attributes:
         connected: Whether there is an accepted connection. Written by the publisher's thread.
         trouble: What is wrong now, or None. Written by the publisher's thread.
@@ -74,20 +86,6 @@ class Publisher:
         watchdog: Watchdog,
         interval: float,
     ) -> None:
-        """Prepare to publish.
-
-        Args:
-            settings: The broker.
-            host: Name of the agent's host, for the default client id.
-            outbox: Where the messages come from.
-            will: Returns the will; called for each connection, on the publisher's thread.
-            retained_filter: Topic filter of the retained messages to read after each connect.
-            on_retained: Called with what was read, on the publisher's thread: they must not block.
-            backoff: Waits between attempts to connect. The cap is also the time after which a rejected status is sent
-                again.
-            watchdog: Expects each step to end in time.
-            interval: Seconds between two usages of a container.
-        """
         self.connected = False
         self.trouble: str | None = None
         self._outbox = outbox
