@@ -52,7 +52,7 @@ class HealthReporter:
         self._watcher = watcher
         self._publisher = publisher
         self._ready = False
-        self._published = False
+        self._first_usage_settled = False
         self._told: list[str] = []  # the troubles in systemd's status
         self._next_notice = 0.0  # monotonic
 
@@ -66,10 +66,10 @@ class HealthReporter:
         troubles = [f"{name} hangs" for name in overdue]
         troubles += [trouble for trouble in (self._watcher.trouble, self._publisher.trouble) if trouble]
         counters, collectors = self._outbox.counters(), len(self._supervisor.collectors)
-        if not troubles and not self._published:
-            # During their first attempts neither the engine's side nor the broker's has a trouble to report.
-            self._published = bool(counters["sent"] or (not collectors and self._outbox.idle))
-            troubles += [] if self._published else [NOTHING_PUBLISHED]
+        if not troubles and not self._first_usage_settled:
+            # During its first attempt the publisher has no trouble to report.
+            self._first_usage_settled = bool(counters["sent"] or (not collectors and self._outbox.idle))
+            troubles += [] if self._first_usage_settled else [NOTHING_PUBLISHED]
         troubles += _silent(self._supervisor.troubles)
         self._heartbeat.write(troubles)
         if not self._ready and not overdue:
@@ -149,7 +149,7 @@ class Monitor:
             if self._once and self._supervisor.complete and self._outbox.idle:
                 return True
             if self._once and now > started + self._completion_timeout:
-                missing = "the broker's acknowledgements" if self._supervisor.complete else "a usage of every container"
-                log.error("after %g s, twice engine.timeout, there is not %s", self._completion_timeout, missing)
+                missing = "the broker's acknowledgements" if self._supervisor.complete else "usages of some containers"
+                log.error("after %g s, twice engine.timeout, still missing: %s", self._completion_timeout, missing)
                 return False
         return not self._once

@@ -3,8 +3,8 @@
     Source.open() ──► Reader ── read() ──► Reading ── compute_usage(previous, reading) ──► publish(measurements)
 
 A collector reads until it is stopped. While readings have to be waited for (the engine's), it reads in a thread of its
-own. While they have not (the kernel's files), the scheduler calls `_tick` when one is due, on one thread for all
-containers. It changes from one to the other whenever its reader does.
+own. While they are there at once (the kernel's files), the scheduler calls `_tick` when one is due, on one thread for
+all containers. It changes from one to the other whenever its reader does.
 
 Except at its `usage_limit` (`--once`), a collector never ends by itself. When readings fail it asks for an inspection
 of the container, waits, and tries again. Only the supervisor ends it: when the engine says that the container does not
@@ -39,7 +39,7 @@ FAILURES = (EngineError, ReadingError, LimitError)  # after which readings are t
 class Collector:
     """Collects the usages of one container and gives each to `publish`.
 
-    `request_inspect` is called when the container may have ended, and when it has become silent or has usages again:
+    `request_inspect` is called when the container may have ended, when it may be silent, and when a silence has ended:
     the supervisor then calls `note_running`. Neither `publish` nor `request_inspect` may block.
     """
 
@@ -70,7 +70,7 @@ class Collector:
         self._last_failure: type[BaseException] | None = None  # what readings last failed with, until one succeeds
         self._silence = SilenceDetector()
         self._silence_level = logging.WARNING  # of the lines on the silence and on its end; written by note_running()
-        self._is_heard_again = False  # by a usage after a silence, until that is passed on
+        self._silence_ended = False  # by a usage after a silence, until that is passed on
 
     def start(self) -> None:
         """Begin to collect. Raises ThreadLimitError."""
@@ -106,8 +106,8 @@ class Collector:
         """Note that the engine has just said that the container runs. Return why it has no usages, if so."""
         cause, is_new = self._silence.note_running()
         if is_new:
-            is_common = self._last_failure is not None and issubclass(self._last_failure, LimitError)
-            self._silence_level = logging.DEBUG if is_common else logging.WARNING  # a limit was logged once for all
+            concerns_all = self._last_failure is not None and issubclass(self._last_failure, LimitError)
+            self._silence_level = logging.DEBUG if concerns_all else logging.WARNING  # a limit was logged once for all
             log.log(self._silence_level, "no readings of %s: %s; the engine says that it runs", self._name, cause)
         return cause
 
@@ -142,7 +142,7 @@ class Collector:
                     if scheduled:
                         self._continue_in_scheduler(self._reader)
                         stack.pop_all()
-                self._pass_on_if_heard_again()
+                self._report_end_of_silence()
                 if scheduled:
                     return
 
@@ -159,11 +159,11 @@ class Collector:
         log.debug("no readings of %s: %s; next try in %.0f s", self._name, error, seconds)
         if isinstance(error, LimitError):
             self._context.warn_once.warn(str(error))
-        is_silent = self._silence.note_failure(str(error))
+        must_ask = self._silence.note_failure(str(error))
         if isinstance(error, (ContainerNotRunningError, NoSuchContainerError, ReadingsEndedError)):
             self._request_inspect()  # most often the container has ended, and the inspection will show it
-        elif is_silent and self._context.engine_answers():
-            self._request_inspect()  # it runs: the inspection will show that, and `note_running` will tell the cause
+        elif must_ask and self._context.engine_answers():
+            self._request_inspect()  # if it runs, the inspection leads to `note_running`, which reports the cause
 
     # On the scheduler's thread
 
@@ -186,7 +186,7 @@ class Collector:
                 return
             due = self._reader.schedule.next_after(time.monotonic())
             self._context.scheduler.schedule_at(self._tick, due)
-        self._pass_on_if_heard_again()
+        self._report_end_of_silence()
 
     def _try_continue_in_thread(self) -> bool:
         """Start a thread that continues to read. Return False if the system allows none now."""
@@ -221,12 +221,12 @@ class Collector:
         self._last_failure = None
         if self._silence.note_usage():
             log.log(min(self._silence_level, logging.INFO), "readings of %s are back", self._name)
-            self._is_heard_again = True
+            self._silence_ended = True
 
-    def _pass_on_if_heard_again(self) -> None:
+    def _report_end_of_silence(self) -> None:
         """Have the trouble taken out of the container's status. Not under the lock: see docs/architecture.md."""
-        if self._is_heard_again:
-            self._is_heard_again = False
+        if self._silence_ended:
+            self._silence_ended = False
             self._request_inspect()
 
     def _close(self) -> None:

@@ -90,10 +90,10 @@ class FallbackSource:
         return FallbackReader(self, container_id, interval, cancel)
 
     def open_files(self, container_id: str, interval: float, cancel: CancelToken) -> VerifiedFiles | None:
-        """Open and verify a container's files; None where that cannot be done.
+        """Open and verify a container's files; return None if that is not possible.
 
-        An engine that does not answer what is needed only for this may still give readings. So none of its errors
-        leaves this method, except those by which it says that the container does not run.
+        Errors of the engine count as "not possible", because it may still give readings. Only those by which it says
+        that the container does not run, or does not exist, are raised.
 
         Raises:
             CancelledError, ContainerNotRunningError, NoSuchContainerError: as for `Source.open`.

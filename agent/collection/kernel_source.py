@@ -122,8 +122,8 @@ class KernelSource:
 
         Raises:
             CancelledError: `cancel` was set.
-            KernelUnreadableError: there are no files, they and the engine disagree, or the engine is too slow to find
-                that out; the message names which.
+            KernelUnreadableError: there are no files, they and the engine disagree, or the engine is too slow for the
+                comparison. The message names the cause.
             ContainerNotRunningError: the container does not run.
             EngineError, LimitError: as for `source.Source.open`.
         """

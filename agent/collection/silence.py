@@ -1,35 +1,37 @@
-"""Noticing a container that runs without usages. One failed reading is normal; a silent container must be told."""
+"""Noticing a container that runs without usages. One failed reading is normal; more of them must be reported."""
 
 import threading
 
-FAILURES_TO_TELL = 2  # in a row: a single one happens whenever a container ends, or the engine is restarted
+FAILURES_BEFORE_REPORT = 2  # in a row: a single one happens whenever a container ends, or the engine is restarted
 
 
 class SilenceDetector:
-    """Counts the failed readings of one container since the last usage. Thread-safe; nothing is called under its lock.
+    """Counts the failed readings of one container since its last usage, or since the engine came back.
 
-    A container is silent if its readings failed FAILURES_TO_TELL times in a row and the engine said afterwards that it
-    runs. The first cause is kept until a usage comes, because the next ones may only follow from it.
+    Thread-safe; nothing is called under its lock.
+
+    A container is silent if its readings failed FAILURES_BEFORE_REPORT times in a row and the engine said afterwards
+    that it runs. The cause at that moment is kept until a usage comes, because later ones may only follow from it.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._failures = 0  # in a row
         self._cause = ""  # of the newest failure
-        self._told: str | None = None  # the cause, once the container counts as silent
+        self._reported_cause: str | None = None  # the cause, once the container counts as silent
 
     def note_failure(self, cause: str) -> bool:
         """Note a failed reading. Return whether the engine has to be asked if the container runs."""
         with self._lock:
             self._failures += 1
             self._cause = cause
-            return self._failures >= FAILURES_TO_TELL and self._told is None
+            return self._failures >= FAILURES_BEFORE_REPORT and self._reported_cause is None
 
     def note_usage(self) -> bool:
         """Note a usage. Return whether the container was silent until now."""
         with self._lock:
-            was_silent = self._told is not None
-            self._failures, self._told = 0, None
+            was_silent = self._reported_cause is not None
+            self._failures, self._reported_cause = 0, None
             return was_silent
 
     def note_engine_back(self) -> None:
@@ -44,7 +46,7 @@ class SilenceDetector:
             The cause if the container is silent, else None; and whether it is found silent only now.
         """
         with self._lock:
-            is_new = self._told is None and self._failures >= FAILURES_TO_TELL
+            is_new = self._reported_cause is None and self._failures >= FAILURES_BEFORE_REPORT
             if is_new:
-                self._told = self._cause
-            return self._told, is_new
+                self._reported_cause = self._cause
+            return self._reported_cause, is_new

@@ -11,7 +11,7 @@ from agent.engine.protocol import Event
 
 log = logging.getLogger(__name__)
 
-FAILURES_TO_LIST = 2  # in a row: a single one may happen, and the next inspect says more than the list
+FAILURES_BEFORE_LIST = 2  # in a row: a single one may happen, and the next inspect says more than the list
 
 
 class ContainerInspector:
@@ -25,7 +25,16 @@ class ContainerInspector:
     ) -> tuple[Container | None, bool]:
         """Return the container as the engine describes it, and whether it exists.
 
-        The description is None if the engine gives none. The second value is False only if the engine says so.
+        If the inspect fails a retry is scheduled, and from the second failure in a row on the engine's list is asked.
+
+        Args:
+            engine: is asked.
+            tracked: the container.
+            event: the reason of the inspect; a removal is kept for the retry.
+
+        Returns:
+            The description, None if the engine gives none; and whether the container exists, False only if the engine
+            says that it does not.
         """
         try:
             found = parse_inspect_of(engine.inspect(tracked.id), tracked.id)
@@ -35,7 +44,7 @@ class ContainerInspector:
             self._retry(engine, tracked, event, error)
             return self._listed(engine, tracked, error), True
         self._queue.reset_backoff(tracked.id)
-        if tracked.failed_inspects >= FAILURES_TO_LIST:
+        if tracked.failed_inspects >= FAILURES_BEFORE_LIST:
             log.info("%s can be inspected again", tracked.status.name)
         tracked.failed_inspects = 0
         return found, True
@@ -43,11 +52,11 @@ class ContainerInspector:
     def _retry(self, engine: EngineClient, tracked: TrackedContainer, event: Event | None, error: Exception) -> None:
         if isinstance(error, ValueError):  # the others are counted where they arise
             engine.count_error()
-        # An inspect without an event would find nothing and remove nothing: only a removal's event removes.
+        # Keep a removal's event for the retry: without it the container would never be removed.
         removal = event if event and event.action in REMOVE_ACTIONS else None
         seconds = self._queue.retry(tracked.id, removal)
         if seconds is None:
-            log.debug("%s could not be inspected: %s; a retry is scheduled", tracked.status.name, error)
+            log.debug("%s could not be inspected: %s; a retry is scheduled already", tracked.status.name, error)
         else:
             engine.count_retry()
             log.debug("%s could not be inspected: %s; next try in %.0f s", tracked.status.name, error, seconds)
@@ -55,17 +64,17 @@ class ContainerInspector:
     def _listed(self, engine: EngineClient, tracked: TrackedContainer, error: Exception) -> Container | None:
         """Return the container by its row in the engine's list, from the second failure on; None if there is no row."""
         tracked.failed_inspects += 1
-        if tracked.failed_inspects < FAILURES_TO_LIST:
+        if tracked.failed_inspects < FAILURES_BEFORE_LIST:
             return None
         try:
             rows = engine.list_containers(tracked.id)
         except EngineError:
-            tracked.failed_inspects -= 1  # it is the engine that fails, and not this container: the watcher tells it
+            tracked.failed_inspects -= 1  # the engine fails, not this container: the watcher reports that
             return None
         row = next((row for row in rows if row["Id"] == tracked.id), None)
         if row is None:
             return None
         found = update_from_row(tracked.status.container, row)
-        if tracked.failed_inspects == FAILURES_TO_LIST:
+        if tracked.failed_inspects == FAILURES_BEFORE_LIST:
             log.warning("%s cannot be inspected: %s; its status is that of the engine's list", found.name, error)
         return found

@@ -104,9 +104,9 @@ class ContainerRegistry:
             return selected
 
     def is_excluded(self, tracked: TrackedContainer) -> bool:
-        """Return whether a container that the engine has described is not selected.
+        """Return whether the filter leaves out a container that the engine has described.
 
-        A container without a level may also be selected but give way to another one of its name.
+        A selected container may have no level either, while another one of its name has it.
         """
         with self.lock:
             return not self._names.has_claim(tracked.id)

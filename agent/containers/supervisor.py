@@ -68,7 +68,7 @@ class Supervisor:
                     tracked.status.announce_stopped("agent exit")
 
     def handle_event(self, event: Event) -> None:
-        """Queue an event. A container that is not known yet becomes known by its beginning only.
+        """Queue an event. Only `create` or `start` makes an unknown container known.
 
         Raises:
             ThreadLimitError: there is no worker and none can be started.
@@ -105,8 +105,8 @@ class Supervisor:
             for container_id in states:
                 self._registry.get_or_create(container_id, preexisting=not self._listed)
                 self._queue.add(container_id, None)
-            self._scheduler.schedule(self._reconcile_retained)
             self._listed = True
+            self._scheduler.schedule(self._reconcile_retained)
 
     def add_retained(self, retained: dict[str, bytes]) -> None:
         """Add the statuses, by topic, that an earlier run of the agent left retained on the broker.
@@ -120,7 +120,7 @@ class Supervisor:
                 self._scheduler.schedule(self._reconcile_retained)
 
     def request_inspect(self, container_id: str) -> None:
-        """Queue an inspect of a container: its readings have stopped, so it may have ended."""
+        """Queue an inspect of a container: its readings have stopped, so it may have ended, or they are back."""
         with self._registry.lock:
             if self._registry.get(container_id):
                 self._queue.add(container_id, None)

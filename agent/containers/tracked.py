@@ -40,7 +40,7 @@ class TrackedContainer:
 
     @property
     def runs(self) -> bool:
-        """Whether the container runs, as far as the agent knows. Of one without a level no status says so."""
+        """Whether the container runs, as far as the agent knows: by its status, else by the engine's description."""
         if self.status.level is not None:
             return self.status.is_announced_running
         return self.status.container is not None and self.status.container.running
@@ -91,7 +91,7 @@ class TrackedContainer:
     def announce_earlier_end(self) -> None:
         """Publish `stopped` if the container had ended before the agent started, and has no status yet.
 
-        A container that has never run has none.
+        Nothing is published of a container that has never run.
         """
         container = self.status.container
         if container and not container.running and container.started_at and self.status.last_status is None:

@@ -29,7 +29,7 @@ PROBE_SECONDS = 1.0  # between two attempts to reach an engine that is away; eac
 STABLE_AFTER_SECONDS = 10.0  # a subscription that has lasted for so long was a good one
 
 SHORT_SUBSCRIPTIONS = 3
-"""So many attempts in a row that an engine answers, but not for long, are normal (restarts). Then they become rarer."""
+"""This many attempts in a row that the engine answers, but not for long, are normal (restarts). Others are rarer."""
 
 MAX_PROBE_SECONDS = 32.0
 """Between two attempts, at most, while the engine answers in vain: each may make it list all its containers."""
@@ -38,7 +38,7 @@ REPLACED_SOCKET_SECONDS = 300.0
 """How long a mounted socket on which nobody listens is tried. Then the agent ends, so that it is mounted anew."""
 
 REPLACED_SOCKET_TIMEOUTS = 30
-"""The same in timeouts, for those who have made these so short that they want to know sooner."""
+"""The same as a number of `engine.timeout`; the shorter of the two counts."""
 
 RELIST_SECONDS = 60.0
 """Between two lists. An event can be lost, because the engine keeps only 256 of them; a list cannot."""
@@ -50,7 +50,7 @@ class EngineWatcher:
     Args:
         engine: to watch.
         supervisor: receives the events and lists.
-        watchdog: is told by when this thread has to move.
+        watchdog: is told the moment before which this thread has to move.
         timeout: seconds after which a call to the engine fails.
         on_connected: called once for each connection to the engine, when it has accepted the first subscription to its
             events and listed its containers, and before the supervisor gets the list. Not called when a silent
@@ -85,7 +85,7 @@ class EngineWatcher:
         self._short_subscriptions = 0  # attempts in a row that the engine answered, but not for long
         self._replaced_since: float | None = None  # monotonic moment; None while the socket is not a replaced one
         self._logged_kind: object = None  # of the error that was logged last
-        self._logged_outage = False  # and not its end yet
+        self._logged_outage = False  # an outage was logged, and its end was not yet
         self.trouble: str | None = "the engine has not answered yet"
 
     def run(self) -> None:
@@ -168,16 +168,16 @@ class EngineWatcher:
         wait = self._backoff.next_wait()
         if not self._cancel.is_set():
             self._engine.count_retry()
-            self._log(error, wait, is_normal=subscribed_at is not None)
+            self._log(error, wait, ended_subscription=subscribed_at is not None)
             self.trouble = str(error)
         return wait
 
-    def _log(self, error: EngineError | ThreadLimitError, wait: float, is_normal: bool) -> None:
+    def _log(self, error: EngineError | ThreadLimitError, wait: float, ended_subscription: bool) -> None:
         """Log an error: as a warning if it is another one than before, or the end of a subscription."""
-        is_news = is_normal and self._short_subscriptions <= SHORT_SUBSCRIPTIONS
+        is_news = ended_subscription and self._short_subscriptions <= SHORT_SUBSCRIPTIONS
         is_known = self._logged_kind == _kind(error) and not is_news
-        soon = is_news or not self._short_subscriptions
-        pause = "looking for it every" if soon else "next attempt in"
+        at_fixed_pace = is_news or not self._short_subscriptions
+        pause = "looking for it every" if at_fixed_pace else "next attempt in"
         log.log(logging.DEBUG if is_known else logging.WARNING, "%s; %s %.0f s", error, pause, wait)
         self._logged_outage = self._logged_outage or not is_known
         self._logged_kind = _kind(error)

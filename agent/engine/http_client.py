@@ -39,7 +39,7 @@ class HttpClient:
 
     def __init__(self, url: str, timeout: float) -> None:
         self._url = url
-        self._engine = f"the engine at {url}"
+        self._engine_name = f"the engine at {url}"
         self._timeout = timeout
         self._ssh = url.startswith("ssh://")
         paramiko = sys.modules.get("paramiko")  # docker has imported it if it is installed
@@ -82,7 +82,9 @@ class HttpClient:
 
         Raises:
             EngineRefusedError, NoSuchContainerError: the status is not 200.
-            EngineUnreachableError, InvalidResponseError, CancelledError: as for `translate_errors`.
+            EngineUnreachableError: there is no connection, or no answer within the timeout.
+            InvalidResponseError: the answer is not HTTP.
+            CancelledError: `cancel` is set.
         """
         with self.translate_errors(cancel):
             if cancel.is_set():
@@ -90,14 +92,14 @@ class HttpClient:
             with self._lock:
                 self._counters["requests"] += 1
             if self._session is None:
-                raise EngineUnreachableError(f"{self._engine} was not connected to yet")
+                raise EngineUnreachableError(f"{self._engine_name} was not connected to yet")
             timeouts = (self._timeout, self._timeout)
             try:
                 response = self._session.get(
                     self._base_url + path, params=parameters, stream=True, timeout=timeouts, allow_redirects=False
                 )
             except AttributeError as error:  # docker-py's ssh connection dropped its socket while urllib3 used it
-                raise EngineUnreachableError(f"{self._engine}: the connection was lost") from error
+                raise EngineUnreachableError(f"{self._engine_name}: the connection was lost") from error
             with closing(response), cancel.interrupting(lambda: self._interrupt(response)):
                 if response.status_code != 200:
                     raise error_from_response(path, response.status_code, response.reason, self._read_all(response))
@@ -119,7 +121,7 @@ class HttpClient:
             failure, cause = error, error.__cause__
         except self._connection_errors as error:
             failure, cause = unreachable_error(self._url, self._timeout, error), error
-        if cancel.is_set():  # then a broken connection is no error; interrupting a read can look like a clean end of it
+        if cancel.is_set():  # then a broken connection is no error, and an interrupted read can look like the end
             raise CancelledError from cause
         if failure:
             self.count_error()
@@ -154,8 +156,9 @@ class HttpClient:
             if line_ended and not whole:
                 deadline, line_begun = None, False
             elif deadline is not None and now > deadline:
-                raise EngineUnreachableError(f"{self._engine} did not end its answer within {self._timeout:g} s")
+                raise EngineUnreachableError(f"{self._engine_name} did not end its answer within {self._timeout:g} s")
             line_begun = line_begun or bool(line.strip())
+            # It runs from the first byte of a line on, and from the first blank line if nothing else has come.
             if deadline is None and (line or whole or not line_ended):
                 deadline = now + self._timeout
             yield chunk
@@ -166,9 +169,9 @@ class HttpClient:
         try:
             yield from chunks
         except OverflowError as error:  # http.client accepts any size of a chunk, even a negative one
-            raise InvalidResponseError(f"{self._engine} sent a chunk of an impossible size") from error
+            raise InvalidResponseError(f"{self._engine_name} sent a chunk of an impossible size") from error
         except AttributeError as error:  # over ssh, _interrupt() has closed the file that http.client is reading
-            raise EngineUnreachableError(f"{self._engine}: the connection was lost") from error
+            raise EngineUnreachableError(f"{self._engine_name}: the connection was lost") from error
 
     def read_body(self, response: requests.Response) -> bytes:
         """Return the whole body.
@@ -179,7 +182,7 @@ class HttpClient:
         """
         body = self._read_all(response)
         if not body.strip():  # an engine that is shutting down may send status 200 and nothing else
-            raise EngineUnreachableError(f"{self._engine} answered nothing")
+            raise EngineUnreachableError(f"{self._engine_name} answered nothing")
         return body
 
     def _read_all(self, response: requests.Response) -> bytes:

@@ -22,7 +22,7 @@ One thread does it all: it connects, publishes, and waits. What happens where, a
         reachability   waits, and ends the wait as soon as the broker is seen to be back
     the connection ends instead of a SUBACK
         connection     raises SubscriptionDeniedError
-        retained       does without in the next connection, which is made at once, and logs that if it lasts
+        retained       does without in the next connection, which is made at once, and logs that if this next one lasts
 """
 
 import logging
@@ -103,11 +103,12 @@ class Publisher:
         self._is_last_attempt = False
         # Whether to make the next attempt at once if this connection ends: it has lasted or delivered a message, or
         # there is another address.
-        self._may_reconnect = False
+        self._may_retry_at_once = False
         # Attempts that may still be made at once, until a connection lasts. Without a limit, two agents with one client
         # id would end each other's connections without a pause.
         self._at_once_left = self._at_once_limit = len(settings.addresses)
-        # How the failed attempt found the broker; empty if only time can help; None for an attempt without a wait.
+        self._has_other_addresses = len(settings.addresses) > 1
+        # What the failed attempt saw of each address. Empty: only time can help. None: do not wait.
         self._observations: tuple[Observation, ...] | None = None
         self._connects = self._disconnects = 0  # read by any thread
         # A rejected status is sent again after the cap, a usage follows after the interval.
@@ -136,12 +137,12 @@ class Publisher:
 
     def _attempt(self) -> None:
         """Connect, and publish until stopped. Raises BrokerError if there is no connection, or it has ended."""
-        self._is_last_attempt, self._may_reconnect = self._deadline.is_set, False
+        self._is_last_attempt, self._may_retry_at_once = self._deadline.is_set, False
         if self._is_last_attempt and self._deadline.passed:
             return
         connection = self._connector.connect()
         self._reachability.note_connected()
-        self._may_reconnect = self._at_once_limit > 1
+        self._may_retry_at_once = self._has_other_addresses
         self._connects += 1
         self.connected = True
         log.info("connected to %s with MQTT %s", connection.address, connection.protocol)
@@ -181,7 +182,7 @@ class Publisher:
             accepted = self._process_acks(connection)
             self._retained_reader.poll(connection)
             if accepted or connection.stable:
-                self._may_reconnect = True
+                self._may_retry_at_once = True
                 self.trouble = self._rejections.trouble
         if self._outbox.statuses_delivered:  # otherwise no DISCONNECT: the will is better than an outdated status
             connection.disconnect(DISCONNECT_SECONDS)
@@ -222,12 +223,12 @@ class Publisher:
     def _before_wait(self, error: BaseException, seconds: float) -> None:
         """Log why the attempt failed, and decide whether the next one has to wait."""
         if isinstance(error, SubscriptionDeniedError) or not isinstance(error, BrokerError):
-            return  # no wait; the retained reader logs it
+            return  # no wait, as `_wait` has set the observations to None; the retained reader logs it
         if self._deadline.is_set and (self._is_last_attempt or self._deadline.passed):
             error.abandon()
             self._cancel.set()
             return
-        at_once = self._may_reconnect and self._at_once_left > 0 and isinstance(error, BrokerUnreachableError)
+        at_once = self._may_retry_at_once and self._at_once_left > 0 and isinstance(error, BrokerUnreachableError)
         if str(error) != self.trouble:
             when = "at once" if at_once else f"in {seconds:.0f} s at the latest"
             log.warning("%s (trying again, %s)", error, when)

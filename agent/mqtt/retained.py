@@ -5,8 +5,8 @@ The broker is the agent's only memory of earlier runs. The way of a retained mes
     Connection.take_retained() ──► RetainedReader.poll() ──► each consumer, with all messages by topic
 
 Publishing does not depend on it. A broker may refuse the subscription. Or it may end the connection instead of
-answering: then the next connection, which is made at once, does without. If that one lasts, the subscription was the
-cause, and is not tried again for RESUBSCRIBE_SECONDS; if not, it was not.
+answering: then the next connection, which is made at once, does without. If that one lasts, the subscription is blamed.
+After it was blamed twice it is not tried again for RESUBSCRIBE_SECONDS.
 """
 
 import logging
@@ -41,18 +41,21 @@ class RetainedReader:
         self._retained: dict[str, bytes] = {}
         self._done = False
         self._deadline: float | None = None
-        self._quiet_at = float("inf")
+        self._quiet_at = inf
         self._warned = False
         self._suspected = False  # whether the last connection was ended while its subscription was unanswered
         self._denials = 0
         self._resubscribe_at = -inf  # monotonic; no subscription before
 
     def start(self, connection: Connection) -> None:
-        """Subscribe. Call this before anything is published: only what the broker had before is to be read."""
+        """Subscribe, unless the subscription is blamed for the end of an earlier connection.
+
+        Call this before anything is published: only what the broker had before is to be read.
+        """
         self._retained = {}
         self._done = self._suspected or time.monotonic() < self._resubscribe_at
         self._deadline = None
-        self._quiet_at = float("inf")
+        self._quiet_at = inf
         if not self._done:
             connection.subscribe(self._topic_filter)
 
@@ -63,7 +66,7 @@ class RetainedReader:
     @property
     def due(self) -> float:
         """The monotonic moment at which to call `poll` even if nothing comes in."""
-        return float("inf") if self._done else self._quiet_at
+        return inf if self._done else self._quiet_at
 
     def poll(self, connection: Connection) -> None:
         """Collect what has come in; unsubscribe and call the consumers when all has come."""
