@@ -76,11 +76,11 @@ def _run_command(options: argparse.Namespace, ending: CancelToken) -> int:
     if options.command == "health":
         return _health()
     environment: Mapping[str, str] = os.environ
-    is_check = options.command == "check"
-    if is_check and options.password_file:
+    for_service = options.command in ("check", "forget")  # whose credential may not be readable from here
+    if for_service and options.password_file:
         environment = {**os.environ, "USAGE_AGENT_BROKER__PASSWORD_FILE": options.password_file}
     try:
-        config = load(options.config, environment, needs_credential=not is_check)
+        config = load(options.config, environment, needs_credential=not for_service)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
@@ -107,7 +107,7 @@ def _check(config: Config, named: Path | None) -> int:
     from agent.app.check import check
 
     path = named or find(DEFAULT_PATHS)
-    others = [] if named else [other for other in DEFAULT_PATHS if other.exists() and path and not other.samefile(path)]
+    others = [other for other in DEFAULT_PATHS if not named and other != path and os.path.isfile(other)]  # noqa: PTH113  # is_file() raises PermissionError
     return check(config, path, others)
 
 
@@ -152,7 +152,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--once", action="store_true", help="publish one usage of every container, then exit")
     run.add_argument("--dry-run", action="store_true", help="print what would be published, and use no broker")
     text = "file with the broker's password, in place of broker.password_file"
-    commands.choices["check"].add_argument("--password-file", metavar="PATH", help=text)
+    for name in ("check", "forget"):
+        commands.choices[name].add_argument("--password-file", metavar="PATH", help=text)
     forget = commands.choices["forget"]
     forget.add_argument("--host", type=_host, metavar="HOST", help="the host, as in agent.host (default: agent.host)")
     forget.add_argument("--dry-run", action="store_true", help="print what would be cleared, and clear nothing")

@@ -8,8 +8,7 @@ with `--once`    the loop ends when every container had its usages and the broke
 
 import logging
 import time
-from collections.abc import Mapping
-from itertools import islice
+from collections.abc import Sequence
 
 from agent.app.agent_status import AgentCountersPublisher
 from agent.containers.registry import ContainerRegistry
@@ -90,9 +89,9 @@ class HealthReporter:
         self._heartbeat.remove()
 
 
-def _silent(causes: Mapping[str, str]) -> list[str]:
+def _silent(causes: Sequence[tuple[str, str]]) -> list[str]:
     """Return lines on the containers that run without usages, for people: not all, if there are many."""
-    lines = [f"{name} runs without usages: {cause}" for name, cause in islice(causes.items(), MAX_SILENT_SHOWN)]
+    lines = [f"{name} runs without usages: {cause}" for name, cause in causes[:MAX_SILENT_SHOWN]]
     more = len(causes) - len(lines)
     return [*lines, f"{more} more containers run without usages"] if more else lines
 

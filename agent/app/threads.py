@@ -35,17 +35,18 @@ class ThreadGuard:
     def _run(self, run: Callable[[], None]) -> None:
         try:
             run()
-        except ReplacedSocketError as error:  # only the container's restart policy can help: it mounts the new socket
-            log.error("%s. The agent ends, so that it is started anew", error)  # noqa: TRY400  # the message says all
-            self.failed = True
-            self._ending.set()
         except BrokenPipeError:  # `--dry-run` into a program that has read enough
             self._ending.set()
+        except ReplacedSocketError as error:  # only the container's restart policy can help: it mounts the new socket
+            self._fail("%s. The agent ends, so that it is started anew", error)
         except OutputError as error:  # `--dry-run` onto a full disk
-            log.error("%s", error)  # noqa: TRY400  # the message says all
-            self.failed = True
-            self._ending.set()
+            self._fail("%s", error)
         except Exception:  # the edge of a thread: the log says why the agent ends
             log.exception("the agent ends by a defect of its own")
-            self.failed = True
-            self._ending.set()
+            self._fail()
+
+    def _fail(self, text: str = "", *values: object) -> None:
+        if text:
+            log.error(text, *values)
+        self.failed = True
+        self._ending.set()

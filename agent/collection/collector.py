@@ -94,7 +94,7 @@ class Collector:
 
     def retry_if_unreachable(self) -> None:
         """Try again now if the last failure was that the engine could not be reached."""
-        if self._last_failure is EngineUnreachableError:
+        if self._last_failure is not None and issubclass(self._last_failure, EngineUnreachableError):
             self._cancel.wake()
 
     def retry_now(self) -> None:

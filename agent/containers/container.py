@@ -8,7 +8,19 @@ from agent.engine.protocol import Event
 from agent.runtime.text import preview
 from agent.runtime.timestamps import format_time, parse_time
 
-RUNNING_STATES = ("running", "paused")  # in the engine's list
+# In the engine's list; Docker's words, then Podman's.
+RUNNING_STATES = ("running", "paused")
+_OTHER_STATES = (
+    "created",
+    "restarting",
+    "removing",
+    "exited",
+    "dead",
+    "configured",
+    "initialized",
+    "stopped",
+    "stopping",
+)
 _NS_PER_SECOND = 1_000_000_000
 
 
@@ -126,19 +138,25 @@ def update_from_row(known: Container | None, row: Mapping[str, Any]) -> Containe
     Args:
         known: the container as the engine described it before; None if it never has.
         row: a row with an id, of `GET /containers/json`. What it does not say is taken from `known`.
+
+    Raises:
+        ValueError: the row has no state of a container.
     """
-    state = _first_text(row.get("State")) or "unknown"
+    state = row.get("State")
+    if not isinstance(state, str) or state not in RUNNING_STATES + _OTHER_STATES:
+        raise ValueError(f"State: expected one of a container, found {preview(state)}")
     running = state in RUNNING_STATES
     if known and known.running == running:
         return replace(known, state=state)
     if known and not running:
         return replace(known.ended(None, None), state=state)
     names = row.get("Names")
-    name = _first_text(*names) if isinstance(names, list) else None
+    # A container that another one is linked to has a second name, `/other/alias`.
+    own = [name for name in names if isinstance(name, str) and name.rfind("/") == 0] if isinstance(names, list) else []
     created = row.get("Created")
     return Container(
         id=row["Id"],
-        name=(name or row["Id"][:12]).removeprefix("/"),
+        name=_first_text(*(name[1:] for name in own)) or row["Id"][:12],
         image=_first_text(row.get("Image")) or "",
         created=created * _NS_PER_SECOND if type(created) is int else 0,
         labels={key: value for key, value in _section(row, "Labels").items() if isinstance(value, str)},

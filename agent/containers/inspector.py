@@ -1,10 +1,11 @@
 """What the engine says of one container now: by an inspect, or by its list while the inspect fails."""
 
 import logging
+from dataclasses import replace
 
 from agent.containers.container import Container, parse_inspect_of, update_from_row
 from agent.containers.tracked import TrackedContainer
-from agent.containers.work_queue import REMOVE_ACTIONS, WorkQueue
+from agent.containers.work_queue import DIE_ACTIONS, REMOVE_ACTIONS, WorkQueue
 from agent.engine.client import EngineClient
 from agent.engine.errors import EngineError, NoSuchContainerError
 from agent.engine.protocol import Event
@@ -42,7 +43,10 @@ class ContainerInspector:
             return None, False
         except (EngineError, ValueError) as error:
             self._retry(engine, tracked, event, error)
-            return self._listed(engine, tracked, error), True
+            listed = self._listed(engine, tracked, error)
+            if listed and listed.running and event and event.action in DIE_ACTIONS:
+                listed = replace(listed, started_at=None, restart_count=None)  # these are of the run before
+            return listed, True
         self._queue.reset_backoff(tracked.id)
         if tracked.failed_inspects >= FAILURES_BEFORE_LIST:
             log.info("%s can be inspected again", tracked.status.name)
@@ -72,9 +76,13 @@ class ContainerInspector:
             tracked.failed_inspects -= 1  # the engine fails, not this container: the watcher reports that
             return None
         row = next((row for row in rows if row["Id"] == tracked.id), None)
-        if row is None:
+        try:
+            found = update_from_row(tracked.status.container, row) if row else None
+        except ValueError:
+            engine.count_error()
             return None
-        found = update_from_row(tracked.status.container, row)
+        if found is None:
+            return None
         if tracked.failed_inspects == FAILURES_BEFORE_LIST:
             log.warning("%s cannot be inspected: %s; its status is that of the engine's list", found.name, error)
         return found

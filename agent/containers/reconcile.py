@@ -15,10 +15,11 @@ import orjson
 
 from agent.containers.registry import ContainerRegistry
 from agent.containers.retention import StatusRetention
+from agent.containers.status import as_stopped
 from agent.containers.tracked import TrackedContainer
 from agent.messages.payloads import ContainerStatus, Usage
 from agent.messages.topics import MessageBuilder
-from agent.runtime.timestamps import format_time, parse_time
+from agent.runtime.timestamps import parse_time
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +90,7 @@ class RetainedStatusReconciler:
             self._retention.on_removed(level, time.monotonic(), removed_ago)
 
     def _publish(self, level: str, status: ContainerStatus, reason: Literal["removed", "excluded"]) -> None:
-        now: ContainerStatus = {**status, "status": "stopped", "reason": reason, "time": format_time(time.time_ns())}
-        self._registry.publish_status(level, now)
+        self._registry.publish_status(level, as_stopped(status, reason))
 
 
 def _parse(topic: str, payload: bytes) -> ContainerStatus | None:

@@ -78,8 +78,8 @@ class ContainerStatusPublisher:
         self.container, self.name = container, name
 
     def announce_running(self, container: Container) -> None:
-        """Publish that the container runs; a new run has no trouble yet. Called before its collector starts."""
-        self.container, self.trouble = container, None
+        """Publish that the container runs. Called before its collector starts."""
+        self.container = container
         if container.started_at is None or container.started_at != self._usages_started_at:
             self._usages_started_at, self._last_usage = container.started_at, None
         self._publish_if_changed(container, "running", None)
@@ -113,7 +113,7 @@ class ContainerStatusPublisher:
         """
         status, self.last_status = self.last_status, None
         if status and self.level is not None and is_left_free:
-            self._publish(self.level, {**status, "status": "stopped", "reason": "removed", "time": _now()})
+            self._publish(self.level, as_stopped(status, "removed"))
         self.level = level
         if status and self.container:
             self._publish_if_changed(self.container, status["status"], status.get("reason"))
@@ -173,6 +173,13 @@ class ContainerStatusPublisher:
         if container.service:
             identity["service"] = container.service
         return identity
+
+
+def as_stopped(status: ContainerStatus, reason: Reason) -> ContainerStatus:
+    """Return a published status as one of a container whose usage stream has ended now."""
+    stopped: ContainerStatus = {**status, "status": "stopped", "reason": reason, "time": _now()}
+    stopped.pop("trouble", None)
+    return stopped
 
 
 def _now() -> str:

@@ -19,7 +19,7 @@ from agent.containers.inspector import ContainerInspector
 from agent.containers.reconcile import RetainedStatusReconciler
 from agent.containers.registry import ContainerRegistry
 from agent.containers.tracked import TrackedContainer
-from agent.containers.work_queue import MOVE_ACTIONS, REMOVE_ACTIONS, WorkQueue
+from agent.containers.work_queue import DIE_ACTIONS, MOVE_ACTIONS, REMOVE_ACTIONS, WorkQueue
 from agent.engine.protocol import Event
 from agent.runtime.limits import ThreadLimitError
 from agent.runtime.scheduler import Scheduler
@@ -30,7 +30,6 @@ MAX_WORKERS = 8  # threads, so many slow inspects side by side delay no other co
 THREAD_RETRY_SECONDS = 60.0  # until a collector is tried again for which the system allowed no thread
 
 BEGIN_ACTIONS = frozenset({"create", "start"})
-DIE_ACTIONS = frozenset({"die", "died"})  # Docker's word and Podman's
 INSPECT_ACTIONS = BEGIN_ACTIONS | DIE_ACTIONS | MOVE_ACTIONS | {"pause", "unpause", "health_status", "oom", "update"}
 
 
@@ -141,11 +140,11 @@ class Supervisor:
             return [tracked.collector for tracked in self._registry.list() if tracked.collector]
 
     @property
-    def troubles(self) -> dict[str, str]:
-        """Why containers run without usages, by the names of these containers."""
+    def troubles(self) -> list[tuple[str, str]]:
+        """The containers that run without usages: the name of each, and the cause."""
         with self._registry.lock:
             statuses = [tracked.status for tracked in self._registry.list()]
-            return {status.name: status.trouble for status in statuses if status.trouble}
+            return [(status.name, status.trouble) for status in statuses if status.trouble]
 
     @property
     def complete(self) -> bool:

@@ -75,6 +75,8 @@ class TrackedContainer:
         collector = Collector(self.status.name, self.id, context, self.status.publish_usage, request_inspect)
         collector.start()
         self.collector = collector
+        self.status.set_trouble(None)  # that there was no thread for it
+        self.status.refresh()
 
     def note_running(self) -> None:
         """Note that the engine has just said that the container runs, and record whether it has no usages."""
@@ -107,6 +109,7 @@ class TrackedContainer:
         if self.collector:
             self.collector.stop()
             self.collector = None
+        self.status.set_trouble(None)
         if self.status.last_status and (self.status.is_announced_running or reason == "removed"):
             self.status.announce_stopped(reason, container)
 
@@ -120,6 +123,8 @@ class TrackedContainer:
         """
         last_status = self.status.last_status
         if not self.status.is_announced_running:
+            if found is None or not found.running:
+                self.end("exited")  # of a container without a level, of which nothing is published
             return  # the end was published before
         if _nanoseconds(last_status and last_status.get("started_at")) > event.time and (
             found is None or self.is_same_run(found)

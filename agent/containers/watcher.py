@@ -137,6 +137,7 @@ class EngineWatcher:
             log.info("the engine is back")
         self._logged_outage = False
         self._was_subscribed = True
+        self._replaced_since = None
         self._subscribed_at = time.monotonic()
         self.trouble = None
 

@@ -19,6 +19,7 @@ from agent.engine.protocol import Event
 from agent.runtime.retry import Backoff
 from agent.runtime.scheduler import Job, Scheduler
 
+DIE_ACTIONS = frozenset({"die", "died"})  # Docker's word and Podman's
 REMOVE_ACTIONS = frozenset({"destroy", "remove"})  # Docker's word and Podman's
 MOVE_ACTIONS = REMOVE_ACTIONS | {"rename"}  # after which the container's topic level is free for another one
 

@@ -15,7 +15,7 @@ from agent.engine.errors import EngineUnreachableError, InvalidResponseError
 from agent.engine.protocol import MAX_ANSWER_BYTES, describe_body, is_container_id
 
 MAX_LIST_BYTES = 256 << 20  # 60 000 containers with 4 kB each
-_RUNNING_STATES = ("running", "paused", "restarting")
+_STATES_WITH_LABELS = ("running", "paused", "restarting")
 
 _FIELDS = ("Id", "Names", "Image", "Created", "State")
 _BLANKS = re.compile(r"[ \t\r\n]*")
@@ -111,6 +111,6 @@ def trim_row(row: object, with_labels: bool) -> dict[str, Any] | None:
     """
     if not isinstance(row, dict) or not is_container_id(row.get("Id")):
         return None
-    with_labels = with_labels or row.get("State") in _RUNNING_STATES
+    with_labels = with_labels or row.get("State") in _STATES_WITH_LABELS
     fields = (*_FIELDS, "Labels") if with_labels else _FIELDS
     return {name: row[name] for name in fields if name in row}

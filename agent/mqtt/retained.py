@@ -87,6 +87,7 @@ class RetainedReader:
             self._done = True
             self._give_up(connection)
             return
+        self._denials = 0
         now = time.monotonic()
         if self._deadline is None:
             self._deadline = now + MAX_READ_SECONDS

@@ -161,7 +161,8 @@ def _runtime_directories(environment: Mapping[str, str]) -> list[Path]:
         "/run/usage-agent",
         environment.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}",
     )
-    present = [Path(directory) for directory in named if directory and Path(directory).is_dir()]
+    # Not Path.is_dir(), which raises PermissionError where a service may not look.
+    present = [Path(directory) for directory in named if directory and os.path.isdir(directory)]  # noqa: PTH112
     return list(dict.fromkeys([*present, Path(environment.get("TMPDIR") or "/tmp")]))  # noqa: S108
 
 
@@ -175,7 +176,7 @@ def _find(directories: list[Path]) -> Iterator[Heartbeat]:
 
 def _read(path: Path) -> Heartbeat | None:
     """Return what a file says, or None if it is no heartbeat, cannot be read, or is removed meanwhile."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(OSError, ValueError, KeyError, TypeError, OverflowError):
         for _ in range(MAX_READ_ATTEMPTS):
             # Anybody may put a link, or a pipe that blocks, into a directory for temporary files.
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

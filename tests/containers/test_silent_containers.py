@@ -63,12 +63,12 @@ def test_running_container_without_readings_is_told_until_they_are_back(
     harness = make_harness()
     wait_for_trouble(harness, cause)
     harness.wait_for_retries(8)
-    assert list(harness.supervisor.troubles) == ["web"]
+    assert [name for name, _ in harness.supervisor.troubles] == ["web"]
     assert len(warnings(caplog)) == 1
     fake_engine.behave()
     harness.wait(lambda: len(harness.usages()) >= 1)
     harness.wait(lambda: statuses(harness)[-1] is None)
-    assert harness.supervisor.troubles == {}
+    assert harness.supervisor.troubles == []
     assert "readings of web are back" in [record.getMessage() for record in caplog.records]
 
 
@@ -112,7 +112,7 @@ def test_silent_container_that_ends_has_no_trouble(
     fake_engine.die(web, 3)
     harness.wait(lambda: harness.published_at("web")[-1].summary == "exited")
     assert "trouble" not in harness.published_at("web")[-1].payload
-    assert harness.supervisor.troubles == {}
+    assert harness.supervisor.troubles == []
 
 
 def usages_of(harness: ContainersHarness) -> Callable[[], bool]:
@@ -174,3 +174,39 @@ def test_end_without_an_event_is_found_in_the_list_if_the_inspect_fails(
     fake_engine.die(web, 3, event=False)
     harness.wait(lambda: harness.published_at("web")[-1].summary == "exited")
     wait_until(lambda: harness.supervisor.collectors == [], 20, "the collector goes on")
+
+
+@pytest.mark.slow
+def test_restart_of_a_container_that_cannot_be_inspected_is_one_end_and_one_start(
+    make_harness: MakeHarness, fake_engine: FakeEngine, expected_warnings: ExpectWarnings
+) -> None:
+    """The list does not tell runs apart: the new one has no known start until an inspect tells it, and goes on then."""
+    expected_warnings("web cannot be inspected: ")
+    web = fake_engine.run("web")
+    harness = make_harness()
+    harness.wait(usages_of(harness))
+    web.inspect_answer = Answer(500)
+    harness.supervisor.request_inspect(web.id)
+    harness.wait_for_retries(2)
+    fake_engine.begin(web)
+    fake_engine.events.push(fake_engine.event("die", web, exitCode="7"))
+    harness.wait(lambda: len(harness.published_at("web")) == 3)
+    web.inspect_answer = None
+    harness.supervisor.request_inspect(web.id)
+    harness.wait(lambda: "started_at" in harness.published_at("web")[-1].payload)
+    messages = harness.expect("running", "exited", "running", "running")
+    assert messages[1].payload["exit_code"] == 7
+    assert "started_at" not in messages[2].payload
+
+
+@pytest.mark.slow
+def test_row_without_a_state_stops_no_container(make_harness: MakeHarness, fake_engine: FakeEngine) -> None:
+    """An inspect that fails and a list that answers rubbish say nothing of the container."""
+    web = fake_engine.run("web")
+    harness = make_harness()
+    harness.wait(usages_of(harness))
+    web.inspect_answer = Answer(500)
+    fake_engine.script("/containers/json", json_answer([{"Id": web.id, "State": 7}]))
+    harness.supervisor.request_inspect(web.id)
+    harness.wait_for_retries(3)
+    harness.expect("running")
