@@ -6,9 +6,9 @@ A collector reads until it is stopped. While readings have to be waited for (the
 own. While they are there at once (the kernel's files), the scheduler calls `_tick` when one is due, on one thread for
 all containers. It changes from one to the other whenever its reader does.
 
-Except at its `usage_limit` (`--once`), a collector never ends by itself. When readings fail it asks for an inspection
-of the container, waits, and tries again. Only the supervisor ends it: when the engine says that the container does not
-run, or has removed it.
+Except at its `usage_limit` (`--once`), a collector never ends by itself. When readings fail it waits and tries again.
+It asks for an inspection if the container may have ended, or may be silent. Only the supervisor ends it: when the
+engine says that the container does not run, or has removed it.
 """
 
 import logging

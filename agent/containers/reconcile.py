@@ -39,16 +39,20 @@ class RetainedStatusReconciler:
         with self._lock:
             self._retained.update(retained)
 
-    def reconcile(self, ready: Callable[[], bool]) -> None:
+    def reconcile(self, ready: Callable[[], bool]) -> bool:
         """Publish what became of the containers whose statuses were added.
 
         Args:
             ready: returns True while the registry is complete, so that a container which is not in it does not exist,
                 and the agent may publish. It is called before each status, with the registry's lock held. Once it
                 returns False the remaining statuses are kept for the next call.
+
+        Returns:
+            Whether no status is left.
         """
         with self._lock:
             retained, self._retained = self._retained, {}
+        complete = True
         for topic, payload in retained.items():
             level = self._messages.level_of(topic)
             status = _parse(topic, payload) if level is not None and payload else None
@@ -57,8 +61,10 @@ class RetainedStatusReconciler:
             with self._registry.lock:
                 done = ready() and self._reconcile(level, status)
             if not done:
+                complete = False
                 with self._lock:
                     self._retained.setdefault(topic, payload)
+        return complete
 
     def _reconcile(self, level: str, status: ContainerStatus) -> bool:
         """Replace one retained status. Return False if the engine has not described its container yet."""

@@ -154,13 +154,12 @@ class Supervisor:
     # On the workers
 
     def _reconcile_retained(self) -> None:
-        if self._is_settled():
-            self._reconciler.reconcile(self._is_settled)
+        if self._is_settled() and self._reconciler.reconcile(self._is_settled):
             self._announce_earlier_ends()
 
     def _announce_earlier_ends(self) -> None:
         with self._registry.lock:
-            if self._retained_read and not self._stopped:
+            if self._retained_read and self._is_settled():
                 for tracked in self._registry.list():
                     tracked.announce_earlier_end()
 

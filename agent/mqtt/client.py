@@ -4,7 +4,7 @@ A connection that is lost in a network cut is known to the broker for longer tha
 again, the broker ends the old connection and would publish its will: the agent's status would be `stopped` for a
 moment, although nothing ended. With MQTT 5 the will is delayed, and is not published at all if the agent resumes the
 session before (sections 3.1.2.5 and 3.1.3.2.2). With MQTT 3.1.1 nothing prevents it; the status that follows corrects
-it.
+it. The first connection of a process resumes nothing: if an agent was killed before, its will is published then.
 """
 
 from typing import Literal
@@ -78,8 +78,16 @@ class Client:
             properties.WillDelayInterval = WILL_DELAY_SECONDS
         self.paho.will_set(will.topic, will.payload, will.qos, will.retain, properties)
 
-    def connect(self, timeout: float) -> None:
-        """Connect and send the CONNECT. Raises OSError or ValueError if there is no connection within `timeout` s."""
+    def connect(self, timeout: float, resume: bool) -> None:
+        """Connect and send the CONNECT.
+
+        Args:
+            timeout: seconds for the network connection.
+            resume: go on with the session of this process, if the broker still has it.
+
+        Raises:
+            OSError, ValueError: there is no connection.
+        """
         self.paho.connect_timeout = timeout
         host = self._address.path if self._address.scheme == "unix" else self._address.host
         port = self._address.port or 1  # paho wants one for a unix socket too
@@ -88,4 +96,4 @@ class Client:
             return
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # nor there
         properties.SessionExpiryInterval = WILL_DELAY_SECONDS + 1  # the end of the session would publish the will
-        self.paho.connect(host, port, self._keepalive, clean_start=False, properties=properties)
+        self.paho.connect(host, port, self._keepalive, clean_start=not resume, properties=properties)

@@ -42,13 +42,18 @@ class Connection:
         client_id: str,
         will: Message | None,
         wake: WakeupEvent,
+        resume: bool,
     ) -> None:
-        """Prepare a connection; `wake` ends a `poll()` early. Raises BrokerRefusedError for an unusable file."""
+        """Prepare a connection. Raises BrokerRefusedError for an unusable file.
+
+        `wake` ends a `poll()` early. With `resume` the session of an earlier connection of this process goes on.
+        """
         self.address, self.protocol = address, protocol
         self.capabilities = Capabilities()  # the broker's, once the connection is open
         self._opened_at = 0.0  # monotonic; when the CONNACK came
         self._client_id = client_id
         self._wake = wake
+        self._resume = resume
         self._callbacks = ClientCallbacks()
         self._in_flight: dict[int, Delivery] = {}  # by message id
         self._buffers_input = address.scheme not in ("mqtt", "unix", "embedded")  # TLS, WebSockets
@@ -56,10 +61,10 @@ class Connection:
         self._poll.register(wake, select.POLLIN)
         self._registered: tuple[int, int] | None = None  # descriptor and events of the broker's socket
         try:
-            self._making = Client(settings, address, protocol, client_id, will, self._callbacks)
+            self._unconnected = Client(settings, address, protocol, client_id, will, self._callbacks)
         except (ConfigError, TlsFileError, ValueError) as error:
             raise BrokerRefusedError(f"{address}: {error}") from error
-        self._client = self._making.paho
+        self._client = self._unconnected.paho
 
     def open(self, deadline: Deadline, patience: float = CONNECT_TIMEOUT_SECONDS) -> None:
         """Connect, and wait until the broker accepts the agent.
@@ -92,7 +97,7 @@ class Connection:
         try:
             if self.address.scheme == "unix":
                 probe_unix_socket(self.address.path)
-            self._making.connect(max(0.1, min(patience, deadline.at - time.monotonic())))
+            self._unconnected.connect(max(0.1, min(patience, deadline.at - time.monotonic())), self._resume)
         except (OSError, ValueError) as error:
             failure = connect_error(self.address, error)
         if failure is not None:  # not raised in `except`: the first error's traceback would keep a socket open

@@ -51,6 +51,7 @@ class Connector:
         self._deadline = deadline
         self._wake = wake
         self._watchdog = watchdog
+        self._has_connected = False  # once at least
         self._addresses = settings.addresses  # in the order in which they are tried next
         self._last_protocols: dict[Address, Protocol] = {}  # with which a broker has accepted the agent
         self._will_capabilities: dict[Address, Capabilities] = {}  # what a broker accepts of the will
@@ -116,7 +117,9 @@ class Connector:
             accepted = self._will_capabilities.get(address, Capabilities())
             will = None if self._will is None else accepted.adapt(self._will())
             self._watchdog.expect_within("publisher", LOOKUP_SECONDS)
-            connection = Connection(self._settings, address, protocol, self._client_id, will, self._wake)
+            connection = Connection(
+                self._settings, address, protocol, self._client_id, will, self._wake, self._has_connected
+            )
             try:
                 connection.open(self._deadline, patience)
             except BrokerRefusedError as refused:
@@ -127,4 +130,5 @@ class Connector:
                 else:
                     raise
             else:
+                self._has_connected = True
                 return connection
