@@ -13,6 +13,7 @@ from agent.collection.fallback import FallbackSource, create_source
 from agent.runtime.cancel import CancelToken
 
 
+@pytest.mark.engine
 def test_pinned_engine_is_read_from_the_kernels_files(short_path: Path, cancel: CancelToken) -> None:
     """An engine that may use one CPU only (CPUAffinity=) counts one, and caps nothing in its containers."""
     engine = PinnedEngine(short_path / "engine")
