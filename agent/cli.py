@@ -107,7 +107,10 @@ def _check(config: Config, named: Path | None) -> int:
     from agent.app.check import check
 
     path = named or find(DEFAULT_PATHS)
-    others = [other for other in DEFAULT_PATHS if not named and other != path and os.path.isfile(other)]  # noqa: PTH113  # is_file() raises PermissionError
+    # os.path and not Path, whose methods raise PermissionError where this user may not look.
+    read = path and os.path.realpath(path)
+    others = [other for other in DEFAULT_PATHS if os.path.isfile(other) and os.path.realpath(other) != read]  # noqa: PTH113
+    others = [] if named else others
     return check(config, path, others)
 
 

@@ -174,11 +174,11 @@ def test_file_that_was_read_and_the_other_one_are_named(fake_engine: FakeEngine,
         return done.stdout.splitlines()
 
     output = checked(short_path)
-    assert lines_of(output, "ok", "configuration") == [f"{short_path}/config.toml: a+b, every 10 s"]
+    assert lines_of(output, "ok", "configuration") == [f"{short_path}/config.toml: a_b, every 10 s"]
     assert lines_of(output, "note", "configuration") == [
         "/etc/usage-agent/config.toml is not read, as config.toml comes first; or use --config"
     ]
     assert output[-1] == "note  subscribe to   containers/a_b/# at embedded"
     for elsewhere in (checked(system.parent.parent), checked(short_path, "--config", "/etc/usage-agent/config.toml")):
-        assert lines_of(elsewhere, "ok", "configuration") == ["/etc/usage-agent/config.toml: a+b, every 10 s"]
+        assert lines_of(elsewhere, "ok", "configuration") == ["/etc/usage-agent/config.toml: a_b, every 10 s"]
         assert not lines_of(elsewhere, "note", "configuration")

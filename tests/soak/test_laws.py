@@ -60,6 +60,7 @@ class Agents:
             agent={"host": f"{source}-{'leaky' if directory else 'sound'}"},
             engine={"source": source},
         )
+        agent.wait_for_line("connected to mqtt")
         expected = self.running if source == "kernel" else set()
         wait_until(
             lambda: (
