@@ -20,7 +20,7 @@ PURE = ["metrics.reading", "metrics.rates", "metrics.values", "engine.stats", "c
 PURE += ["collection.schedule", "messages.topics", "messages.payloads"]
 PURE += ["containers.container", "containers.filter", "containers.topic_names"]
 CLOCKS_AND_RIMS = {"threading", "time", "socket", "select", "logging", "subprocess", "random", "os"}
-ONLY_IN = {"docker": {"engine.session"}, "paho": {"mqtt.client", "mqtt.connection"}}
+ONLY_IN = {"docker": {"engine.session"}, "paho": {"mqtt.client"}}
 TOP = {"app.service": {"cli"}, "cli": {"__main__"}}  # who may import the wiring, and who the commands
 
 

@@ -1,4 +1,4 @@
-"""Making a paho client: transport, TLS, credentials and will of one connection. With `connection` the only importer.
+"""Making a paho client: transport, TLS, credentials and will of one connection. The only module that imports paho.
 
 A connection that is lost in a network cut is known to the broker for longer than to the agent. When the agent connects
 again, the broker ends the old connection and would publish its will: the agent's status would be `stopped` for a
@@ -13,6 +13,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.config import Address, BrokerSettings, read_password
 from agent.messages.topics import Message
@@ -97,3 +98,13 @@ class Client:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # nor there
         properties.SessionExpiryInterval = WILL_DELAY_SECONDS + 1  # the end of the session would publish the will
         self.paho.connect(host, port, self._keepalive, clean_start=not resume, properties=properties)
+
+
+def subscribe_options(protocol: Protocol, own_messages: bool) -> SubscribeOptions | None:
+    """Return the options of a subscription; only MQTT 5 has some.
+
+    Args:
+        protocol: the version in use.
+        own_messages: whether this client's own messages come back (section 3.8.3.1, No Local).
+    """
+    return SubscribeOptions(qos=0, noLocal=not own_messages) if protocol == "5" else None

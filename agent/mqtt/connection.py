@@ -1,4 +1,4 @@
-"""One connection to the broker. With `client`, which makes the paho client, the only module that imports paho.
+"""One connection to the broker, on a paho client that `client` makes.
 
 Paho's own loop is not used: its thread can die unnoticed, and its select() fails from file descriptor 1024 on. Here one
 thread owns the connection and drives it with `poll()`. Each connection has a new client, so that paho resends nothing
@@ -9,14 +9,12 @@ import select
 import time
 from collections.abc import Collection, Iterator
 
-from paho.mqtt.subscribeoptions import SubscribeOptions
-
 from agent.config import Address, BrokerSettings, ConfigError
 from agent.messages.outbox import Delivery
 from agent.messages.topics import Message
 from agent.mqtt.callbacks import ClientCallbacks
 from agent.mqtt.capabilities import Capabilities, publish_packet_bytes
-from agent.mqtt.client import Client, Protocol
+from agent.mqtt.client import Client, Protocol, subscribe_options
 from agent.mqtt.deadline import Deadline
 from agent.mqtt.errors import BrokerError, BrokerRefusedError, connect_error, end_error, unanswered_error
 from agent.mqtt.reason_codes import ReasonCode
@@ -189,7 +187,7 @@ class Connection:
             expected: Payload of a message of the agent's own that is to be heard all the same.
         """
         self._callbacks.expect_suback(expected)
-        options = SubscribeOptions(qos=0, noLocal=expected is None) if self.protocol == "5" else None
+        options = subscribe_options(self.protocol, own_messages=expected is not None)
         self._client.subscribe(topic_filter, options=options)
 
     @property
