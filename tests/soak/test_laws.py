@@ -1,5 +1,6 @@
 """The laws of the soak test: each finds what was put in on purpose, and nothing in an agent without a fault."""
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,13 @@ LEAKS = {
 """By what the law has to say: the audit event at which the leak happens, a part of its arguments, and the leak."""
 
 
+def holds_heartbeat(pid: int) -> bool:
+    """Return whether an agent has its heartbeat file open, which it has from its first report on."""
+    with contextlib.suppress(FileNotFoundError):  # a descriptor was closed in the meantime
+        return any(".heartbeat" in str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir())
+    return False
+
+
 class Agents:
     """Agents for the same running containers."""
 
@@ -61,6 +69,7 @@ class Agents:
             engine={"source": source},
         )
         agent.wait_for_line("connected to mqtt")
+        wait_until(lambda: holds_heartbeat(agent.pid), PATIENCE, "the agent holds no heartbeat file")
         expected = self.running if source == "kernel" else set()
         wait_until(
             lambda: (
