@@ -147,7 +147,7 @@ def test_inspection_that_fails_at_the_start_is_retried(
     fake_engine.run("other")
     running = start_agent(fake_engine, broker)
     subscriber.usages("other")
-    assert subscriber.statuses("web") == []
     web.inspect_answer = None
     subscriber.usages("web", timeout=SOON)
+    assert set(subscriber.statuses("web")) == {"running"}  # by the engine's list, if the inspect has failed twice
     assert_sound(running, subscriber)
