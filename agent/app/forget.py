@@ -95,11 +95,8 @@ def _read(connection: Connection, topic_filter: str) -> dict[str, bytes]:
 
 
 def _wait_for_subscription(connection: Connection, topic_filter: str) -> None:
-    deadline = time.monotonic() + ANSWER_SECONDS
-    while connection.subscription_granted is None:
-        if (left := deadline - time.monotonic()) <= 0:
-            raise BrokerUnreachableError(f"{connection.address} does not answer a subscription to {topic_filter}")
-        connection.poll(left)
+    if not connection.poll_until(lambda: connection.subscription_granted is not None, ANSWER_SECONDS):
+        raise BrokerUnreachableError(f"{connection.address} does not answer a subscription to {topic_filter}")
     if not connection.subscription_granted:
         raise BrokerRefusedError(
             f"{connection.address} does not let this account read {topic_filter}; "
@@ -122,10 +119,10 @@ def _refuse(host: str, topic: str, connection: Connection) -> int:
 
 
 def _own_topics(retained: Mapping[str, bytes], messages: MessageBuilder) -> list[str]:
-    """Return the topics of the agent's retained messages, in the order in which they are to be cleared.
+    """Return the topics of the agent's retained messages, in the order of clearing.
 
-    The agent's own status is the last: while something is left, it says that there was an agent. What has no status in
-    it was published by somebody else, and is nobody's to clear but theirs.
+    The agent's own status is the last: while something is left, it says that there was an agent. A message
+    without a status is not the agent's, and is left alone.
     """
     own = [topic for topic, payload in retained.items() if _status(payload) in ("running", "stopped")]
     containers = sorted(topic for topic in own if messages.level_of(topic) is not None)

@@ -7,7 +7,7 @@ of an earlier one without the outbox knowing.
 
 import select
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from agent.config import Address, BrokerSettings, ConfigError
 from agent.messages.outbox import Delivery
@@ -132,6 +132,15 @@ class Connection:
             self._client.loop_misc()
         if self._client.socket() is None:
             raise self._end_error()
+
+    def poll_until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Poll until a condition is true, at most so long. Return whether it is. Raises BrokerError as `poll` does."""
+        due = time.monotonic() + seconds
+        while not condition():
+            if (left := due - time.monotonic()) <= 0:
+                return False
+            self.poll(left)
+        return True
 
     @property
     def subscription_granted(self) -> bool | None:

@@ -13,8 +13,7 @@ The message goes to `<base>/<host>/check`. It is not retained, and no other mess
 """
 
 import secrets
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -127,7 +126,7 @@ class _Probe:
         """Subscribe to the agent's own topics. Return whether that is granted; the broker may end the connection."""
         connection.subscribe(self._own_topics, expected=self._message.payload)
         try:
-            _wait(connection, lambda: connection.subscription_granted is not None, ANSWER_SECONDS)
+            connection.poll_until(lambda: connection.subscription_granted is not None, ANSWER_SECONDS)
         except BrokerError:
             return False
         return bool(connection.subscription_granted)
@@ -135,7 +134,7 @@ class _Probe:
     def _hear(self, connection: Connection) -> str | None:
         """Wait for the test message. Return what is wrong if it does not come."""
         try:
-            if _wait(connection, lambda: connection.heard, ANSWER_SECONDS):
+            if connection.poll_until(lambda: connection.heard, ANSWER_SECONDS):
                 return None
         except BrokerError:
             pass
@@ -170,7 +169,7 @@ def _publish_code(connection: Connection, delivery: Delivery) -> int | None:
         codes.extend(code for _, code in connection.acks())
         return bool(codes)
 
-    return codes[0] if _wait(connection, has_answered, ANSWER_SECONDS) else None
+    return codes[0] if connection.poll_until(has_answered, ANSWER_SECONDS) else None
 
 
 def _version(connection: Connection) -> str:
@@ -185,20 +184,10 @@ def _version(connection: Connection) -> str:
         return VERSION_TOPIC in retained or connection.subscription_granted is False
 
     try:
-        _wait(connection, has_answered, VERSION_SECONDS)
+        connection.poll_until(has_answered, VERSION_SECONDS)
     except BrokerError:
         return UNKNOWN_VERSION
     if connection.subscription_granted is False:
         return UNKNOWN_VERSION
     version = retained.get(VERSION_TOPIC, b"").decode(errors="replace")
     return f" ({escape(version)})" if version else ""
-
-
-def _wait(connection: Connection, condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait until the condition is true, at most so long, and return whether it is. Raises BrokerError at the end."""
-    due = time.monotonic() + seconds
-    while not condition():
-        if (left := due - time.monotonic()) <= 0:
-            return False
-        connection.poll(left)
-    return True
