@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -14,23 +14,20 @@ from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
 from support.daemons.network import FarBroker, Network
 from support.daemons.podman import Podman
+from support.daemons.processes import Daemon
 from support.daemons.rabbitmq import RabbitMQ
 from support.daemons.subscriber import Subscriber
 from support.fakes.engine import FakeEngine
 from support.fakes.scripted_broker import ScriptedBroker
 
 Config = dict[str, dict[str, Any]]
+AnyDaemon = TypeVar("AnyDaemon", bound=Daemon)
 
 
 @pytest.fixture(scope="session")
 def engine(session_path: Path) -> Iterator[PrivateEngine]:
     """Yield a real engine that all tests share; the containers of a test are removed after it."""
-    shared = PrivateEngine(session_path / "engine")
-    try:
-        shared.start()
-        yield shared
-    finally:
-        shared.close()
+    yield from _running(PrivateEngine(session_path / "engine"))
 
 
 @pytest.fixture(autouse=True)
@@ -65,23 +62,13 @@ def own_engine(short_path: Path) -> Iterator[Callable[..., PrivateEngine]]:
 @pytest.fixture(scope="session")
 def podman(session_path: Path) -> Iterator[Podman]:
     """Yield a real Podman that all tests share."""
-    shared = Podman(session_path / "podman")
-    try:
-        shared.start()
-        yield shared
-    finally:
-        shared.close()
+    yield from _running(Podman(session_path / "podman"))
 
 
 @pytest.fixture(scope="session")
 def broker(session_path: Path) -> Iterator[Mosquitto]:
     """Yield a real broker that all tests share: each test uses its own topics."""
-    shared = Mosquitto(session_path / "broker")
-    try:
-        shared.start()
-        yield shared
-    finally:
-        shared.close()
+    yield from _running(Mosquitto(session_path / "broker"))
 
 
 @pytest.fixture
@@ -104,12 +91,7 @@ def own_broker(short_path: Path) -> Iterator[Callable[..., Mosquitto]]:
 @pytest.fixture(scope="session")
 def rabbitmq(session_path: Path) -> Iterator[RabbitMQ]:
     """Yield a RabbitMQ that all tests share: each test uses its own topics."""
-    shared = RabbitMQ(session_path / "rabbitmq")
-    try:
-        shared.start()
-        yield shared
-    finally:
-        shared.close()
+    yield from _running(RabbitMQ(session_path / "rabbitmq"))
 
 
 @pytest.fixture
@@ -123,12 +105,7 @@ def network() -> Iterator[Network]:
 @pytest.fixture
 def far_broker(network: Network, short_path: Path) -> Iterator[FarBroker]:
     """Yield a broker on the broker's host of the network."""
-    made = FarBroker(short_path / "far-broker", network)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.close()
+    yield from _running(FarBroker(short_path / "far-broker", network))
 
 
 @pytest.fixture
@@ -230,6 +207,15 @@ def certificates(session_path: Path) -> Certificates:
     directory = session_path / "certificates"
     directory.mkdir(exist_ok=True)
     return Certificates(directory)
+
+
+def _running(daemon: AnyDaemon) -> Iterator[AnyDaemon]:
+    """Start a daemon, yield it, and end it, even if it did not start."""
+    try:
+        daemon.start()
+        yield daemon
+    finally:
+        daemon.close()
 
 
 def _close(made: list[Any]) -> None:
