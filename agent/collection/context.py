@@ -13,7 +13,7 @@ from agent.runtime.watchdog import Watchdog
 
 @dataclass(frozen=True, slots=True)
 class CollectorContext:
-    """The agent's parts that every collector uses, and its settings for them.
+    """The parts of the agent and the settings that all collectors share.
 
     Attributes:
         engine: for its counters.

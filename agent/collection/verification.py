@@ -79,7 +79,7 @@ def _compare(name: str, part: Part, kernel: tuple[dict[str, Part], ...]) -> dict
 
 
 def _agree(name: str, field: str, value: int, known: list[int]) -> bool:
-    """Return whether the engine's value fits the kernel's values, of which there are one or two."""
+    """Return whether the engine's value agrees with the kernel's: `known` has one or two values of the field."""
     if field == "limit":
         return value in known
     if field in _GAUGES.get(name, ()):

@@ -23,7 +23,7 @@ from agent.runtime.watchdog import MARGIN_SECONDS, Watchdog
 
 log = logging.getLogger(__name__)
 
-FIRST_SERVER_ERROR = 500  # of the HTTP statuses; 502 to 504 are a proxy's words for an engine that is away
+FIRST_SERVER_ERROR = 500  # of the HTTP statuses; a proxy answers 502 to 504 if the engine is away
 
 PROBE_SECONDS = 1.0  # between two attempts to reach an engine that is away; each is one connect() to its socket
 STABLE_AFTER_SECONDS = 10.0  # a subscription that has lasted for so long was a good one
@@ -185,7 +185,7 @@ class EngineWatcher:
 
 
 def _is_away(error: EngineError | ThreadLimitError) -> bool:
-    """Return whether no engine has answered: nobody did, or a proxy that says so with a 5xx."""
+    """Return whether the engine is away: it cannot be reached, or a server error is answered, as by a proxy."""
     return isinstance(error, EngineUnreachableError) or (
         isinstance(error, EngineRefusedError) and error.status >= FIRST_SERVER_ERROR
     )

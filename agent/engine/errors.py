@@ -10,7 +10,7 @@ class EngineUnreachableError(EngineError):
 
 
 class ReplacedSocketError(EngineUnreachableError):
-    """Nobody listens on the engine's socket, and that is a mount: it may never be listened on again.
+    """The engine's socket is a mount and refuses connections: the engine may have made a new socket since.
 
     A mount stays with the socket that was there when it was made. An engine that starts anew makes another one.
     """

@@ -1,4 +1,4 @@
-"""The rows of GET /containers/json, one at a time. Pure: chunks of bytes in, rows out.
+"""Decoding the response of GET /containers/json row by row. Pure: chunks of bytes in, rows out.
 
 An engine with thousands of stopped containers sends tens of megabytes, of which the agent needs little. So the list is
 never in memory as a whole: each row is decoded as soon as it is complete, and the caller keeps what it needs of it.

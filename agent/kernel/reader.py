@@ -112,7 +112,7 @@ class ContainerFiles:
             )
         except ReadingError:
             raise
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError) as error:  # not understood(): a context manager costs time at each reading
             raise KernelUnreadableError(f"the kernel's files cannot be understood: {error!r}") from error
 
     @property
