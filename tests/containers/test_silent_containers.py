@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from conftest import ExpectWarnings
 from support.daemons.processes import wait_until
+from support.fakes.container import FakeContainer
 from support.fakes.engine import Answer, FakeEngine
 from support.fakes.http import json_answer
 
@@ -115,6 +116,15 @@ def test_silent_container_that_ends_has_no_trouble(
     assert harness.supervisor.troubles == []
 
 
+def lose_inspects(make_harness: MakeHarness, fake_engine: FakeEngine) -> tuple[ContainersHarness, FakeContainer]:
+    """Start a harness for a container with usages, which from then on cannot be inspected any more."""
+    web = fake_engine.run("web")
+    harness = make_harness()
+    harness.wait(usages_of(harness))
+    web.inspect_answer = Answer(500)
+    return harness, web
+
+
 def usages_of(harness: ContainersHarness) -> Callable[[], bool]:
     """Return a condition: there are usages of the container."""
     return lambda: len(harness.usages()) >= 1
@@ -167,10 +177,7 @@ def test_end_without_an_event_is_found_in_the_list_if_the_inspect_fails(
 ) -> None:
     """Event lost, inspect broken: the list still says that it does not run."""
     expected_warnings("web cannot be inspected: ")
-    web = fake_engine.run("web")
-    harness = make_harness()
-    harness.wait(usages_of(harness))
-    web.inspect_answer = Answer(500)
+    harness, web = lose_inspects(make_harness, fake_engine)
     fake_engine.die(web, 3, event=False)
     harness.wait(lambda: harness.published_at("web")[-1].summary == "exited")
     wait_until(lambda: harness.supervisor.collectors == [], 20, "the collector goes on")
@@ -182,10 +189,7 @@ def test_restart_of_a_container_that_cannot_be_inspected_is_one_end_and_one_star
 ) -> None:
     """The list does not tell runs apart: the new one has no known start until an inspect tells it, and goes on then."""
     expected_warnings("web cannot be inspected: ")
-    web = fake_engine.run("web")
-    harness = make_harness()
-    harness.wait(usages_of(harness))
-    web.inspect_answer = Answer(500)
+    harness, web = lose_inspects(make_harness, fake_engine)
     harness.supervisor.request_inspect(web.id)
     harness.wait_for_retries(2)
     fake_engine.begin(web)
@@ -202,10 +206,7 @@ def test_restart_of_a_container_that_cannot_be_inspected_is_one_end_and_one_star
 @pytest.mark.slow
 def test_row_without_a_state_stops_no_container(make_harness: MakeHarness, fake_engine: FakeEngine) -> None:
     """An inspect that fails and a list that answers rubbish say nothing of the container."""
-    web = fake_engine.run("web")
-    harness = make_harness()
-    harness.wait(usages_of(harness))
-    web.inspect_answer = Answer(500)
+    harness, web = lose_inspects(make_harness, fake_engine)
     fake_engine.script("/containers/json", json_answer([{"Id": web.id, "State": 7}]))
     harness.supervisor.request_inspect(web.id)
     harness.wait_for_retries(3)
