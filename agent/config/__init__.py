@@ -12,6 +12,7 @@ from agent.config.settings import (
     OutboxSettings,
     ShutdownSettings,
     TopicsSettings,
+    default_client_id,
     read_password,
 )
 from agent.config.urls import EMBEDDED, Address
@@ -30,6 +31,7 @@ __all__ = [
     "Secret",
     "ShutdownSettings",
     "TopicsSettings",
+    "default_client_id",
     "find",
     "is_absent_credential",
     "load",

@@ -24,7 +24,7 @@ from agent.config.conversion import convert, describe_type
 from agent.config.cross_validation import contradictions
 from agent.config.fields import KEYS, PREFIX, WrongValueError, did_you_mean, from_text
 from agent.config.files import why_unreadable
-from agent.config.settings import Config, ConfigError
+from agent.config.settings import Config, ConfigError, default_client_id
 from agent.runtime.text import escape, quote, safe
 
 DEFAULT_PATHS = (Path("config.toml"), Path("/etc/usage-agent/config.toml"))
@@ -239,7 +239,7 @@ def _defaults() -> dict[str, Any]:
 def _build(values: dict[str, Any]) -> Config:
     values["agent.host"] = safe(values["agent.host"])  # one name everywhere, in topics and in messages
     if values["broker.client_id"] is None:
-        values["broker.client_id"] = f"usage-agent-{values['agent.host']}"
+        values["broker.client_id"] = default_client_id(values["agent.host"])
     tables = {
         table: kind(**{key.name: values[path] for path, key in KEYS.items() if key.table == table})
         for table, kind in TABLES.items()

@@ -207,6 +207,11 @@ class Config(Struct, frozen=True, kw_only=True):
     shutdown: ShutdownSettings = ShutdownSettings()
 
 
+def default_client_id(host: str) -> str:
+    """Return the MQTT client identifier of the agent of a host for which none is configured."""
+    return f"usage-agent-{host}"
+
+
 def read_password(settings: BrokerSettings) -> Secret | None:
     """Return the password of `password` or `password_file`, or None. The file is read at each call.
 

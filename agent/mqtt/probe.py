@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.config import BrokerSettings
+from agent.config import BrokerSettings, default_client_id
 from agent.messages.outbox import Delivery
 from agent.messages.topics import MessageBuilder
 from agent.mqtt.connection import Connection
@@ -69,7 +69,7 @@ class _Probe:
     """One try. With the agent's own client id the broker would end a running agent's connection, so it has another."""
 
     def __init__(self, settings: BrokerSettings, host: str, base: str) -> None:
-        self._client_id = f"{settings.client_id or f'usage-agent-{host}'}-check"
+        self._client_id = f"{settings.client_id or default_client_id(host)}-check"
         self._connector = Connector(settings, self._client_id, None, Deadline(), WakeupEvent(), Watchdog())
         messages = MessageBuilder(base, host, settings.qos)
         self._own_topics = messages.own_topics

@@ -29,7 +29,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from agent.config import BackoffSettings, BrokerSettings
+from agent.config import BackoffSettings, BrokerSettings, default_client_id
 from agent.messages.outbox import Delivery, Outbox
 from agent.messages.payloads import BrokerCounters
 from agent.messages.topics import Message
@@ -96,7 +96,7 @@ class Publisher:
         self._wake = WakeupEvent()
         self._cancel = CancelToken()
         self._deadline = Deadline()  # set by stop(), on any thread; all that follows is of the publisher's thread
-        client_id = settings.client_id or f"usage-agent-{host}"
+        client_id = settings.client_id or default_client_id(host)
         self._connector = Connector(settings, client_id, will, self._deadline, self._wake, watchdog)
         self._reachability = ReachabilityMonitor(self._wake, watchdog)
         self._poison = PoisonMessageDetector()
