@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agent import __version__
 from agent.collection.source import Source
+from agent.config import Config
 from agent.containers.supervisor import Supervisor
 from agent.engine.client import EngineClient
 from agent.messages.outbox import Outbox
@@ -30,7 +31,7 @@ class AgentStatusPublisher:
         started_at: when the agent was started, RFC 3339. It tells two agents of one host apart.
     """
 
-    def __init__(self, interval: float, messages: MessageBuilder, outbox: Outbox) -> None:
+    def __init__(self, config: Config, messages: MessageBuilder, outbox: Outbox) -> None:
         self.started_at = format_time(time.time_ns())
         self._messages = messages
         self._outbox = outbox
@@ -41,8 +42,10 @@ class AgentStatusPublisher:
             "time": self.started_at,
             "version": __version__,
             "started_at": self.started_at,
-            "interval": interval,
+            "interval": config.agent.interval,
         }
+        if config.home_assistant.enabled:
+            self._status["home_assistant"] = config.home_assistant.prefix
         self.topic = messages.agent_status(self._status).topic
 
     def publish(self) -> None:

@@ -23,6 +23,7 @@ from agent.mqtt.connector import Connector
 from agent.mqtt.deadline import Deadline
 from agent.mqtt.errors import BrokerError, BrokerRefusedError, BrokerUnreachableError
 from agent.mqtt.reason_codes import FIRST_FAILURE, message_rejection
+from agent.mqtt.subscription import Subscription
 from agent.runtime.text import escape
 from agent.runtime.wakeup import WakeupEvent
 from agent.runtime.watchdog import Watchdog
@@ -82,7 +83,7 @@ def _connected(settings: BrokerSettings) -> Iterator[Connection]:
 
 def _read(connection: Connection, topic_filter: str) -> dict[str, bytes]:
     """Return the payloads of the retained messages, by topic. Raises BrokerError."""
-    connection.subscribe(topic_filter)
+    connection.subscribe(Subscription(topic_filter))
     _wait_for_subscription(connection, topic_filter)
     retained = connection.take_retained()
     quiet_at = time.monotonic() + QUIET_SECONDS

@@ -1,6 +1,7 @@
 """What the main thread does while the other threads work: it looks after them, once a second.
 
-each second      retained statuses of removed containers expire
+each second      what has changed for Home Assistant is published
+                 retained statuses of removed containers expire
                  Watchdog, EngineWatcher, Publisher ──► heartbeat file, READY=1, WATCHDOG=1 and STATUS= of systemd
 each interval    the agent's counters are published
 with `--once`    the loop ends when every container had its usages and the broker has them, or when that took too long
@@ -14,6 +15,7 @@ from agent.app.agent_status import AgentCountersPublisher
 from agent.containers.registry import ContainerRegistry
 from agent.containers.supervisor import Supervisor
 from agent.containers.watcher import EngineWatcher
+from agent.home_assistant.publisher import DiscoveryPublisher
 from agent.messages.outbox import Outbox
 from agent.mqtt.publisher import Publisher
 from agent.mqtt.stdout import StdoutPublisher
@@ -115,6 +117,7 @@ class Monitor:
         once: bool,
         registry: ContainerRegistry,
         supervisor: Supervisor,
+        discovery: DiscoveryPublisher,
         health: HealthReporter,
         counters: AgentCountersPublisher,
         outbox: Outbox,
@@ -125,6 +128,7 @@ class Monitor:
         self._once = once
         self._registry = registry
         self._supervisor = supervisor
+        self._discovery = discovery
         self._health = health
         self._counters = counters
         self._outbox = outbox
@@ -140,7 +144,9 @@ class Monitor:
         next_counters = started + self._interval
         while not self._ending.wait(ONCE_CHECK_SECONDS if self._once else CHECK_SECONDS):
             now = time.monotonic()
-            self._registry.clear_expired(now)
+            if self._discovery.run_pending(now):
+                next_counters = min(next_counters, now + CHECK_SECONDS)  # Home Assistant listens from then on
+            self._registry.clear_expired(now, self._discovery.release)
             self._health.report()
             if now >= next_counters:
                 next_counters = max(next_counters + self._interval, now)

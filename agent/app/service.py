@@ -36,6 +36,8 @@ from agent.containers.supervisor import Supervisor
 from agent.containers.topic_names import TopicNames
 from agent.containers.watcher import EngineWatcher
 from agent.engine.client import EngineClient
+from agent.home_assistant.inventory import Inventory
+from agent.home_assistant.publisher import DiscoveryPublisher
 from agent.kernel.host import core_mhz
 from agent.messages.outbox import Outbox
 from agent.messages.payloads import EngineInfo
@@ -76,8 +78,10 @@ class Service:
         # Messages, and the outbox where they wait.
         self._outbox = Outbox(config.outbox.capacity, config.outbox.on_full)
         self._messages = MessageBuilder(config.topics.base, config.agent.host, config.broker.qos)
-        self._status = AgentStatusPublisher(config.agent.interval, self._messages, self._outbox)
+        self._status = AgentStatusPublisher(config, self._messages, self._outbox)
         self._duplicates = DuplicateAgentDetector(config.agent.host, self._status.topic, self._status.started_at)
+
+        self._engine = EngineClient(config.engine)
 
         # The containers: which there are, and what is published of them.
         retention = StatusRetention(config.topics.forget_removed)
@@ -89,12 +93,12 @@ class Service:
             self._messages,
         )
         self._supervisor = Supervisor(registry, RetainedStatusReconciler(registry, retention, self._messages))
+        self._discovery = self._make_discovery(registry)
 
         # The sink: what carries messages away, and brings what the broker had retained.
         self._publisher = StdoutPublisher(self._outbox) if dry_run else self._make_publisher()
 
         # The source: the engine, and where readings come from.
-        self._engine = EngineClient(config.engine)
         self._readings = Scheduler("readings", watchdog=self._watchdog)
         self._source = create_source(
             config.engine.source, config.agent.interval, self._engine, on_change=self._status.publish
@@ -121,7 +125,7 @@ class Service:
             publisher = self._threads.start("publisher", self._publisher.run)
             self._threads.start("events", self._watcher.run)
             if isinstance(self._publisher, StdoutPublisher):
-                self._supervisor.add_retained({})  # there is no broker that could have retained any
+                self._on_retained({})  # there is no broker that could have retained any
             log.info("usage-agent %s: %s every %g s", __version__, self._config.agent.host, self._config.agent.interval)
             if warning := container_id_warning(self._config.agent.host, os.environ):
                 log.warning("%s", warning)
@@ -185,14 +189,31 @@ class Service:
         log.info("engine %s, API %s, cgroup v%s%s", info["version"], info["api"], cgroup, source)
         self._status.set_engine(info, self._source)
 
+    def _on_retained(self, retained: dict[str, bytes]) -> None:
+        """Hand on what the broker had retained. Called on the publisher's thread after each connect."""
+        self._duplicates.check(retained)
+        self._supervisor.add_retained(retained)
+        self._discovery.add_retained(retained)
+
+    def _make_discovery(self, registry: ContainerRegistry) -> DiscoveryPublisher:
+        inventory = Inventory(
+            registry,
+            self._messages,
+            interval=lambda _tracked: self._config.agent.interval,
+            has_machine=self._engine.local,
+        )
+        settings = self._config.home_assistant
+        return DiscoveryPublisher(settings, inventory, registry, self._supervisor, self._messages, self._outbox)
+
     def _make_publisher(self) -> Publisher:
         return Publisher(
             self._config.broker,
             self._config.agent.host,
             self._outbox,
             will=self._status.will,
-            retained_filter=self._messages.own_topics,
-            on_retained=(self._duplicates.check, self._supervisor.add_retained),
+            subscription=self._discovery.subscription,
+            on_retained=self._on_retained,
+            on_live=self._discovery.note_birth,
             backoff=self._config.backoff,
             watchdog=self._watchdog,
             interval=self._config.agent.interval,
@@ -217,6 +238,7 @@ class Service:
             self._once,
             registry,
             self._supervisor,
+            self._discovery,
             self._health,
             AgentCountersPublisher(self._messages, self._outbox, self._supervisor, self._engine, self._publisher),
             self._outbox,

@@ -163,5 +163,6 @@ CHECKS: Mapping[str, Callable[[str], str]] = {
     "broker.url": _check_broker_url,
     "topics.base": _check_base,
     "topics.container": _check_template,
+    "home_assistant.prefix": _check_base,
 }
 """By key: what its type does not check. Returns the value to use, or raises ValueError with what is allowed."""

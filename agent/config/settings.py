@@ -187,6 +187,18 @@ class OutboxSettings(Struct, frozen=True, kw_only=True):
     ] = "drop_newest"
 
 
+class HomeAssistantSettings(Struct, frozen=True, kw_only=True):
+    """Home Assistant."""
+
+    enabled: Annotated[
+        bool,
+        Meta(description="Let its MQTT integration discover the host and each container as a device (true, false)."),
+    ] = False
+    prefix: Annotated[Text, Meta(description="First level(s) of discovery topics, as set in its MQTT integration.")] = (
+        "homeassistant"
+    )
+
+
 class ShutdownSettings(Struct, frozen=True, kw_only=True):
     """The end of the agent."""
 
@@ -205,6 +217,7 @@ class Config(Struct, frozen=True, kw_only=True):
     topics: TopicsSettings = TopicsSettings()
     outbox: OutboxSettings = OutboxSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
+    home_assistant: HomeAssistantSettings = HomeAssistantSettings()
 
 
 def default_client_id(host: str) -> str:

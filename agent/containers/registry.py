@@ -41,6 +41,7 @@ class ContainerRegistry:
         self._outbox = outbox
         self._messages = messages
         self._containers: dict[str, TrackedContainer] = {}  # in the order in which they became known
+        self.revision = 0  # grows with each change of what the engine says of a container, and of its level
 
     def get(self, container_id: str) -> TrackedContainer | None:
         """Return a container, or None if the engine does not know it."""
@@ -96,6 +97,7 @@ class ContainerRegistry:
     def update(self, tracked: TrackedContainer, container: Container) -> bool:
         """Record what the engine says of a container now. Return whether the container is selected."""
         with self.lock:
+            self.revision += 1
             name = self._names.base_name(container)
             tracked.status.describe(container, name)
             selected = self._selection.matches(name, container.labels)
@@ -114,6 +116,7 @@ class ContainerRegistry:
     def release_level(self, tracked: TrackedContainer) -> None:
         """Take a container's topic level away; another container may have it."""
         with self.lock:
+            self.revision += 1
             tracked.status.release_level()
             self._move(self._names.release(tracked.id))
 
@@ -130,13 +133,26 @@ class ContainerRegistry:
         """Publish the status of a container that the engine may not know any more."""
         self._outbox.add_status(self._messages.container_status(level, status))
 
-    def clear_expired(self, now: float) -> None:
-        """Clear the retained statuses that have expired by the monotonic moment `now`."""
+    def clear_expired(self, now: float, may_clear: Callable[[str], bool] = lambda _level: True) -> None:
+        """Clear the retained statuses that have expired.
+
+        Args:
+            now: the present moment, monotonic.
+            may_clear: says of a topic level whether its status may be cleared already. Called with the lock held.
+        """
         with self.lock:
-            for level in self._retention.take_expired(now):
-                if self.owner(level) is None:
+            for level in self._retention.expired(now):
+                is_free = self.owner(level) is None
+                if is_free and not may_clear(level):
+                    continue
+                self._retention.keep(level)
+                if is_free:
                     log.info("forgetting %s: its container was removed or has another name now", level)
                     self._outbox.add_status(self._messages.container_cleared(level))
+
+    def is_held(self, level: str) -> bool:
+        """Return whether the retained status at this topic level is of a container that is gone, and not cleared."""
+        return self._retention.holds(level)
 
     def _is_named(self, container_id: str, name: str) -> bool:
         tracked = self._containers.get(container_id)

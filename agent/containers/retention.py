@@ -1,6 +1,7 @@
 """When the retained statuses of removed containers are cleared."""
 
 import threading
+from math import inf
 
 VACATED_SECONDS = 1.0  # for which the `removed` at a level left by a rename stays, so that subscribers can receive it
 
@@ -20,9 +21,8 @@ class StatusRetention:
 
     def on_removed(self, level: str, now: float, ago: float = 0.0) -> None:
         """Clear this level in time: its container was removed `ago` seconds before `now`."""
-        if self._after:
-            with self._lock:
-                self._expiry[level] = now + max(self._after - ago, 0)
+        with self._lock:
+            self._expiry[level] = now + max(self._after - ago, 0) if self._after else inf
 
     def on_vacated(self, level: str, now: float) -> None:
         """Clear this level soon: its container is published at another level now."""
@@ -30,14 +30,16 @@ class StatusRetention:
             self._expiry[level] = now + VACATED_SECONDS
 
     def keep(self, level: str) -> None:
-        """Do not clear this level: a container is published there again."""
+        """Do not hold this level any more: a container is published there again, or its status was cleared."""
         with self._lock:
             self._expiry.pop(level, None)
 
-    def take_expired(self, now: float) -> list[str]:
-        """Return the levels that have expired, each once."""
+    def holds(self, level: str) -> bool:
+        """Return whether this level has the status of a container that is gone, to be cleared or kept for ever."""
         with self._lock:
-            expired = [level for level, expiry in self._expiry.items() if expiry <= now]
-            for level in expired:
-                del self._expiry[level]
-            return expired
+            return level in self._expiry
+
+    def expired(self, now: float) -> list[str]:
+        """Return the levels that have expired. They are held until `keep` is called."""
+        with self._lock:
+            return [level for level, expiry in self._expiry.items() if expiry <= now and expiry != inf]

@@ -1,6 +1,7 @@
 """Published status of one container: what subscribers have last read, at which topic level, and its usages' numbers."""
 
 import time
+from collections.abc import Collection
 from typing import Any, Literal
 
 from agent.containers.container import Container
@@ -125,6 +126,16 @@ class ContainerStatusPublisher:
     def adopt(self, status: ContainerStatus) -> None:
         """Take a status that an earlier run of the agent left retained at this level for the last one published."""
         self.last_status = status
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the container has a status on the broker that describes it."""
+        return self.level is not None and self.last_status is not None and self.container is not None
+
+    @property
+    def measured(self) -> Collection[str]:
+        """The parts of the last usage, such as `cpu`; none before the first one."""
+        return self._last_usage.keys() if self._last_usage else ()
 
     @property
     def is_announced_running(self) -> bool:

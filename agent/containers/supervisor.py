@@ -46,6 +46,7 @@ class Supervisor:
         self._listed = False  # written by resync(), under the registry's lock
         self._retained_read = False  # written by add_retained(), under the registry's lock
         self._stopped = False  # written by stop(), under the registry's lock
+        self._reconciled = False  # written by _announce_earlier_ends(), under the registry's lock
 
     def start(self, context: CollectorContext) -> None:
         """Begin, or continue with another engine or source: collectors that start from now on use it."""
@@ -147,6 +148,11 @@ class Supervisor:
             return [(status.name, status.trouble) for status in statuses if status.trouble]
 
     @property
+    def reconciled(self) -> bool:
+        """Whether each container has its status, and what an earlier run of the agent left retained was corrected."""
+        return self._reconciled
+
+    @property
     def complete(self) -> bool:
         """Whether all containers are known, and each collector has ended at its usage limit (`--once`)."""
         return self._listed and self._scheduler.idle and all(collector.finished for collector in self.collectors)
@@ -162,6 +168,7 @@ class Supervisor:
             if self._retained_read and self._is_settled():
                 for tracked in self._registry.list():
                     tracked.announce_earlier_end()
+                self._reconciled = True
 
     def _is_settled(self) -> bool:
         with self._registry.lock:

@@ -149,6 +149,19 @@ class Outbox:
             self._connected = False
             self._rejected.clear()
 
+    def resend_retained(self, first: str) -> None:
+        """Send every retained status again, those first whose topics start with `first`."""
+        with self._lock:
+            retained = [(topic, message) for topic, message in self._newest.items() if message.retain]
+            for topic, message in sorted(retained, key=lambda item: not item[0].startswith(first)):
+                self._pending.setdefault(topic, (message,))
+        self._listener()
+
+    def is_cleared(self, topic: str) -> bool:
+        """Return whether the broker has answered an empty retained status, and no other has been added since."""
+        with self._lock:
+            return topic not in self._newest
+
     def close(self) -> None:
         """Accept no more usages: they are dropped and counted. Statuses are still accepted."""
         with self._lock:

@@ -172,6 +172,9 @@ class AgentStatus(TypedDict):
     interval: Annotated[float, Meta(description="seconds between two usages, `agent.interval`")]
     source: NotRequired[Annotated[str, Meta(description="where readings come from now")]]
     engine: NotRequired[EngineInfo]
+    home_assistant: NotRequired[
+        Annotated[str, Meta(description="prefix of the discovery messages for Home Assistant; left out if disabled")]
+    ]
 
 
 class OutboxCounters(TypedDict):

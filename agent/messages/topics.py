@@ -5,6 +5,7 @@
     <base>/<host>/check                           what `usage-agent check` publishes as a test
     <base>/<host>/<container>/status   retained   a container's usage stream
     <base>/<host>/<container>/usage               one usage
+    <prefix>/device/<device id>/config retained   Home Assistant's discovery of a device
 
 A level that stands for a host or a container is made by `safe()`. Pure: payload dictionaries in, bytes out.
 """
@@ -41,6 +42,8 @@ class MessageBuilder:
         host: Name of the agent's host, as payloads show it.
         own_topics: Topic filter for everything that this agent publishes.
         agent_topic: Topic of the agent's own status.
+        agent_topic_end: What it ends with, whatever the base is.
+        counters_topic: Topic of the agent's own counters.
     """
 
     def __init__(self, base: str, host: str, qos: int) -> None:
@@ -49,6 +52,8 @@ class MessageBuilder:
         self._qos = qos
         self.own_topics = f"{self._root}/#"
         self.agent_topic = f"{self._root}/status"
+        self.agent_topic_end = f"/{safe(host)}/status"
+        self.counters_topic = f"{self._root}/agent"
 
     def usage(self, level: str, payload: Usage) -> Message:
         """Return the message for a usage of the container at this topic level."""
@@ -62,13 +67,17 @@ class MessageBuilder:
         """Return the message that removes the retained status at this topic level (MQTT 5, section 3.3.1.3)."""
         return self._status(f"{self._root}/{level}/status", b"")
 
+    def container_topics(self, level: str) -> tuple[str, str]:
+        """Return the topics of the status and of the usages of the container at this topic level."""
+        return f"{self._root}/{level}/status", f"{self._root}/{level}/usage"
+
     def agent_status(self, payload: AgentStatus) -> Message:
         """Return the message for the agent's own status; also its will."""
         return self._status(self.agent_topic, _json(payload))
 
     def agent_counters(self, payload: AgentCounters) -> Message:
         """Return the message for the agent's own counters."""
-        return Message(f"{self._root}/agent", _json(payload), retain=False, qos=STATUS_QOS)
+        return Message(self.counters_topic, _json(payload), retain=False, qos=STATUS_QOS)
 
     def check(self, token: str) -> Message:
         """Return the message by which `usage-agent check` tries to publish; `token` makes it unique."""
@@ -76,14 +85,50 @@ class MessageBuilder:
 
     def level_of(self, topic: str) -> str | None:
         """Return the container's topic level if this is a container's status topic of this agent, else None."""
-        prefix, suffix = f"{self._root}/", "/status"
+        return self._level(topic, "/status")
+
+    def level_of_usages(self, topic: str) -> str | None:
+        """Return the container's topic level if this is the topic of a container's usages of this agent, else None."""
+        return self._level(topic, "/usage")
+
+    def _level(self, topic: str, suffix: str) -> str | None:
+        prefix = f"{self._root}/"
         if not topic.startswith(prefix) or not topic.endswith(suffix):
             return None
         return topic[len(prefix) : -len(suffix)] or None
 
+    def discovery(self, topic: str, payload: object) -> Message:
+        """Return the message by which Home Assistant discovers a device; None as the payload removes the device."""
+        return self._status(topic, b"" if payload is None else _json(payload))
+
     @staticmethod
     def _status(topic: str, payload: bytes) -> Message:
         return Message(topic, payload, retain=True, qos=STATUS_QOS)
+
+
+class DiscoveryTopics:
+    """Topics of Home Assistant's MQTT discovery.
+
+    Attributes:
+        root: What the topics of all discovery messages begin with.
+        configs: Topic filter for the discovery messages of all devices, of whatever program.
+        birth: Where Home Assistant says that it has started.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.root = f"{prefix}/device/"
+        self.configs = f"{self.root}+/config"
+        self.birth = f"{prefix}/status"
+
+    def config(self, device_id: str) -> str:
+        """Return the topic of a device's discovery message."""
+        return f"{self.root}{device_id}/config"
+
+    def device_id_of(self, topic: str) -> str | None:
+        """Return the device id if this is the topic of a device's discovery message, else None."""
+        if not topic.startswith(self.root) or not topic.endswith("/config"):
+            return None
+        return topic[len(self.root) : -len("/config")]
 
 
 def _json(payload: object) -> bytes:

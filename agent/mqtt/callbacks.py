@@ -8,6 +8,8 @@ import logging
 from collections import deque
 from typing import Any
 
+from agent.mqtt.subscription import Subscription
+
 
 class ClientCallbacks:
     """What one paho client has received.
@@ -17,9 +19,11 @@ class ClientCallbacks:
         disconnect: Whether the broker sent a DISCONNECT, and the reason code; None until the connection ends.
         acks: Message id and reason code of each published message that was acknowledged.
         subscription_granted: Whether the broker granted the last subscription; None until it answers.
+        refused_filters: The optional filters of that subscription which it refused.
         awaits_suback: Whether a subscription is not answered yet.
         heard: Whether the expected message has come in.
         retained: Payloads of retained messages, by topic.
+        live: Payload of the newest message of the subscription's live topic; None if none has come.
         packet_count: Packets received so far, of the kinds that have a callback.
     """
 
@@ -28,10 +32,12 @@ class ClientCallbacks:
         self.disconnect: tuple[bool, Any] | None = None
         self.acks: deque[tuple[int, int]] = deque()
         self.subscription_granted: bool | None = None
+        self.refused_filters: list[str] = []
         self.awaits_suback = False
         self.heard = False
-        self._expected: bytes | None = None
         self.retained: dict[str, bytes] = {}
+        self.live: bytes | None = None
+        self._subscription: Subscription | None = None  # the last one
         self.packet_count = 0
         self._last_error = _LastErrorHandler()
 
@@ -48,11 +54,11 @@ class ClientCallbacks:
         logger.addHandler(self._last_error)
         client.enable_logger(logger)
 
-    def expect_suback(self, expected: bytes | None) -> None:
-        """Note that a subscription was sent, and the payload of the message that is expected from it, if any."""
+    def expect_suback(self, subscription: Subscription) -> None:
+        """Note that a subscription was sent."""
         self.subscription_granted = None
         self.awaits_suback = True
-        self._expected = expected
+        self._subscription = subscription
 
     @property
     def last_error(self) -> str:
@@ -74,18 +80,27 @@ class ClientCallbacks:
     def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: list[Any], _properties: Any) -> None:
         self.packet_count += 1
         self.awaits_suback = False
-        self.subscription_granted = not any(reason.is_failure for reason in reasons)
+        first, *others = (not reason.is_failure for reason in reasons)
+        optional = self._subscription.optional if self._subscription else ()
+        self.refused_filters = [name for name, granted in zip(optional, others, strict=False) if not granted]
+        self.subscription_granted = first
 
     def _on_message(self, _client: Any, _data: Any, message: Any) -> None:
         self.packet_count += 1
-        if not message.retain:
-            self.heard = self.heard or bytes(message.payload) == self._expected
+        subscription = self._subscription
+        if subscription is None:  # an earlier connection's, in a session that goes on
             return
         try:
             topic = message.topic
         except UnicodeDecodeError:  # some brokers accept topics that are not UTF-8; none of them is the agent's
             return
-        self.retained[topic] = bytes(message.payload)
+        if message.retain:
+            if subscription.wants(topic):
+                self.retained[topic] = bytes(message.payload)
+        elif topic == subscription.live:
+            self.live = bytes(message.payload)
+        else:
+            self.heard = self.heard or bytes(message.payload) == subscription.expected
 
 
 class _LastErrorHandler(logging.Handler):

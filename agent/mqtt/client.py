@@ -20,6 +20,7 @@ from agent.messages.topics import Message
 from agent.mqtt import tls
 from agent.mqtt.callbacks import ClientCallbacks
 from agent.mqtt.sockets import set_tcp_options
+from agent.mqtt.subscription import Subscription
 
 # After a network cut the agent is back within two seconds. A killed agent is `stopped` so much later.
 WILL_DELAY_SECONDS = 3
@@ -100,11 +101,10 @@ class Client:
         self.paho.connect(host, port, self._keepalive, clean_start=not resume, properties=properties)
 
 
-def subscribe_options(protocol: Protocol, own_messages: bool) -> SubscribeOptions | None:
-    """Return the options of a subscription; only MQTT 5 has some.
+def subscribe_filters(subscription: Subscription, protocol: Protocol) -> list[tuple[str, SubscribeOptions | int]]:
+    """Return the filters of a subscription as paho wants them: each with its options, of which MQTT 3.1.1 has the QoS.
 
-    Args:
-        protocol: the version in use.
-        own_messages: whether this client's own messages come back (section 3.8.3.1, No Local).
+    With MQTT 5 this client's own messages do not come back, unless one is expected (section 3.8.3.1, No Local).
     """
-    return SubscribeOptions(qos=0, noLocal=not own_messages) if protocol == "5" else None
+    options = SubscribeOptions(qos=0, noLocal=subscription.expected is None) if protocol == "5" else 0
+    return [(topic_filter, options) for topic_filter in subscription.filters]

@@ -14,11 +14,12 @@ from agent.messages.outbox import Delivery
 from agent.messages.topics import Message
 from agent.mqtt.callbacks import ClientCallbacks
 from agent.mqtt.capabilities import Capabilities, publish_packet_bytes
-from agent.mqtt.client import Client, Protocol, subscribe_options
+from agent.mqtt.client import Client, Protocol, subscribe_filters
 from agent.mqtt.deadline import Deadline
 from agent.mqtt.errors import BrokerError, BrokerRefusedError, connect_error, end_error, unanswered_error
 from agent.mqtt.reason_codes import ReasonCode
 from agent.mqtt.sockets import probe_unix_socket
+from agent.mqtt.subscription import Subscription
 from agent.mqtt.tls import TlsFileError
 from agent.runtime.wakeup import WakeupEvent
 
@@ -148,6 +149,11 @@ class Connection:
         return self._callbacks.subscription_granted
 
     @property
+    def refused_filters(self) -> list[str]:
+        """The optional filters of the subscription that the broker has refused."""
+        return self._callbacks.refused_filters
+
+    @property
     def is_open(self) -> bool:
         """Whether the broker has not ended the connection yet, as far as `poll` has seen."""
         return self._client.socket() is not None
@@ -188,30 +194,29 @@ class Connection:
             if (delivery := self._in_flight.pop(mid, None)) is not None:
                 yield delivery, code
 
-    def subscribe(self, topic_filter: str, expected: bytes | None = None) -> None:
-        """Subscribe; with MQTT 5 without the agent's own messages (section 3.8.3.1, No Local).
-
-        Args:
-            topic_filter: What to subscribe to.
-            expected: Payload of a message of the agent's own that is to be heard all the same.
-        """
-        self._callbacks.expect_suback(expected)
-        options = subscribe_options(self.protocol, own_messages=expected is not None)
-        self._client.subscribe(topic_filter, options=options)
+    def subscribe(self, subscription: Subscription) -> None:
+        """Subscribe; with MQTT 5 without the agent's own messages unless one is expected."""
+        self._callbacks.expect_suback(subscription)
+        self._client.subscribe(subscribe_filters(subscription, self.protocol))
 
     @property
     def heard(self) -> bool:
         """Whether the message that `subscribe` was to expect has come in."""
         return self._callbacks.heard
 
-    def unsubscribe(self, topic_filter: str) -> None:
-        """End a subscription."""
-        self._client.unsubscribe(topic_filter)
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """End a subscription, but for its live topic."""
+        self._client.unsubscribe([name for name in subscription.filters if name != subscription.live])
 
     def take_retained(self) -> dict[str, bytes]:
         """Take the payloads of the retained messages that have come in, by topic."""
         retained, self._callbacks.retained = self._callbacks.retained, {}
         return retained
+
+    def take_live(self) -> bytes | None:
+        """Take the payload of the newest message of the subscription's live topic; None if none has come in."""
+        live, self._callbacks.live = self._callbacks.live, None
+        return live
 
     def disconnect(self, timeout: float) -> None:
         """End the connection with a DISCONNECT, so that the will is not published; within `timeout` seconds."""

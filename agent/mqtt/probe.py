@@ -26,6 +26,7 @@ from agent.mqtt.deadline import Deadline
 from agent.mqtt.errors import BrokerError, BrokerRefusedError
 from agent.mqtt.reachability import Reachability
 from agent.mqtt.reason_codes import FIRST_FAILURE, ReasonCode, message_rejection
+from agent.mqtt.subscription import Subscription
 from agent.runtime.text import escape
 from agent.runtime.wakeup import WakeupEvent
 from agent.runtime.watchdog import Watchdog
@@ -124,7 +125,7 @@ class _Probe:
 
     def _subscribe(self, connection: Connection) -> bool:
         """Subscribe to the agent's own topics. Return whether that is granted; the broker may end the connection."""
-        connection.subscribe(self._own_topics, expected=self._message.payload)
+        connection.subscribe(Subscription(self._own_topics, expected=self._message.payload))
         try:
             connection.poll_until(lambda: connection.subscription_granted is not None, ANSWER_SECONDS)
         except BrokerError:
@@ -176,7 +177,7 @@ def _version(connection: Connection) -> str:
     """Return the broker's name and version in parentheses, if it publishes them, or an empty string."""
     if not connection.is_open:
         return ""
-    connection.subscribe(VERSION_TOPIC)
+    connection.subscribe(Subscription(VERSION_TOPIC))
     retained: dict[str, bytes] = {}
 
     def has_answered() -> bool:

@@ -27,7 +27,7 @@ One thread does it all: it connects, publishes, and waits. What happens where, a
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from agent.config import BackoffSettings, BrokerSettings, default_client_id
 from agent.messages.outbox import Delivery, Outbox
@@ -42,6 +42,7 @@ from agent.mqtt.reachability import Observation, ReachabilityMonitor
 from agent.mqtt.reason_codes import FIRST_FAILURE
 from agent.mqtt.rejections import Rejections
 from agent.mqtt.retained import RetainedConsumer, RetainedReader
+from agent.mqtt.subscription import Subscription
 from agent.runtime.cancel import CancelledError, CancelToken
 from agent.runtime.retry import Backoff, retrying
 from agent.runtime.wakeup import WakeupEvent
@@ -62,8 +63,9 @@ class Publisher:
         host: Name of the agent's host, for the default client id.
         outbox: Where the messages come from.
         will: Returns the will; called for each connection, on the publisher's thread.
-        retained_filter: Topic filter of the retained messages to read after each connect.
-        on_retained: Called with what was read, on the publisher's thread: they must not block.
+        subscription: Returns what to read after each connect.
+        on_retained: Called with the retained messages among it, on the publisher's thread: it must not block.
+        on_live: Called with each message of its live topic, likewise.
         backoff: Waits between attempts to connect. The cap is also the time after which a rejected status is sent
             again.
         watchdog: Expects each step to end in time.
@@ -80,8 +82,9 @@ class Publisher:
         host: str,
         outbox: Outbox,
         will: Callable[[], Message],
-        retained_filter: str,
-        on_retained: Sequence[RetainedConsumer],
+        subscription: Callable[[], Subscription],
+        on_retained: RetainedConsumer,
+        on_live: Callable[[bytes], None],
         backoff: BackoffSettings,
         watchdog: Watchdog,
         interval: float,
@@ -89,7 +92,7 @@ class Publisher:
         self.connected = False
         self.trouble: str | None = None
         self._outbox = outbox
-        self._retained_reader = RetainedReader(retained_filter, on_retained)
+        self._retained_reader = RetainedReader(subscription, on_retained, on_live)
         self._backoff = Backoff(backoff.base, backoff.factor, backoff.cap)
         self._retry_rejected_seconds = backoff.cap
         self._watchdog = watchdog
@@ -126,6 +129,11 @@ class Publisher:
             return
         finally:
             self._watchdog.clear("publisher")
+
+    def read_retained(self) -> None:
+        """Subscribe again, and read what is retained: there is more to subscribe to than before."""
+        self._retained_reader.repeat()
+        self._wake.set()
 
     def stop(self, deadline: float) -> None:
         """Ask to end when everything is delivered, or at the monotonic moment `deadline`; return at once.

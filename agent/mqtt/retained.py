@@ -2,7 +2,9 @@
 
 The broker is the agent's only memory of earlier runs. The way of a retained message:
 
-    Connection.take_retained() ──► RetainedReader.poll() ──► each consumer, with all messages by topic
+    Connection.take_retained() ──► RetainedReader.poll() ──► its consumer, with all messages by topic
+
+With Home Assistant its discovery messages are read as well, and one topic stays subscribed: that of its birth message.
 
 Publishing does not depend on it. A broker may refuse the subscription. Or it may end the connection instead of
 answering: then the next connection, which is made at once, does without. If that one lasts, the subscription is blamed.
@@ -11,10 +13,11 @@ After it was blamed twice it is not tried again for RESUBSCRIBE_SECONDS.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import inf
 
 from agent.mqtt.connection import Connection
+from agent.mqtt.subscription import Subscription
 
 QUIET_SECONDS = 0.5  # without another retained message after which all have come: MQTT does not mark the last one
 MAX_READ_SECONDS = 2.0  # for all of them together
@@ -28,21 +31,30 @@ log = logging.getLogger(__name__)
 
 
 class RetainedReader:
-    """Collects the retained messages while publishing goes on, then hands them to the consumers. Not thread-safe.
+    """Collects the retained messages while publishing goes on, then hands them to the consumer. Not thread-safe.
 
     Args:
-        topic_filter: Topic filter of the agent's own topics.
-        consumers: Called in their order with what was collected.
+        subscription: Returns what to subscribe to.
+        consume: Called with what was collected.
+        on_live: Called with the payload of each message of the subscription's live topic; it must not block.
     """
 
-    def __init__(self, topic_filter: str, consumers: Sequence[RetainedConsumer]) -> None:
-        self._topic_filter = topic_filter
-        self._consumers = consumers
+    def __init__(
+        self,
+        subscription: Callable[[], Subscription],
+        consume: RetainedConsumer,
+        on_live: Callable[[bytes], None],
+    ) -> None:
+        self._make_subscription = subscription
+        self._consume = consume
+        self._on_live = on_live
+        self._subscription = subscription()
+        self._repeat = False  # set by repeat(), on any thread
         self._retained: dict[str, bytes] = {}
         self._done = False
         self._deadline: float | None = None
         self._quiet_at = inf
-        self._warned = False
+        self._warned: set[str] = set()  # topic filters that the agent may not read, once that was logged
         self._suspected = False  # whether the last connection was ended while its subscription was unanswered
         self._denials = 0
         self._resubscribe_at = -inf  # monotonic; no subscription before
@@ -52,12 +64,17 @@ class RetainedReader:
 
         Call this before anything is published: only what the broker had before is to be read.
         """
-        self._retained = {}
+        self._retained, self._repeat = {}, False
         self._done = self._suspected or time.monotonic() < self._resubscribe_at
         self._deadline = None
         self._quiet_at = inf
         if not self._done:
-            connection.subscribe(self._topic_filter)
+            self._subscription = self._make_subscription()
+            connection.subscribe(self._subscription)
+
+    def repeat(self) -> None:
+        """Subscribe and read once more, because there is more to read than before. May be called from any thread."""
+        self._repeat = True
 
     def on_disconnect(self, awaited_suback: bool) -> None:
         """Note the end of a connection, and whether the subscription may have been its cause."""
@@ -69,7 +86,7 @@ class RetainedReader:
         return inf if self._done else self._quiet_at
 
     def poll(self, connection: Connection) -> None:
-        """Collect what has come in; unsubscribe and call the consumers when all has come."""
+        """Collect what has come in; unsubscribe and call the consumer when all has come."""
         if self._suspected and connection.stable:
             self._suspected = False
             # Two agents with one client id end each other's connections, too. So the next connection subscribes again,
@@ -81,7 +98,11 @@ class RetainedReader:
         if connection.subscription_granted is None:
             return
         arrived = connection.take_retained()  # also after the end: late messages must not pile up
+        if (payload := connection.take_live()) is not None:
+            self._on_live(payload)
         if self._done:
+            if self._repeat:
+                self.start(connection)
             return
         if not connection.subscription_granted:
             self._done = True
@@ -90,6 +111,7 @@ class RetainedReader:
         self._denials = 0
         now = time.monotonic()
         if self._deadline is None:
+            self._warn_of_refused(connection)
             self._deadline = now + MAX_READ_SECONDS
             self._quiet_at = now + QUIET_SECONDS
         if arrived:
@@ -97,19 +119,27 @@ class RetainedReader:
             self._quiet_at = min(now + QUIET_SECONDS, self._deadline)
         if now >= self._quiet_at:
             self._done = True
-            connection.unsubscribe(self._topic_filter)
-            for consume in self._consumers:
-                consume(self._retained)
+            connection.unsubscribe(self._subscription)
+            self._consume(self._retained)
 
     def _give_up(self, connection: Connection) -> None:
-        """Let the consumers go on without what the broker has retained."""
-        for consume in self._consumers:
-            consume({})
-        if not self._warned:
-            self._warned = True
+        """Let the consumer go on without what the broker has retained."""
+        self._consume({})
+        self._warn(connection, self._subscription.topic_filter, "cannot correct what it left retained there before")
+
+    def _warn_of_refused(self, connection: Connection) -> None:
+        for topic_filter in connection.refused_filters:
+            is_live = topic_filter == self._subscription.live
+            consequence = "does not hear that Home Assistant starts" if is_live else "cannot remove outdated devices"
+            self._warn(connection, topic_filter, consequence)
+
+    def _warn(self, connection: Connection, topic_filter: str, consequence: str) -> None:
+        if topic_filter not in self._warned:
+            self._warned.add(topic_filter)
             log.warning(
-                "%s does not let the agent read %s, so it cannot correct what it left retained there before; "
+                "%s does not let the agent read %s, so it %s; "
                 "let the agent's user read these topics, in the broker's access rules",
                 connection.address,
-                self._topic_filter,
+                topic_filter,
+                consequence,
             )

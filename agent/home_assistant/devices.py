@@ -1,0 +1,80 @@
+"""The ids of devices and entities in Home Assistant. Pure.
+
+A device is a host, or a name of a container on a host. A container that is created anew under its name is the same
+device, with its history; so no id of a container is part of a device's id.
+"""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+PREFIX = "usage-agent_"
+
+_UNSAFE = re.compile("[^a-zA-Z0-9_-]")  # Home Assistant allows no other character in a discovery topic
+_NO_SLUG = re.compile("[^a-z0-9]+")
+HASH_DIGITS = 6
+
+
+class NamedContainer(NamedTuple):
+    """A container to be given a device.
+
+    Attributes:
+        id: the container's id.
+        name: its name, as messages show it.
+        own_name: its name in the engine, which is unique there.
+    """
+
+    id: str
+    name: str
+    own_name: str
+
+
+def host_device_id(host: str, taken: Collection[str] = ()) -> str:
+    """Return the device id of a host: `usage-agent_<host>`, with a hash of the host's name behind it if that is taken.
+
+    Args:
+        host: the host's name.
+        taken: device ids of other hosts and their containers.
+    """
+    plain = PREFIX + _safe(host)
+    return plain if plain not in taken else f"{plain}-{_hash(host)}"
+
+
+def container_device_ids(
+    host: str, containers: Iterable[NamedContainer], taken: Collection[str] = ()
+) -> dict[str, str]:
+    """Return the device id of each container, by container id: `usage-agent_<host>_<name>`.
+
+    Names that would become one id are told apart by a hash of their own name. Of several, the one that is a safe name
+    as it stands keeps the plain id, else the first in the alphabet: the same each time, in whatever order they came.
+
+    Args:
+        host: the host's name.
+        containers: all containers that have a device.
+        taken: device ids of other hosts and their containers.
+    """
+    claims: dict[str, list[NamedContainer]] = defaultdict(list)
+    for container in containers:
+        claims[f"{PREFIX}{_safe(host)}_{_safe(container.name)}"].append(container)
+    ids: dict[str, str] = {}
+    for plain, claimants in claims.items():
+        claimants.sort(key=lambda container: (_safe(container.own_name) != container.own_name, container.own_name))
+        for number, container in enumerate(claimants):
+            is_free = number == 0 and plain not in taken
+            ids[container.id] = plain if is_free else f"{plain}-{_hash(f'{host}/{container.own_name}')}"
+    return ids
+
+
+def entity_slug(*parts: str) -> str:
+    """Return an object id for an entity id, such as `nas_web_cpu`: small letters, digits and single underscores."""
+    return _NO_SLUG.sub("_", "_".join(parts).lower()).strip("_")
+
+
+def _safe(text: str) -> str:
+    return _UNSAFE.sub("_", text)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:HASH_DIGITS]

@@ -1,0 +1,128 @@
+"""What there is to discover: the host, and each container that has a status. For the main thread."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, get_args
+
+from agent import __version__
+from agent.containers.registry import ContainerRegistry
+from agent.containers.tracked import TrackedContainer
+from agent.home_assistant.devices import NamedContainer, container_device_ids, entity_slug, host_device_id
+from agent.home_assistant.discovery import Device, Ids, Topics, container_payload, host_payload
+from agent.home_assistant.entities import Group
+from agent.messages.topics import MessageBuilder
+
+GROUPS: tuple[str, ...] = get_args(Group)
+FIRST_USAGE_SECONDS = 3.0  # the longest wait for a container's first usage, which shows what is measured of it
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of one container. Only ever more: an entity must not come and go with a failure.
+
+    Attributes:
+        deadline: monotonic; from then on the container is discovered without a usage too.
+        groups: the parts of its usages that are measured; none before the first usage.
+        has_health: whether it has a health check.
+    """
+
+    deadline: float
+    groups: frozenset[str] = frozenset()
+    has_health: bool = False
+
+
+class Found(NamedTuple):
+    """What there is to discover now.
+
+    Attributes:
+        payloads: the discovery messages by device id, the host's first.
+        awaited: ids of the devices of containers whose first usage is waited for.
+    """
+
+    payloads: dict[str, dict[str, Any]]
+    awaited: frozenset[str]
+
+
+class Inventory:
+    """Looks up what there is to discover.
+
+    Args:
+        registry: the containers.
+        messages: knows the host and the topics.
+        interval: returns the seconds between two usages of a container, or of the agent's counters for None.
+        has_machine: whether the agent's counters tell about the machine.
+    """
+
+    def __init__(
+        self,
+        registry: ContainerRegistry,
+        messages: MessageBuilder,
+        interval: Callable[[TrackedContainer | None], float],
+        has_machine: bool,
+    ) -> None:
+        self._registry = registry
+        self._messages = messages
+        self._interval = interval
+        self._has_machine = has_machine
+        self._known: dict[str, _Known] = {}  # by container id
+
+    def find(self, now: float, taken: Collection[str], kept: Callable[[str], Ids]) -> Found:
+        """Return what there is to discover at the monotonic moment `now`.
+
+        Args:
+            now: the present moment.
+            taken: device ids that other agents use.
+            kept: returns the unique ids that the entities of a device have already, by its id.
+        """
+        with self._registry.lock:
+            published = {tracked.id: tracked for tracked in self._registry.list() if tracked.status.is_published}
+            self._update(published, now)
+            ids = container_device_ids(self._messages.host, map(_named, published.values()), taken)
+            host_id = host_device_id(self._messages.host, taken)
+            payloads = {host_id: self._host(host_id, kept(host_id))}
+            awaited = set()
+            for container_id, tracked in published.items():
+                known, device_id = self._known[container_id], ids[container_id]
+                if known.groups or now >= known.deadline or not tracked.status.is_announced_running:
+                    payloads[device_id] = self._container(tracked, device_id, host_id, known, kept(device_id))
+                else:
+                    awaited.add(device_id)
+            return Found(payloads, frozenset(awaited))
+
+    def _update(self, published: Mapping[str, TrackedContainer], now: float) -> None:
+        for container_id in self._known.keys() - published.keys():
+            del self._known[container_id]
+        for container_id, tracked in published.items():
+            known = self._known.setdefault(container_id, _Known(now + FIRST_USAGE_SECONDS))
+            known.groups |= frozenset(GROUPS) & frozenset(tracked.status.measured)
+            known.has_health |= tracked.status.container is not None and tracked.status.container.health is not None
+
+    def _host(self, device_id: str, kept: Ids) -> dict[str, Any]:
+        host, agent_topic = self._messages.host, self._messages.agent_topic
+        device = Device(
+            device_id, entity_slug(host), host, manufacturer="usage-agent", model="Docker host", version=__version__
+        )
+        topics = Topics(agent_topic, agent_topic, self._messages.counters_topic)
+        return host_payload(device, topics, self._interval(None), self._has_machine, kept)
+
+    def _container(
+        self, tracked: TrackedContainer, device_id: str, host_id: str, known: _Known, kept: Ids
+    ) -> dict[str, Any]:
+        status = tracked.status
+        assert status.level is not None and status.container  # noqa: S101, PT018  # else it is not published
+        device = Device(
+            device_id,
+            entity_slug(self._messages.host, status.name),
+            status.name,
+            via=host_id,
+            manufacturer="Docker",
+            model=status.container.image or None,
+        )
+        topics = Topics(self._messages.agent_topic, *self._messages.container_topics(status.level))
+        groups = known.groups or GROUPS
+        return container_payload(device, topics, self._interval(tracked), groups, known.has_health, kept)
+
+
+def _named(tracked: TrackedContainer) -> NamedContainer:
+    status = tracked.status
+    return NamedContainer(tracked.id, status.name, status.container.name if status.container else status.name)

@@ -1,0 +1,32 @@
+"""What a connection subscribes to, and which of the messages that come in are kept."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+def _always(_topic: str) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A subscription to one or several topic filters, by one SUBSCRIBE.
+
+    Attributes:
+        topic_filter: The one that matters: whether the broker grants it is whether it grants the subscription.
+        optional: Further filters. The broker may refuse each of them.
+        wants: Returns whether the retained message of a topic is kept. By default all are.
+        live: A topic of `optional`: its later messages are kept as well, and it stays subscribed.
+        expected: Payload of a message of the agent's own that is to be heard (MQTT 5, section 3.8.3.1, No Local).
+    """
+
+    topic_filter: str
+    optional: tuple[str, ...] = ()
+    wants: Callable[[str], bool] = field(default=_always)
+    live: str | None = None
+    expected: bytes | None = None
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """All filters, the one that matters first."""
+        return (self.topic_filter, *self.optional)
