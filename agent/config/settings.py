@@ -208,7 +208,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
 
 def default_client_id(host: str) -> str:
-    """Return the MQTT client identifier of the agent of a host for which none is configured."""
+    """Return the MQTT client identifier that the agent of a host uses if none is configured."""
     return f"usage-agent-{host}"
 
 

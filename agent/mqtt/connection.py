@@ -70,12 +70,12 @@ class Connection:
         Looking up the host name has no time limit.
 
         Args:
-            deadline: When to give up; it may be set meanwhile.
+            deadline: When to give up. Another thread may set it during the call.
             patience: Seconds for the network connection, and again for the CONNACK.
 
         Raises:
-            BrokerError: There is no connection. If only the CONNACK is missing, the error's observation holds this
-                connection, whose answer may still come.
+            BrokerError: There is no connection. If only the CONNACK is missing, the error holds this connection in
+                `observations`, because its answer may still come.
         """
         self._connect(deadline, patience)
         connack_due = time.monotonic() + patience
@@ -134,7 +134,7 @@ class Connection:
             raise self._end_error()
 
     def poll_until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Poll until a condition is true, at most so long. Return whether it is. Raises BrokerError as `poll` does."""
+        """Poll until a condition is true, for at most `seconds`. Return whether it is. Raises as `poll` does."""
         due = time.monotonic() + seconds
         while not condition():
             if (left := due - time.monotonic()) <= 0:
@@ -193,7 +193,7 @@ class Connection:
 
         Args:
             topic_filter: What to subscribe to.
-            expected: Payload of a message of the agent's own that is to be heard all the same.
+            expected: Payload of one of the agent's own messages, which shall come back nevertheless. See `heard`.
         """
         self._callbacks.expect_suback(expected)
         options = subscribe_options(self.protocol, own_messages=expected is not None)
@@ -201,7 +201,7 @@ class Connection:
 
     @property
     def heard(self) -> bool:
-        """Whether the message that `subscribe` was to expect has come in."""
+        """Whether the message with the payload `expected` of `subscribe` has come in."""
         return self._callbacks.heard
 
     def unsubscribe(self, topic_filter: str) -> None:

@@ -5,8 +5,8 @@ The broker is the agent's only memory of earlier runs. The way of a retained mes
     Connection.take_retained() ──► RetainedReader.poll() ──► each consumer, with all messages by topic
 
 Publishing does not depend on it. A broker may refuse the subscription. Or it may end the connection instead of
-answering: then the next connection, which is made at once, does without. If that one lasts, the subscription is blamed.
-After it was blamed twice it is not tried again for RESUBSCRIBE_SECONDS.
+answering: then the next connection, which is made at once, does not subscribe. If that one lasts, the subscription is
+blamed. After it was blamed twice it is not tried again for RESUBSCRIBE_SECONDS.
 """
 
 import logging
@@ -16,10 +16,10 @@ from math import inf
 
 from agent.mqtt.connection import Connection
 
-QUIET_SECONDS = 0.5  # without another retained message after which all have come: MQTT does not mark the last one
+QUIET_SECONDS = 0.5  # all retained messages have come if no other follows for so long: MQTT does not mark the last
 MAX_READ_SECONDS = 2.0  # for all of them together
 
-RESUBSCRIBE_SECONDS = 3600.0  # without a subscription, after one because of which the broker ended the connection
+RESUBSCRIBE_SECONDS = 3600.0  # until the next subscription, once subscriptions are blamed for ended connections
 
 RetainedConsumer = Callable[[dict[str, bytes]], None]
 """Takes the payloads of the retained messages by topic. Called on the publisher's thread: it must not block."""
@@ -72,8 +72,8 @@ class RetainedReader:
         """Collect what has come in; unsubscribe and call the consumers when all has come."""
         if self._suspected and connection.stable:
             self._suspected = False
-            # Two agents with one client id end each other's connections, too. So the next connection subscribes again,
-            # and only after a second time the broker is asked rarely.
+            # The cause may be another: two agents with one client id end each other's connections, too. So the next
+            # connection subscribes again; after the second time the agent waits RESUBSCRIBE_SECONDS.
             self._denials += 1
             if self._denials > 1:
                 self._resubscribe_at = time.monotonic() + RESUBSCRIBE_SECONDS
