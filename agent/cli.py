@@ -164,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _host(text: str) -> str:
-    """Return the argument of --host. Empty, it is a variable that was not set: then no host may be forgotten."""
+    """Return the argument of --host. An empty one is refused: it was an unset variable, and would mean this host."""
     if not text:
         raise argparse.ArgumentTypeError("is empty, allowed is the name of a host")
     return text

@@ -1,4 +1,4 @@
-"""What the agent publishes of itself: its retained status, its will, and its counters with the process metrics.
+"""What the agent publishes about itself: its retained status, its will, and its counters with the process metrics.
 
 <base>/<host>/status   retained   status; the will is the same with `stopped` and `connection lost`
 <base>/<host>/agent               counters, once an interval
@@ -54,13 +54,13 @@ class AgentStatusPublisher:
             self._publish(self._with_time())
 
     def set_engine(self, info: EngineInfo, source: Source) -> None:
-        """Publish the engine that has answered, and the source of the readings from now on."""
+        """Publish the status with the engine that has answered, and from now on with the source of the readings."""
         with self._lock:
             self._source = source
             self._publish({**self._with_time(), "engine": info})
 
     def publish_stopped(self) -> None:
-        """Publish that the agent ends as it was asked to. No status follows this one."""
+        """Publish that the agent ends because it was asked to. Later calls publish nothing."""
         with self._lock:
             self._publish({**self._with_time(), "status": "stopped", "reason": "exit"})
 
@@ -74,7 +74,7 @@ class AgentStatusPublisher:
         if self._status["status"] == "stopped":
             return
         if self._source:
-            # Asked for under the lock, so that the status published last has the newest name.
+            # Read under the lock, so that the status published last has the newest source name.
             status["source"] = self._source.name
         self._status = status
         self._outbox.add_status(self._messages.agent_status(status))
@@ -84,7 +84,7 @@ class AgentStatusPublisher:
 
 
 class AgentCountersPublisher:
-    """Publishes the agent's counters, which are kept where they arise. For one thread, the monitor's."""
+    """Publishes the agent's counters, which it collects from the parts that count. For the main thread only."""
 
     def __init__(
         self,
@@ -133,5 +133,6 @@ def process_metrics() -> ProcessMetrics:
 
 
 def _count_descriptors(directory: Path) -> int:
-    # From Linux 6.2 on the size of the directory is their number. Listing a thousand of them takes 2 ms, and opens one.
+    # From Linux 6.2 on the directory's size is the number of descriptors. On older kernels it is 0, so they are listed,
+    # which takes 2 ms for a thousand, and opens one more: that one is not counted.
     return directory.stat().st_size or sum(1 for _ in directory.iterdir()) - 1

@@ -3,7 +3,7 @@
     ok     it works                          note   worth knowing
     warn   one part of many does not work    FAIL   the agent cannot do its work
 
-The containers are in check_containers.py, the broker is in mqtt/probe.py.
+check_containers.py tries the containers, mqtt/probe.py tries the broker.
 """
 
 import os
@@ -33,7 +33,7 @@ def check(config: Config, path: Path | None, unread: Sequence[Path] = ()) -> int
     Args:
         config: the configuration.
         path: the file that it was read from; None if there is none.
-        unread: other default files, which are there but come after `path`.
+        unread: other default files that exist but are not read, because `path` comes first.
 
     Returns:
         The exit code: that of the first part that does not work, or 0.

@@ -28,7 +28,7 @@ MAX_SHOWN_NAMES = 5
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """What was found of one container that ran when the engine listed it.
+    """What was found out about one container that was running when the engine listed it.
 
     Attributes:
         name: as the agent publishes it.
@@ -77,7 +77,7 @@ class _Checker:
     """Checks containers one by one; for several threads.
 
     Args:
-        ids: of all containers, for the temporary names that Compose makes of them.
+        ids: the ids of all containers; Compose makes temporary names from them.
     """
 
     def __init__(self, config: Config, engine: EngineClient, source: Source, ids: Sequence[str]) -> None:
@@ -113,7 +113,7 @@ class _Checker:
 
 
 def _print_selection(config: Config, names: Sequence[str], selected: int) -> None:
-    """Print what `engine.include` and `engine.exclude` do that may not be meant."""
+    """Print a line if no container is selected, or a glob of `engine.include` matches none: probably a mistake."""
     if not names:
         return
     if not selected:

@@ -1,4 +1,4 @@
-"""Detection of another agent that publishes for the same host, by what it leaves retained on our own status topic."""
+"""Detection of another agent that publishes for the same host, by what it retains on this agent's status topic."""
 
 import logging
 from collections.abc import Mapping
@@ -22,14 +22,19 @@ class DuplicateAgentDetector:
         self._host = host
         self._topic = topic
         self._first: _RetainedStatus | None = None
-        self._known = {"", started_at}  # start times: no agent, ourselves, and those that were warned of
+        self._known = {"", started_at}  # start times: none, this agent's, and those already warned of
 
     def check(self, retained: Mapping[str, bytes]) -> None:
-        """Warn, once for each, of another agent that runs, or has published since the first check.
+        """Warn of another agent that runs, or that has published a status since the first check; once for each agent.
 
-        A `stopped` that is there at the first check is an earlier agent's: its last message, or its will, which the
-        broker published when this agent's connection replaced that one's. Two agents of one host also have the same
-        client id unless `broker.client_id` differs; what happens then is in mqtt/publisher.py.
+        A `stopped` that is there at the first check was left by an earlier agent, and is no reason to warn. It is that
+        agent's last message, or its will, which the broker published when this agent connected with the same client id.
+
+        Two agents of one host have the same client id, unless their `broker.client_id` differs. For what happens then
+        see mqtt/publisher.py.
+
+        Args:
+            retained: the retained payloads below the host's topics, by topic.
         """
         status = _parse(retained.get(self._topic, b""))
         if self._first is None:

@@ -2,8 +2,8 @@
 
 _read()  ─►  _is_running(): refuse  ─►  _own_topics(), in the order of clearing  ─►  _clear()  ─►  _read() again
 
-The second reading is by a new connection. It shows what the broker really did: with MQTT 3.1.1 a broker acknowledges
-also what it forbids.
+The second `_read` is over a new connection. It shows what the broker really did: with MQTT 3.1.1 a broker acknowledges
+even what it forbids.
 """
 
 import shlex
@@ -28,8 +28,8 @@ from agent.runtime.text import escape
 from agent.runtime.wakeup import WakeupEvent
 from agent.runtime.watchdog import Watchdog
 
-AGENT_RUNS, BROKER_FAILED = 2, 4  # exit codes: another host or another time has to be chosen; as of `check`
-QUIET_SECONDS = 1.0  # without another retained message after which all have come: MQTT does not mark the last one
+AGENT_RUNS, BROKER_FAILED = 2, 4  # exit codes: the host's agent runs; the broker failed, as in `check`
+QUIET_SECONDS = 1.0  # all retained messages have come if no other follows for so long: MQTT does not mark the last
 ANSWER_SECONDS = 10.0  # for the broker to answer a subscription or a message
 DISCONNECT_SECONDS = 1.0
 
@@ -72,7 +72,7 @@ def forget(config: Config, host: str, dry_run: bool) -> int:
 
 @contextmanager
 def _connected(settings: BrokerSettings) -> Iterator[Connection]:
-    """Connect, by a client id of our own: with the agent's the broker would end the agent's connection."""
+    """Connect with a client id of our own: with the agent's, the broker would end a running agent's connection."""
     client_id = f"{settings.client_id}-forget"
     connection = Connector(settings, client_id, None, Deadline(), WakeupEvent(), Watchdog()).connect()
     try:
@@ -122,7 +122,7 @@ def _refuse(host: str, topic: str, connection: Connection) -> int:
 def _own_topics(retained: Mapping[str, bytes], messages: MessageBuilder) -> list[str]:
     """Return the topics of the agent's retained messages, in the order of clearing.
 
-    The agent's own status is the last: while something is left, it says that there was an agent. A message
+    The agent's own status comes last: as long as other messages are left, it shows that there was an agent. A message
     without a status is not the agent's, and is left alone.
     """
     own = [topic for topic, payload in retained.items() if _status(payload) in ("running", "stopped")]

@@ -11,9 +11,9 @@ CONTAINER_ID = re.compile(r"[0-9a-f]{12}")
 
 
 def container_id_warning(host: str, environment: Mapping[str, str]) -> str | None:
-    """Return a warning if `host` is the host name that an engine gives to a container without `--hostname`.
+    """Return a warning if `host` is the name that an engine gives a container without `--hostname`; else None.
 
-    Outside a container such a name may be meant: some machines are named after their network interface's address.
+    Outside a container such a name may be intended: some machines are named after the address of a network interface.
 
     Args:
         host: agent.host.

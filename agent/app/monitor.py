@@ -58,17 +58,18 @@ class HealthReporter:
         self._next_notice = 0.0  # monotonic
 
     def report(self) -> None:
-        """Report the state now. systemd's watchdog is fed only while every thread moves.
+        """Report the state now. systemd's watchdog is fed only while no thread is overdue.
 
-        For systemd the service is started at the first report, in whatever state: a start that waited for the broker
-        would hold up the boot, and everything that is ordered after it. The troubles say what is missing.
+        READY=1 is sent at the first report without an overdue thread, even if engine or broker are away: a start that
+        waited for them would hold up the boot, and every unit that is ordered after the agent. STATUS= names what is
+        missing.
         """
         overdue = self._watchdog.overdue()
         troubles = [f"{name} hangs" for name in overdue]
         troubles += [trouble for trouble in (self._watcher.trouble, self._publisher.trouble) if trouble]
         counters, collectors = self._outbox.counters(), len(self._supervisor.collectors)
         if not troubles and not self._first_usage_settled:
-            # During its first attempt the publisher has no trouble to report.
+            # No trouble yet may only mean that the publisher is still in its first attempt.
             self._first_usage_settled = bool(counters["sent"] or (not collectors and self._outbox.idle))
             troubles += [] if self._first_usage_settled else [NOTHING_PUBLISHED]
         troubles += _silent(self._supervisor.troubles)
@@ -104,7 +105,7 @@ class Monitor:
     Args:
         ending: ends the loop.
         interval: seconds between two publications of the agent's counters.
-        engine_timeout: seconds without an answer of the engine that are an error.
+        engine_timeout: seconds after which a call to the engine fails.
         once: end the loop when every container had its usages and nothing waits in the outbox, at the latest after
             twice the `engine_timeout`.
     """
@@ -137,8 +138,8 @@ class Monitor:
         """Look after the threads until the end.
 
         Returns:
-            Whether the agent did what it was started for: with `once`, whether every container had its usages, and
-            everything has been delivered.
+            Whether the agent did what it was started for. With `once`: whether every container had its usages, and all
+            of them were delivered. Without it: True.
         """
         started = time.monotonic()
         next_counters = started + self._interval

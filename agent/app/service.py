@@ -113,7 +113,10 @@ class Service:
         self._monitor = self._make_monitor(registry)
 
     def run(self) -> int:
-        """Run until the end. Return the exit code: 0; 1 if the agent had to end, or `once` did not publish all."""
+        """Run until the end. Return the exit code.
+
+        It is 1 if the embedded broker did not start, a thread failed, or `once` did not publish everything; else 0.
+        """
         with ExitStack() as stack:
             try:
                 if self._embedded:
@@ -167,7 +170,7 @@ class Service:
     def _on_engine_connected(self, info: EngineInfo) -> None:
         """Hand the supervisor a context for this engine, and publish which engine it is.
 
-        Called on the events thread each time the engine was connected.
+        Called on the events thread each time the engine has been connected.
         """
         self._supervisor.start(
             CollectorContext(
@@ -185,7 +188,7 @@ class Service:
             )
         )
         cgroup = info.get("cgroup", " unknown")
-        source = f"; source {self._source.name}" if self._source.decided else ""  # else it will be logged when it is
+        source = f"; source {self._source.name}" if self._source.decided else ""  # else it is logged once it is decided
         log.info("engine %s, API %s, cgroup v%s%s", info["version"], info["api"], cgroup, source)
         self._status.set_engine(info, self._source)
 
@@ -246,7 +249,7 @@ class Service:
 
 
 def _embedded_broker() -> AbstractContextManager[object]:
-    # Imported only where it is asked for: other configurations would keep it in memory for nothing.
+    # Imported only if it is configured: otherwise it would take memory for nothing.
     from agent.mqtt.embedded import EmbeddedBroker
 
     return EmbeddedBroker()

@@ -16,10 +16,10 @@ class ThreadGuard:
     """Starts threads, and ends the agent when one of them fails.
 
     Args:
-        ending: is set then.
+        ending: set when a thread fails, which ends the agent.
 
     Attributes:
-        failed: whether a thread has failed. Written by these threads, only to True.
+        failed: whether a thread has failed. The threads only ever set it to True.
     """
 
     def __init__(self, ending: CancelToken) -> None:

@@ -2,13 +2,13 @@
 
     Source.open() ──► Reader ── read() ──► Reading ── compute_usage(previous, reading) ──► publish(measurements)
 
-A collector reads until it is stopped. While readings have to be waited for (the engine's), it reads in a thread of its
-own. While they are there at once (the kernel's files), the scheduler calls `_tick` when one is due, on one thread for
-all containers. It changes from one to the other whenever its reader does.
+A collector reads until it is stopped. The engine's readings have to be waited for: the collector reads them in a thread
+of its own. The kernel's files can be read at once: the scheduler calls `_tick` when a reading is due, on one thread for
+all containers. When its reader changes from the one kind to the other, the collector moves to the other thread.
 
 Except at its `usage_limit` (`--once`), a collector never ends by itself. When readings fail it waits and tries again.
-It asks for an inspection if the container may have ended, or may be silent. Only the supervisor ends it: when the
-engine says that the container does not run, or has removed it.
+It asks for an inspection if the container may have ended, or if it may run without usages ("silent"). Only the
+supervisor stops a collector: when the container has ended, was removed or excluded, or when the agent ends.
 """
 
 import logging
@@ -39,8 +39,10 @@ FAILURES = (EngineError, ReadingError, LimitError)  # after which readings are t
 class Collector:
     """Collects the usages of one container and gives each to `publish`.
 
-    `request_inspect` is called when the container may have ended, when it may be silent, and when a silence has ended:
-    the supervisor then calls `note_running`. Neither `publish` nor `request_inspect` may block.
+    It calls `request_inspect` when the container may have ended, when it may be silent, and when a silence has ended.
+    If the inspection shows that the container runs, `note_running` is called.
+
+    Neither `publish` nor `request_inspect` may block.
     """
 
     def __init__(
@@ -63,17 +65,17 @@ class Collector:
         # after stop() nothing is published. A blocking read does not hold it.
         self._lock = threading.Lock()
         self._reader: Reader | None = None
-        self._scheduled = False  # the scheduler reads; else the thread does, if it lives
+        self._scheduled = False  # the scheduler reads; else the thread reads, if it is alive
         self._last: Reading | None = None  # outlives a failure: the first usage after it covers the time in between
         self._usages = 0
         self._without_memory = 0  # usages in a row
         self._last_failure: type[BaseException] | None = None  # what readings last failed with, until one succeeds
         self._silence = SilenceDetector()
-        self._silence_level = logging.WARNING  # of the lines on the silence and on its end; written by note_running()
-        self._silence_ended = False  # by a usage after a silence, until that is passed on
+        self._silence_level = logging.WARNING  # for the silence and for its end; set by note_running()
+        self._silence_ended = False  # a usage has ended a silence, and no inspection was requested yet
 
     def start(self) -> None:
-        """Begin to collect. Raises ThreadLimitError."""
+        """Begin to collect, in a new thread. Raises ThreadLimitError if the system allows no more threads."""
         self._thread = threading.Thread(target=self._run, name=f"collector-{self._container_id[:12]}", daemon=True)
         start_thread(self._thread)
 
@@ -103,7 +105,7 @@ class Collector:
         self._cancel.wake()
 
     def note_running(self) -> str | None:
-        """Note that the engine has just said that the container runs. Return why it has no usages, if so."""
+        """Note that the engine has just said that the container runs. Return why it is silent, None if it is not."""
         cause, is_new = self._silence.note_running()
         if is_new:
             concerns_all = self._last_failure is not None and issubclass(self._last_failure, LimitError)
@@ -198,7 +200,7 @@ class Collector:
         self._scheduled = False
         return True
 
-    # In either, with the lock held
+    # On either thread, with the lock held
 
     def _process(self, reading: Reading) -> None:
         """Publish the usage between the last reading and this one, if there is one."""
@@ -224,7 +226,10 @@ class Collector:
             self._silence_ended = True
 
     def _report_end_of_silence(self) -> None:
-        """Have the trouble taken out of the container's status. Not under the lock: see docs/architecture.md."""
+        """Request an inspection after a silence: it removes the trouble from the container's status.
+
+        Called without the lock: see "Locks and their order" in docs/architecture.md.
+        """
         if self._silence_ended:
             self._silence_ended = False
             self._request_inspect()

@@ -21,10 +21,10 @@ class CollectorContext:
         interval: seconds between two usages.
         timeout: seconds after which a call to the engine fails.
         backoff: waits after failed readings.
-        core_mhz: clock rate of one CPU; None if unknown.
+        core_mhz: clock rate of one CPU, MHz; None if unknown.
         watchdog: is told how long each collector's thread may block.
-        scheduler: runs the readings that need not be waited for.
-        usage_limit: each collector ends after so many usages; None: it does not.
+        scheduler: reads the kernel's files, which never have to be waited for.
+        usage_limit: number of usages after which a collector ends; None for no limit.
         warn_once: for conditions that concern all containers alike.
         engine_answers: returns whether the engine as a whole answers at present.
     """

@@ -1,7 +1,7 @@
 """Readings from the engine: pushed by it (stream), or asked for one by one (poll).
 
-A stream costs the engine one collection a second for each container, however few of them are used. A poll costs one
-collection for each interval. From about two seconds up the poll is the cheaper one.
+For a stream the engine collects a container's figures once a second, however long the interval is. For a poll it
+collects them once an interval. At intervals of about two seconds or more the poll is cheaper.
 """
 
 import time
@@ -24,7 +24,7 @@ Documents = Generator[tuple[float, bytes], None, None]
 
 
 class StreamSource:
-    """Reads streams. Engines send a document about once a second, so a shorter interval gives one reading a second."""
+    """Reads streams. Engines send a document about once a second, so a shorter interval still gives one a second."""
 
     name = "stream"
     decided = True
@@ -69,7 +69,7 @@ class PollSource:
 def _wait_until(due: float, cancel: CancelToken) -> bool:
     """Sleep until the monotonic moment `due`. Return False if cancelled."""
     while (left := due - time.monotonic()) > 0 and not cancel.is_set():
-        cancel.wait(left)  # a wake-up is meant for waits after an error: the schedule stays
+        cancel.wait(left)  # a wake-up is meant for the waits after errors, and does not end this one
     return not cancel.is_set()
 
 
@@ -77,7 +77,7 @@ class EngineReader:
     """Decodes a container's stats documents as they come (see `source.Reader`).
 
     One unusable document costs one usage. MAX_BAD_DOCUMENTS of them in a row raise InvalidResponseError. A document
-    with the time of the one before counts as unusable: an engine whose collector stands still repeats itself for ever.
+    with the same time as the one before counts as unusable: an engine that is stuck sends one document again and again.
     """
 
     blocking = True

@@ -51,7 +51,7 @@ class FallbackSource:
     """Reads the kernel's files of every container for which they are verified, and asks the engine for all others.
 
     Attributes:
-        trouble: the latest reason why some container's files were not read; None if there was none so far.
+        trouble: why the files of some container were not used, the latest such reason; None if there was none so far.
     """
 
     def __init__(
@@ -68,32 +68,35 @@ class FallbackSource:
         self._on_change = on_change
         self._first_retry = first_retry
         self._lock = Lock()  # guards what follows; nothing is called while it is held
-        self._kernel_works = False  # `name` is kernel: the last success was later than the last failure that counts
+        self._kernel_works = False  # `name` is kernel: files were verified, and no failure has counted since
         self._kernel_readers = 0  # containers whose files are read now; while there are some, no failure counts
         self.trouble: str | None = None
 
     @property
     def name(self) -> str:
-        """`kernel` once some container's files were verified, until others fail while none are read any more."""
+        """The source in use: `kernel` once the files of a container were verified, else `poll` or `stream`.
+
+        It stays `kernel` until files fail at a moment at which no container's files are read.
+        """
         return "kernel" if self._kernel_works else self._engine_source().name
 
     @property
     def decided(self) -> bool:
-        """Whether the kernel's files of some container were tried, or never will be."""
+        """Whether `name` says which source is used: the files of a container were tried, or never will be."""
         return self._kernel is None or self._kernel_works or self.trouble is not None
 
     def open(self, container_id: str, interval: float, cancel: CancelToken) -> "FallbackReader":
         """Return a reader that starts with the kernel's files if they can be verified now, else with the engine.
 
-        It may change between the two later. Raises as `source.Source.open` does.
+        The reader may change between the two later. Raises as `source.Source.open` does.
         """
         return FallbackReader(self, container_id, interval, cancel)
 
     def open_files(self, container_id: str, interval: float, cancel: CancelToken) -> VerifiedFiles | None:
         """Open and verify a container's files; return None if that is not possible.
 
-        Errors of the engine count as "not possible", because it may still give readings. Only those by which it says
-        that the container does not run, or does not exist, are raised.
+        If the engine fails, None is returned, because it may still give readings. Only two of its errors are raised:
+        the container does not run, or does not exist.
 
         Raises:
             CancelledError, ContainerNotRunningError, NoSuchContainerError: as for `Source.open`.
@@ -126,16 +129,16 @@ class FallbackSource:
         return self._engine_source().open(container_id, interval, cancel)
 
     def retry_backoff(self) -> Backoff:
-        """Return the waits of one container until its files are tried again."""
+        """Return a new backoff: the waits before the files of one container are tried again."""
         return Backoff(self._first_retry, RETRY_FACTOR, MAX_RETRY_SECONDS)
 
     def note_closed(self) -> None:
-        """Count one container fewer whose files are read. Even with none left, `name` stays kernel until a failure."""
+        """Note that the files of one container were closed. This alone does not change `name`."""
         with self._lock:
             self._kernel_readers -= 1
 
     def note_unreadable(self, name: str, error: KernelUnreadableError) -> None:
-        """Note that files of the container `name`, which were read, cannot be read any more, and were closed."""
+        """Note that the files of the container `name` can no longer be read. Call `note_closed` first."""
         self._note_failure(name, error, was_read=True)
 
     def _engine_source(self) -> PollSource | StreamSource:
@@ -143,7 +146,10 @@ class FallbackSource:
         return PollSource(self._engine) if poll else StreamSource(self._engine)
 
     def _note_failure(self, container: str, error: Exception, was_read: bool) -> None:
-        """Log it: for each container whose files were read, and else once for all containers."""
+        """Note and log that a container's files are not used.
+
+        At `warning` if the container's files were read before; else the first time at `info`, and later at `debug`.
+        """
         with self._lock:
             changed = self._kernel_works and not self._kernel_readers
             self._kernel_works = bool(self._kernel_readers)
@@ -156,9 +162,9 @@ class FallbackSource:
 
 
 class FallbackReader:
-    """Reads the kernel's files, the engine when they fail, and the files again when they can be verified again.
+    """Reads the kernel's files; asks the engine when they fail, until they can be verified again.
 
-    Counters go on over each change without a gap (see `source.Reader` for the methods).
+    Both count the same, so usages continue over each change. The methods are those of `source.Reader`.
     """
 
     def __init__(self, source: FallbackSource, container_id: str, interval: float, cancel: CancelToken) -> None:
@@ -174,17 +180,17 @@ class FallbackReader:
 
     @property
     def blocking(self) -> bool:
-        """Whether the engine is asked at present."""
+        """Whether readings have to be waited for, because they come from the engine now."""
         return self._files is None
 
     @property
     def schedule(self) -> Schedule:
-        """When to read the files."""
+        """When to read while the files are used."""
         assert self._files  # noqa: S101  # else the reader is blocking
         return self._files.schedule
 
     def read(self, wait: bool = True) -> Reading | None:
-        """Return the next reading: of the files while they can be read, else of the engine."""
+        """Return the next reading, from the files while they can be read, else from the engine."""
         if self._files:
             try:
                 return self._files.read()
@@ -208,7 +214,7 @@ class FallbackReader:
         if wait and not self._retried and time.monotonic() >= self._retry_at:
             self._retry_files()
             self._retried = True
-            return None  # it may have taken its time: whoever calls sees that the thread does not hang
+            return None  # trying may have taken long: the caller tells the watchdog that the thread does not hang
         self._retried = False
         return self._engine_reader.read(wait)
 
@@ -218,7 +224,7 @@ class FallbackReader:
         self._retry_at = time.monotonic() + self._backoff.next_wait()
 
     def _retry_files(self) -> None:
-        """Try to return to the files. Whatever fails, the engine's readings go on."""
+        """Try to return to the files. If that fails, the engine is still asked."""
         try:
             files = self._source.open_files(self._container_id, self._interval, self._cancel)
         except (ContainerNotRunningError, NoSuchContainerError) as error:  # the engine's readings will end, if it is so

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 # A field is verified once it has agreed in any one of the attempts: a gauge may change between the three readings of
 # one attempt.
 VERIFY_ATTEMPTS = 4
-BLIND_ATTEMPTS = 2  # after which an engine that has nothing but zeros counts as blind for the container
+BLIND_ATTEMPTS = 2  # with nothing but zeros, after which the engine counts as unable to measure the container
 MAX_SHARED_NETWORKS = 8  # containers in a row that each use the network of the next one
 
 
@@ -37,10 +37,10 @@ class InspectedContainer:
 
     Attributes:
         id: 64 hexadecimal digits.
-        name: what people call it.
-        pid: its first process.
+        name: its name, for the log.
+        pid: process id of its first process.
         network_mode: as in `docker run --network`.
-        deadline: monotonic; until then the engine may be asked more, to open and to verify the files.
+        deadline: monotonic moment after which the engine is asked no more to open and to verify the files.
     """
 
     id: str
@@ -72,7 +72,10 @@ class VerifiedFiles:
         self.schedule = aligned_schedule(due, self._interval)
 
     def read(self, wait: bool = True) -> Reading:  # noqa: ARG002 - this reader never waits
-        """Return what the files say now. Raises ContainerNotRunningError and KernelUnreadableError."""
+        """Return the verified first reading, once; after that what the files say now.
+
+        Raises ContainerNotRunningError and KernelUnreadableError.
+        """
         if self._first:
             first, self._first = self._first, None
             return first
@@ -144,11 +147,11 @@ class KernelSource:
             raise
 
     def _verified_reading(self, files: ContainerFiles, container: InspectedContainer, cancel: CancelToken) -> Reading:
-        """Return the first reading after which every field has agreed with the engine once.
+        """Compare the files with the engine until every field has agreed once. Return the last attempt's first reading.
 
-        If the engine has nothing but zeros for a container that it calls running, as after an interface was renamed in
-        its namespace, there is nothing to compare with: the files are read nevertheless. Their cgroup is the
-        container's, because it is named after it, and has processes.
+        An engine may report nothing but zeros for a container that it calls running, for example after a network
+        interface was renamed in the container. Then there is nothing to compare with, and the files are read
+        nevertheless: they are the container's, because the cgroup is named after it and has processes.
         """
         mismatches: dict[str, str] | None = None  # fields that have not agreed yet
         reason = ""

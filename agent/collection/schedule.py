@@ -1,7 +1,7 @@
-"""When to read: the first two readings at once, so that there is a usage at once, then one for each interval. Pure.
+"""When to read: the first two readings soon, so that the first usage comes soon, then one for each interval. Pure.
 
-The moments lie on a steady schedule and not "an interval after the last reading". Engines read at their own second's
-tick, which is a little longer than one second, so every reading would push the next one further away.
+The moments lie on a fixed schedule and are not counted from the last reading. Engines read at a tick of their own, a
+little less often than once a second. Counted from the last reading, each reading would delay all that follow.
 """
 
 import math
@@ -37,28 +37,31 @@ class Schedule:
 
 
 def poll_schedule(first: float, interval: float) -> Schedule:
-    """Return when to ask an engine again whose first answer came at `first`: half a tick later, then every interval.
+    """Return when to ask an engine again after its first answer at `first`: half a tick later, then each interval.
 
-    An engine before version 25 answers at its collector's next tick, as it did the first time. When it is asked half a
-    tick before a tick, it always answers at that tick. Asked near a tick, it would answer now at one, now at the next.
+    An engine before version 25 answers at the next tick of its collector, so `first` is the moment of a tick. Asked
+    half way between two ticks, it always answers at the later one. Asked close to a tick, it would answer at that tick
+    or at the next one, by chance.
     """
     return Schedule(first + min(ENGINE_TICK_SECONDS, interval) / 2, interval)
 
 
 def aligned_schedule(begin: float, interval: float) -> Schedule:
-    """Return a schedule that begins at the aligned moment nearest to `begin`. Aligned moments are the same for all.
+    """Return a schedule that begins at the aligned moment nearest to `begin`, for readings that are there at once.
 
-    This is for readings that need not be waited for: they are taken in a few bursts then. A reading and its message
-    cost twice as much CPU time alone as among others. Engines, in contrast, are better asked one by one.
+    Aligned moments are multiples of ALIGNMENT_SECONDS, or of the interval if that is shorter. They are the same for all
+    containers, so that readings are taken in a few bursts: alone, a reading and its message cost twice as much CPU time
+    as among others. An engine, in contrast, is better asked for one container after the other.
     """
     alignment = _alignment(interval)
     return Schedule(round(begin / alignment) * alignment, interval)
 
 
 def first_aligned_schedule(first: float, interval: float) -> Schedule:
-    """Return an aligned schedule for a container whose first reading was taken at `first`.
+    """Return an aligned schedule for the readings after the first one, which was taken at `first`.
 
-    It begins 1/4 to 5/4 of an alignment later: the first usage must not cover less, and must not come much later.
+    It begins 1/4 to 5/4 seconds after `first`; of an interval below a second, 1/4 to 5/4 intervals. If it began sooner,
+    the first usage would cover too short a time.
     """
     return aligned_schedule(first + _alignment(interval) * 3 / 4, interval)
 
@@ -68,11 +71,11 @@ def _alignment(interval: float) -> float:
 
 
 def downsample(interval: float, arrivals: Iterable[tuple[float, T]]) -> Iterator[tuple[float, T]]:
-    """Yield the first two arrivals, then the one nearest to each moment of a schedule that the second begins.
+    """Yield the first two arrivals, then the one nearest to each moment of a schedule that begins at the second.
 
-    No arrival can be picked after the next one has come. So an arrival counts as nearest from half a tick before a
-    moment on: the next arrival comes a tick later, and would be further away. A source slower than the schedule passes
-    whole. After a stall, the moments that were missed are left out.
+    Each arrival has to be yielded or dropped before the next one comes. It counts as the nearest if it comes at most
+    half a tick before the moment, or later: the next one comes a tick later, and would be further away. Arrivals that
+    are rarer than the moments are all yielded. After a stall, the moments that were missed are left out.
 
     Args:
         interval: seconds between two moments of the schedule.

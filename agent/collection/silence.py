@@ -11,7 +11,7 @@ class SilenceDetector:
     Thread-safe; nothing is called under its lock.
 
     A container is silent if its readings failed FAILURES_BEFORE_REPORT times in a row and the engine said afterwards
-    that it runs. The cause at that moment is kept until a usage comes, because later ones may only follow from it.
+    that it runs. The cause at that moment is kept until a usage comes: later failures may be mere consequences.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class SilenceDetector:
         self._reported_cause: str | None = None  # the cause, once the container counts as silent
 
     def note_failure(self, cause: str) -> bool:
-        """Note a failed reading. Return whether the engine has to be asked if the container runs."""
+        """Note a failed reading. Return whether to ask the engine if the container runs."""
         with self._lock:
             self._failures += 1
             self._cause = cause
@@ -35,7 +35,7 @@ class SilenceDetector:
             return was_silent
 
     def note_engine_back(self) -> None:
-        """Forget the failures: they were the engine's, which was away."""
+        """Forget the failures: the engine was away, and they say nothing about the container."""
         with self._lock:
             self._failures = 0
 
@@ -43,7 +43,7 @@ class SilenceDetector:
         """Note that the engine has just said that the container runs.
 
         Returns:
-            The cause if the container is silent, else None; and whether it is found silent only now.
+            The cause if the container is silent, else None; and whether it counts as silent only since this call.
         """
         with self._lock:
             is_new = self._reported_cause is None and self._failures >= FAILURES_BEFORE_REPORT

@@ -47,8 +47,8 @@ class Reader(Protocol):
             wait: whether the reader may block until there is a reading.
 
         Returns:
-            The reading; None if there is none at this moment. Then look at `blocking` again: a thread that may wait
-            has to read, or the next reading comes at a moment of `schedule`.
+            The reading; None if there is none at this moment. Then look at `blocking` again. If it is true, call this
+            again in a thread that may wait. If not, call this again at the next moment of `schedule`.
 
         Raises:
             CancelledError: the reader's token was cancelled.
@@ -59,7 +59,7 @@ class Reader(Protocol):
         ...
 
     def close(self) -> None:
-        """Close what is read from. A second time does nothing."""
+        """Close what is read from. A second call does nothing."""
         ...
 
 
@@ -68,18 +68,18 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """The name that the configuration has for the source that is in use: kernel, poll or stream."""
+        """The source that is in use, as the configuration names it: kernel, poll or stream."""
         ...
 
     @property
     def decided(self) -> bool:
-        """Whether `name` is settled; it may not be before the first container has been read."""
+        """Whether `name` can be relied on. With `auto` it cannot before the files of a first container were tried."""
         ...
 
     def open(self, container_id: str, interval: float, cancel: CancelToken) -> Reader:
         """Return a reader of a running container; close it after use.
 
-        It may take MAX_OPEN_SECONDS and one call to the engine.
+        This may take MAX_OPEN_SECONDS, and then one call to the engine.
 
         Args:
             container_id: the container's 64 hexadecimal digits.

@@ -10,7 +10,7 @@ What says nothing about the container is not compared, or a correct file would b
   round it differently, and engines read different ones: on cgroup v1 Docker reads cpuacct.stat, Podman
   cpuacct.usage_sys. For a container throttled to 0.02 CPUs they were 40 % of the total apart.
 - Throttling of a container without a CPU quota: engines write zeros also where there is no CPU controller to count.
-- A limit that the cgroup does not have: engines write the memory of their host in its place, as of their own start.
+- A limit that the cgroup does not have: engines write their host's memory instead, as it was when they started.
 - `memory.used` of an engine that does not report the page cache (Podman), which has to be subtracted.
 """
 
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 
 from agent.metrics.reading import Reading
 
-GAUGE_TOLERANCE = 0.05  # share of a gauge, which may change between two looks at it
+GAUGE_TOLERANCE = 0.05  # share by which a gauge may change between two looks at it
 _GAUGE_SLACK = {"memory": 1 << 16, "pids": 2}  # bytes and processes by which small containers may change
 
 _THROTTLING = ("throttled_periods", "throttled_time")
@@ -41,7 +41,7 @@ def find_mismatches(
         memory_limited: whether the container has a memory limit of its own.
 
     Returns:
-        By the field's path, such as `memory.usage`, or by a part's name where only the kernel has that part.
+        The sentences by field, such as `memory.usage`, or by part, such as `network`, if only the kernel has the part.
     """
     kernel = (_parts(before), _parts(after))
     ignored = {

@@ -33,8 +33,9 @@ MAX_FILE_BYTES = 1 << 20  # a device named by mistake must not fill the memory
 TABLES: Mapping[str, type[Any]] = {field.name: field.type for field in msgspec.structs.fields(Config)}
 VARIABLES: Mapping[str, str] = {key.variable: path for path, key in KEYS.items()}
 
-# Variables that Docker's links and Kubernetes set in containers that can reach a service called "usage-agent", or one
-# whose name starts with that: NAME=value. PORT alone must have their value: BROKER_PORT=1883 is a mistake of the user.
+# Variables, as NAME=value, that are no mistakes of the user: Docker's links and Kubernetes set them for services whose
+# names begin with "usage-agent". A name that ends in PORT is theirs only if the value is a URL: with 1883 as its value
+# it is a key that the user has misspelt.
 _FOREIGN = re.compile(
     PREFIX + r"(?:(?:NAME|ENV_.*?)=|(?:[A-Z0-9]+_+)*(?:SERVICE_HOST=|SERVICE_PORT(?:_[A-Z0-9_]+)?=|"
     r"PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?=|=(?:tcp|udp|sctp)://))).*",
@@ -81,7 +82,7 @@ def load(path: Path | None, environment: Mapping[str, str], needs_credential: bo
     Args:
         path: the file; None for the first of `DEFAULT_PATHS` that exists, if any.
         environment: the environment variables.
-        needs_credential: whether it is a mistake if a service's credential cannot be read, as it is for the service.
+        needs_credential: whether an unreadable systemd credential is a mistake. It is one for `run` only.
 
     Raises:
         ConfigError: there are mistakes; each is a line of the message.

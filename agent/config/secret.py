@@ -44,7 +44,7 @@ def read_secret(path: str) -> Secret:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: the file holds no password. The message says what is wrong, for a sentence about the file.
+        ValueError: the file holds no password. The message continues a sentence about the file, such as "is empty".
     """
     with Path(path).open("rb") as file:
         content = file.read(MAX_PASSWORD_BYTES + MAX_ADDED_BYTES + 1)
@@ -70,7 +70,7 @@ def strip_added(text: str) -> str:
 def is_absent_credential(path: str) -> bool:
     """Return whether this is a credential of a systemd service that cannot be read from here.
 
-    It exists only while the service runs, and mostly for nobody else.
+    Such a file exists only while the service runs, and usually only the service can read it.
     """
     return Path(path).is_relative_to("/run/credentials") and not os.access(path, os.R_OK)
 

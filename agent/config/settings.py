@@ -192,7 +192,7 @@ class HomeAssistantSettings(Struct, frozen=True, kw_only=True):
 
     enabled: Annotated[
         bool,
-        Meta(description="Let its MQTT integration discover the host and each container as a device (true, false)."),
+        Meta(description="Let its MQTT integration discover the host and each container as devices."),
     ] = False
     prefix: Annotated[Text, Meta(description="First level(s) of discovery topics, as set in its MQTT integration.")] = (
         "homeassistant"
@@ -221,7 +221,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
 
 def default_client_id(host: str) -> str:
-    """Return the MQTT client identifier of the agent of a host for which none is configured."""
+    """Return the MQTT client identifier that the agent of a host uses if none is configured."""
     return f"usage-agent-{host}"
 
 

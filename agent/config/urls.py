@@ -113,7 +113,7 @@ def parse_engine(text: str) -> str:
 
 
 def masked(text: str) -> str:
-    """Return any text that should be an address on one line, without anything that may be a credential."""
+    """Return a text that was meant as an address: on one line, and without anything that may be a credential."""
     scheme = match[0] if (match := _SCHEME.match(text)) else ""
     before, at, rest = text[len(scheme) :].rpartition("@")
     rest = rest.partition("?")[0]

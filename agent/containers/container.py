@@ -28,9 +28,9 @@ _NS_PER_SECOND = 1_000_000_000
 class Container:
     """A container at one instant.
 
-    Names and labels are the engine's, however hostile: they are made safe where a topic is made of them. `created` is
-    in nanoseconds since the epoch; the other times are RFC 3339 in UTC. A field is None if the engine did not give it,
-    or if it has no value yet, as `finished_at` while the container runs for the first time.
+    Names and labels are as the engine gives them, and may contain anything. They are made safe where a topic is made of
+    them. `created` is in nanoseconds since the epoch; the other times are RFC 3339 in UTC. A field is None if the
+    engine did not give it, or if it has no value yet, like `finished_at` while the container runs for the first time.
     """
 
     id: str
@@ -48,7 +48,10 @@ class Container:
     restart_count: int | None
 
     def ended(self, exit_code: int | None, finished_at: str | None) -> "Container":
-        """Return the container after its run, for when the engine describes that no more: it runs again or is gone."""
+        """Return the container as ended.
+
+        This is for a run that the engine no longer describes: a new run has begun, or the container is gone.
+        """
         return replace(self, running=False, state="exited", health=None, exit_code=exit_code, finished_at=finished_at)
 
     @property
@@ -111,9 +114,10 @@ def parse_inspect_of(document: Mapping[str, Any], container_id: str) -> Containe
 
 
 def container_from_event(event: Event) -> Container:
-    """Return the container that a `start` event is about, for one that was removed before it could be inspected.
+    """Return the container of a `start` event, as far as the event describes it.
 
-    The attributes of an event are the container's labels, with its name and image among them.
+    This is for a container that was removed before it could be inspected. The attributes of an event are the labels of
+    the container, with its name and image among them.
     """
     return Container(
         id=event.id,
@@ -133,7 +137,7 @@ def container_from_event(event: Event) -> Container:
 
 
 def update_from_row(known: Container | None, row: Mapping[str, Any]) -> Container:
-    """Return the container that a row of the engine's list is about, for one that cannot be inspected.
+    """Return the container of a row of the engine's list. This is for a container that cannot be inspected.
 
     Args:
         known: the container as the engine described it before; None if it never has.

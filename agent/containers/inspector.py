@@ -12,7 +12,7 @@ from agent.engine.protocol import Event
 
 log = logging.getLogger(__name__)
 
-FAILURES_BEFORE_LIST = 2  # in a row: a single one may happen, and the next inspect says more than the list
+FAILURES_BEFORE_LIST = 2  # in a row: after a single one the retry may succeed, and says more than the list
 
 
 class ContainerInspector:
@@ -29,9 +29,9 @@ class ContainerInspector:
         If the inspect fails a retry is scheduled, and from the second failure in a row on the engine's list is asked.
 
         Args:
-            engine: is asked.
+            engine: the engine to ask.
             tracked: the container.
-            event: the reason of the inspect; a removal is kept for the retry.
+            event: the reason for the inspect, None if there is none; a removal is kept for the retry.
 
         Returns:
             The description, None if the engine gives none; and whether the container exists, False only if the engine
@@ -45,7 +45,7 @@ class ContainerInspector:
             self._retry(engine, tracked, event, error)
             listed = self._listed(engine, tracked, error)
             if listed and listed.running and event and event.action in DIE_ACTIONS:
-                listed = replace(listed, started_at=None, restart_count=None)  # these are of the run before
+                listed = replace(listed, started_at=None, restart_count=None)  # both are of the run before
             return listed, True
         self._queue.reset_backoff(tracked.id)
         if tracked.failed_inspects >= FAILURES_BEFORE_LIST:

@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 class ContainerRegistry:
     """The containers by id.
 
-    Decisions about a container are made with `lock` held. No thread waits or calls the engine while it holds the lock,
-    so what was found under it holds until it is released.
+    Decisions about a container are made with `lock` held, so that nothing changes before they are carried out. No
+    thread waits or calls the engine while it holds the lock.
     """
 
     def __init__(
@@ -68,24 +68,24 @@ class ContainerRegistry:
             return list(self._containers.values())
 
     def owner(self, level: str) -> TrackedContainer | None:
-        """Return the container that is published at this topic level."""
+        """Return the container that is published at this topic level; None if there is none."""
         return next((tracked for tracked in self.list() if tracked.status.level == level), None)
 
     def blockers(self, container: Container, is_moving: Callable[[str], bool]) -> set[str]:
         """Return the ids of the containers that have to leave a topic level before this one is given its own.
 
         Compose removes or renames one container and gives its name to another one at once. Each is inspected on its
-        own, so the newer one may be inspected first. It waits, because otherwise it would be published at another
-        level for a moment.
+        own, so the newer one may be inspected first. It has to wait for the older one, or it would be published at
+        another level for a moment.
 
         Args:
             container: as the engine describes it now.
-            is_moving: says of an id whether the removal or rename of that container is still to be processed.
+            is_moving: returns whether a removal or rename of the container with this id is not processed yet.
         """
         with self.lock:
             # Containers that claim the same level now.
             competitors = self._names.competitors(container)
-            # Containers known earlier under this name. They may have no claim yet: that takes an inspect.
+            # Containers that became known earlier, with this name. They have no claim before they are inspected.
             earlier = takewhile(lambda tracked: tracked.id != container.id, self._containers.values())
             namesakes = {tracked.id for tracked in earlier if tracked.status.name == container.name}
             moving = {container_id for container_id in competitors | namesakes if is_moving(container_id)}
@@ -106,15 +106,15 @@ class ContainerRegistry:
             return selected
 
     def is_excluded(self, tracked: TrackedContainer) -> bool:
-        """Return whether the filter leaves out a container that the engine has described.
+        """Return whether the filter leaves out this container, which the engine must have described before.
 
-        A selected container may have no level either, while another one of its name has it.
+        A missing level does not show that: a selected container has none, too, while another one of its name has it.
         """
         with self.lock:
             return not self._names.has_claim(tracked.id)
 
     def release_level(self, tracked: TrackedContainer) -> None:
-        """Take a container's topic level away; another container may have it."""
+        """Take a container's topic level away. Another container may get the level."""
         with self.lock:
             self.revision += 1
             tracked.status.release_level()
@@ -159,7 +159,7 @@ class ContainerRegistry:
         return tracked is not None and tracked.status.container is not None and tracked.status.container.name == name
 
     def _move(self, levels: dict[str, str | None]) -> None:
-        """Let containers continue at the levels that they have from now on, by id."""
+        """Move containers to their new levels, given by id. The levels that are left free are cleared later."""
         moved = [
             tracked
             for tracked in map(self._containers.get, levels)

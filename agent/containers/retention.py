@@ -3,15 +3,16 @@
 import threading
 from math import inf
 
-VACATED_SECONDS = 1.0  # for which the `removed` at a level left by a rename stays, so that subscribers can receive it
+VACATED_SECONDS = 1.0  # for which a renamed container's `removed` stays at the old level, to reach subscribers
 
 
 class StatusRetention:
     """Topic levels whose retained status is to be cleared, and when. Thread-safe.
 
+    It reads no clock: callers pass the present moment as `now`, of the monotonic clock.
+
     Args:
-        after: seconds from a container's removal until its status is cleared; 0 keeps it for ever. All moments are of
-            the monotonic clock, and passed in.
+        after: seconds from a container's removal until its status is cleared; 0 keeps it for ever.
     """
 
     def __init__(self, after: float) -> None:
@@ -20,12 +21,12 @@ class StatusRetention:
         self._expiry: dict[str, float] = {}  # monotonic moments by level; guarded by `_lock`
 
     def on_removed(self, level: str, now: float, ago: float = 0.0) -> None:
-        """Clear this level in time: its container was removed `ago` seconds before `now`."""
+        """Have this level cleared in `after` seconds, less the `ago` seconds since its container was removed."""
         with self._lock:
             self._expiry[level] = now + max(self._after - ago, 0) if self._after else inf
 
     def on_vacated(self, level: str, now: float) -> None:
-        """Clear this level soon: its container is published at another level now."""
+        """Have this level cleared after VACATED_SECONDS: its container is published at another level now."""
         with self._lock:
             self._expiry[level] = now + VACATED_SECONDS
 

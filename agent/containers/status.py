@@ -1,4 +1,4 @@
-"""Published status of one container: what subscribers have last read, at which topic level, and its usages' numbers."""
+"""What is published of one container: its topic level, its status, and its usages with their sequence numbers."""
 
 import time
 from collections.abc import Collection
@@ -90,7 +90,7 @@ class ContainerStatusPublisher:
 
         Args:
             reason: why.
-            container: how the container ended, where the engine does not report that any more.
+            container: the container as it ended, if the engine no longer describes that.
         """
         self.container, self.trouble = container or self.container, None
         if self.container:
@@ -120,11 +120,11 @@ class ContainerStatusPublisher:
             self._publish_if_changed(self.container, status["status"], status.get("reason"))
 
     def release_level(self) -> None:
-        """Give up the topic level without a word: what had to be published there was published."""
+        """Give up the topic level and publish nothing there: the caller has published what was needed."""
         self.level, self.last_status = None, None
 
     def adopt(self, status: ContainerStatus) -> None:
-        """Take a status that an earlier run of the agent left retained at this level for the last one published."""
+        """Treat a status that an earlier run of the agent left retained at this level as the last one published."""
         self.last_status = status
 
     @property
@@ -187,7 +187,7 @@ class ContainerStatusPublisher:
 
 
 def as_stopped(status: ContainerStatus, reason: Reason) -> ContainerStatus:
-    """Return a published status as one of a container whose usage stream has ended now."""
+    """Return a copy of a published status, changed to `stopped` for this reason, as of now."""
     stopped: ContainerStatus = {**status, "status": "stopped", "reason": reason, "time": _now()}
     stopped.pop("trouble", None)
     return stopped
@@ -198,5 +198,5 @@ def _now() -> str:
 
 
 def _content(status: ContainerStatus) -> dict[str, Any]:
-    """Return what makes one status differ from another: everything but its time and the usages in between."""
+    """Return what makes one status differ from another: everything but its time and its last usage."""
     return {key: value for key, value in status.items() if key not in ("time", "last_usage")}

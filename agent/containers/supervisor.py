@@ -1,9 +1,9 @@
-"""Keeps each container as the engine says: its published status, and one collector while it runs.
+"""Makes the published status and the collector of each container follow what the engine says of the container.
 
     event, or row of the list ──► queue of the container ──► worker: inspect, follow ──► status, collector
 
-An event is believed for the instant that it is about: the container started, or died with this exit code. What holds
-now is asked for with an inspect. The workers inspect one container each: a slow answer about one delays no other.
+An event tells what happened at one instant: the container started, or died with this exit code. What holds now is asked
+for with an inspect. Each worker inspects one container at a time: a slow answer about one delays no other.
 """
 
 import logging
@@ -26,8 +26,8 @@ from agent.runtime.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 
-MAX_WORKERS = 8  # threads, so many slow inspects side by side delay no other container
-THREAD_RETRY_SECONDS = 60.0  # until a collector is tried again for which the system allowed no thread
+MAX_WORKERS = 8  # threads: fewer slow inspects at a time delay no other container
+THREAD_RETRY_SECONDS = 60.0  # until the next attempt to start a collector for which there was no thread
 
 BEGIN_ACTIONS = frozenset({"create", "start"})
 INSPECT_ACTIONS = BEGIN_ACTIONS | DIE_ACTIONS | MOVE_ACTIONS | {"pause", "unpause", "health_status", "oom", "update"}
@@ -49,7 +49,7 @@ class Supervisor:
         self._reconciled = False  # written by _announce_earlier_ends(), under the registry's lock
 
     def start(self, context: CollectorContext) -> None:
-        """Begin, or continue with another engine or source: collectors that start from now on use it."""
+        """Set what collectors started from now on use. Called each time the engine is connected, before `resync`."""
         self._context = context
 
     def stop(self) -> None:
@@ -111,7 +111,7 @@ class Supervisor:
     def add_retained(self, retained: dict[str, bytes]) -> None:
         """Add the statuses, by topic, that an earlier run of the agent left retained on the broker.
 
-        Called after each connect, also if there are none: only then is it known which containers have no status.
+        Called after each connect, even if there are none: before that it is not known which containers have no status.
         """
         self._reconciler.add(retained)
         with self._registry.lock:
@@ -120,13 +120,13 @@ class Supervisor:
                 self._scheduler.schedule(self._reconcile_retained)
 
     def request_inspect(self, container_id: str) -> None:
-        """Queue an inspect of a container: its readings have stopped, so it may have ended, or they are back."""
+        """Queue an inspect of a container, because its readings fail, or have come back."""
         with self._registry.lock:
             if self._registry.get(container_id):
                 self._queue.add(container_id, None)
 
     def retry_unreachable(self) -> None:
-        """Let those collectors try again now that could not reach the engine.
+        """Let the collectors that could not reach the engine try again now.
 
         Called whenever the engine has accepted a subscription to its events. Most often the connection was never lost:
         the subscription is renewed after each `engine.timeout` without an event.
@@ -136,7 +136,7 @@ class Supervisor:
 
     @property
     def collectors(self) -> list[Collector]:
-        """The present collectors."""
+        """The collectors of all containers that have one."""
         with self._registry.lock:
             return [tracked.collector for tracked in self._registry.list() if tracked.collector]
 

@@ -22,7 +22,7 @@ from agent.containers.container import Container
 from agent.runtime.text import safe
 
 # Compose recreates a container by renaming the old one to <its short id>_<name> for a moment, or by giving the new
-# one the old one's short id in front until the old one is gone. Neither is a container of another name.
+# one the old one's short id in front until the old one is gone. In both cases the real name is what follows.
 _COMPOSE_TEMPORARY = re.compile("([0-9a-f]{12})_(.+)", re.DOTALL)
 
 
@@ -41,7 +41,7 @@ def render(template: str, container: Container, name: str) -> str:
 
 
 def strip_temporary_prefix(name: str, ids: Iterable[str]) -> str:
-    """Return a container's name without Compose's temporary prefix. It is one only if it is one of these ids, short."""
+    """Return a container's name without Compose's temporary prefix, which is the short form of one of `ids`."""
     match = _COMPOSE_TEMPORARY.fullmatch(name)
     return match[2] if match and any(known.startswith(match[1]) for known in ids) else name
 
@@ -59,7 +59,9 @@ class _Claim(NamedTuple):
 
 
 class TopicNames:
-    """Gives every container its topic level. Of several that would collide the oldest keeps the plain level.
+    """Gives every container its topic level: the plain level that the template gives, or `<plain level>-<short id>`.
+
+    Of several containers with the same plain level the oldest one has it.
 
     Not thread-safe: called with the registry's lock held. `allocate` and `release` return the levels that they may
     have changed, by container id. The value is None for a container that must publish nothing: it has Compose's
@@ -105,7 +107,7 @@ class TopicNames:
         return set(self._claims.get(plain, ())) - {container.id}
 
     def base_name(self, container: Container) -> str:
-        """Return the name without Compose's temporary prefix. It is one only if it is the short id of a container."""
+        """Return the name without Compose's temporary prefix, the short id of this container or of one with a claim."""
         return strip_temporary_prefix(container.name, (container.id, *self._plain))
 
     def _affected_levels(self, plain: str, changed_id: str) -> dict[str, str | None]:
@@ -132,7 +134,7 @@ class TopicNames:
         return levels
 
     def _first_level(self, plain: str, container_id: str) -> str:
-        """Return the plain level, unless it is the one that another container has or would have after a collision."""
+        """Return the plain level; with the short id if another container's level is, or may become, the same one."""
         shorter, _, short_id = plain.rpartition("-")
         taken = any(safe(claimant[:12]) == short_id for claimant in self._claims.get(shorter, ()))
         return _with_short_id(plain, container_id) if taken else plain

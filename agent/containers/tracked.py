@@ -11,7 +11,7 @@ from agent.engine.protocol import Event
 from agent.runtime.timestamps import format_time, parse_time
 
 NO_RUN = ""
-"""Stands for "no such run". Unlike None, which a real run without a known start has, it matches no container."""
+"""The start of a run that does not exist. None would not do: it equals the unknown start of a real run."""
 
 
 class TrackedContainer:
@@ -46,7 +46,7 @@ class TrackedContainer:
         return self.status.container is not None and self.status.container.running
 
     def note_first_inspect(self, found: Container) -> None:
-        """Remember the run that had ended before the agent started, if there is one: it is not published."""
+        """Remember the run that had ended before the agent started, if any: no `running` is published for it."""
         if self._preexisting and not found.running:
             self._ended_run_started_at = found.started_at
 
@@ -59,7 +59,7 @@ class TrackedContainer:
     def is_same_run(self, found: Container) -> bool:
         """Return whether the container runs, and still is in the run that was published last.
 
-        If the engine's list was all there was to say of that run, its start is not known: then it counts as the same.
+        If only the engine's list described the published run, its start is not known. It then counts as the same run.
         """
         last_status = self.status.last_status
         is_start_unknown = last_status is not None and "started_at" not in last_status
@@ -75,11 +75,11 @@ class TrackedContainer:
         collector = Collector(self.status.name, self.id, context, self.status.publish_usage, request_inspect)
         collector.start()
         self.collector = collector
-        self.status.set_trouble(None)  # that there was no thread for it
+        self.status.set_trouble(None)  # the trouble may have been that there was no thread for it
         self.status.refresh()
 
     def note_running(self) -> None:
-        """Note that the engine has just said that the container runs, and record whether it has no usages."""
+        """Note that the engine has just said that the container runs. Record why it has no usages, if so."""
         if self.collector:
             self.status.set_trouble(self.collector.note_running())
 
@@ -104,7 +104,7 @@ class TrackedContainer:
 
         Args:
             reason: why.
-            container: how the container ended, where the engine does not report that any more.
+            container: the container as it ended, if the engine no longer describes that.
         """
         if self.collector:
             self.collector.stop()

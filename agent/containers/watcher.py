@@ -26,16 +26,16 @@ log = logging.getLogger(__name__)
 FIRST_SERVER_ERROR = 500  # of the HTTP statuses; a proxy answers 502 to 504 if the engine is away
 
 PROBE_SECONDS = 1.0  # between two attempts to reach an engine that is away; each is one connect() to its socket
-STABLE_AFTER_SECONDS = 10.0  # a subscription that has lasted for so long was a good one
+STABLE_AFTER_SECONDS = 10.0  # a subscription that has lasted for so long counts as a good one
 
 SHORT_SUBSCRIPTIONS = 3
-"""This many attempts in a row that the engine answers, but not for long, are normal (restarts). Others are rarer."""
+"""So many attempts in a row that the engine answers, but not for long, are normal (restarts). Then the waits grow."""
 
 MAX_PROBE_SECONDS = 32.0
-"""Between two attempts, at most, while the engine answers in vain: each may make it list all its containers."""
+"""The longest wait after an attempt that the engine answers, but not for long: each may make it list containers."""
 
 REPLACED_SOCKET_SECONDS = 300.0
-"""How long a mounted socket on which nobody listens is tried. Then the agent ends, so that it is mounted anew."""
+"""How long a mounted socket on which nobody listens is tried. Then the agent ends: a restart mounts the new socket."""
 
 REPLACED_SOCKET_TIMEOUTS = 30
 """The same as a number of `engine.timeout`; the shorter of the two counts."""
@@ -50,7 +50,7 @@ class EngineWatcher:
     Args:
         engine: to watch.
         supervisor: receives the events and lists.
-        watchdog: is told the moment before which this thread has to move.
+        watchdog: is told how long this thread may take until it calls again.
         timeout: seconds after which a call to the engine fails.
         on_connected: called once for each connection to the engine, when it has accepted the first subscription to its
             events and listed its containers, and before the supervisor gets the list. Not called when a silent
@@ -126,7 +126,7 @@ class EngineWatcher:
                     self._on_subscribed()
                 self._next_list = time.monotonic() + RELIST_SECONDS
             subscribed = True
-            if event is None:  # a subscription stands: the first one, or one that was renewed after a silence
+            if event is None:  # subscribed: for the first time, or again after a silence
                 self._supervisor.retry_unreachable()
             else:
                 self._since = event.time
@@ -185,14 +185,14 @@ class EngineWatcher:
 
 
 def _is_away(error: EngineError | ThreadLimitError) -> bool:
-    """Return whether the engine is away: it cannot be reached, or a server error is answered, as by a proxy."""
+    """Return whether the engine is away: it cannot be reached, or a server error comes back, as from a proxy."""
     return isinstance(error, EngineUnreachableError) or (
         isinstance(error, EngineRefusedError) and error.status >= FIRST_SERVER_ERROR
     )
 
 
 def _kind(error: EngineError | ThreadLimitError) -> object:
-    """Return what makes one error differ from another; the text of an engine's answer may be another each time."""
+    """Return what two errors have in common if they count as the same one. An engine's text may differ each time."""
     if isinstance(error, EngineUnreachableError):
         return str(error)
     return type(error), error.status if isinstance(error, EngineRefusedError) else None

@@ -55,14 +55,14 @@ class _Retry:
 class WorkQueue:
     """Queues of events by container id, processed on the scheduler's threads.
 
-    All fields are guarded by `lock`, the registry's: a container is deferred in the same step in which the supervisor
-    sees what it has to wait for. No method waits, and `process` is called without the lock.
+    All fields are guarded by `lock`. It is the registry's, so that the supervisor can find out what a container has to
+    wait for, and defer it, in one step. No method waits, and `process` is called without the lock.
 
     Args:
         scheduler: its threads are the workers.
         lock: reentrant.
         process: processes one event of a container. It may call `defer` and `retry`.
-        on_idle: called, without the lock, whenever the last event of all containers was processed.
+        on_idle: called, without the lock, whenever no container has an event left.
     """
 
     def __init__(
@@ -95,10 +95,10 @@ class WorkQueue:
             queue.events.append(event)
 
     def retry(self, container_id: str, event: Event | None) -> float | None:
-        """Add an event again after the container's next backoff.
+        """Add an event again after the container's next backoff; None: inspect the container without one.
 
-        A container has one retry at most. If one is scheduled already, `event` takes the place of its event; None does
-        not.
+        A container has one retry at most. If one is scheduled already, `event` replaces the event of that retry, unless
+        it is None.
 
         Returns:
             The seconds until then; None if a retry was scheduled already.
@@ -120,7 +120,7 @@ class WorkQueue:
                 self._schedule_retry(retry, seconds)
 
     def reset_backoff(self, container_id: str) -> None:
-        """Let the container's next retry come early again, because an inspect has succeeded."""
+        """Let the container's backoff start again with its shortest wait, because an inspect has succeeded."""
         with self._lock:
             retry = self._retries.get(container_id)
             if retry and retry.scheduled:
@@ -137,11 +137,11 @@ class WorkQueue:
     def defer(self, container_id: str, blockers: set[str]) -> bool:
         """Process the present event of a container again, as soon as every blocker has moved.
 
-        For `process` only, which must return after this without having changed anything. The caller must hold the lock
-        from finding the blockers until this returns.
+        Only `process` may call this, and must hold the lock from finding the blockers until this returns. If the result
+        is True, `process` must return without having changed anything.
 
         Returns:
-            False if the event must be processed now: for HANDOVER_SECONDS none of its blockers has moved.
+            True; False if the event must be processed now: for HANDOVER_SECONDS none of its blockers has moved.
         """
         with self._lock:
             queue, now = self._queues[container_id], time.monotonic()

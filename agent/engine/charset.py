@@ -1,4 +1,4 @@
-"""Keep `requests` from loading a library that an agent has no use for."""
+"""Keeps `requests` from loading charset_normalizer, which the agent does not need."""
 
 import importlib
 import sys

@@ -7,8 +7,8 @@ There are seven, all of them GET, and a socket proxy need not allow more:
     events()              /events                         stats_stream()   /containers/{id}/stats?stream=true
                                                           stats_once()     /containers/{id}/stats?stream=false
 
-See https://docs.docker.com/reference/api/engine/. The calls use docker-py's session but not its methods: those hide the
-response, without which another thread cannot end a blocked read, and wait for events without a timeout.
+See https://docs.docker.com/reference/api/engine/. The calls use a session (session.py), but not docker-py's methods.
+Those wait for events without a timeout, and hide the response, which another thread needs to end a blocked read.
 """
 
 import logging
@@ -55,13 +55,13 @@ class EngineClient:
     """The engine at `settings.url`. Thread-safe; nothing is connected before connect().
 
     Every method that sends a request raises EngineError if the request fails. It waits at most `settings.timeout` for
-    each of three: the connection, the head of the response, and its body (in a stream: each line). Setting `cancel`
-    ends a method while the body is read; a method that still waits for the head ends when the head has come, or at the
-    timeout.
+    each of three steps: the connection, the head of the response, and its body (of a stream: each line). `cancel.set()`
+    ends a method at once while the body is read. A method that still waits for the head ends when that has come, or at
+    the timeout.
 
     Attributes:
-        local: whether the engine runs on this machine, which only a unix socket tells.
-        descriptors: the file descriptors that readings may use, of the engine and of the kernel's files.
+        local: whether the engine surely runs on this machine: it has a unix socket.
+        descriptors: the file descriptors that readings may use, for calls to the engine and for the kernel's files.
     """
 
     def __init__(self, settings: EngineSettings) -> None:

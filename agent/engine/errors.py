@@ -12,7 +12,7 @@ class EngineUnreachableError(EngineError):
 class ReplacedSocketError(EngineUnreachableError):
     """The engine's socket is a mount and refuses connections: the engine may have made a new socket since.
 
-    A mount stays with the socket that was there when it was made. An engine that starts anew makes another one.
+    A mount keeps the socket that was there when it was mounted. An engine that is restarted makes another socket.
     """
 
 

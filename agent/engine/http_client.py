@@ -33,8 +33,8 @@ class HttpClient:
 
     Args:
         url: the engine's address, for error messages.
-        timeout: the longest wait in seconds, for each of three: the connection, the head of a response, and its body;
-            in a stream for each line of the body.
+        timeout: the longest wait in seconds, for each of three steps: the connection, the head of a response, and its
+            body; in a stream for each line of the body.
     """
 
     def __init__(self, url: str, timeout: float) -> None:
@@ -158,7 +158,7 @@ class HttpClient:
             elif deadline is not None and now > deadline:
                 raise EngineUnreachableError(f"{self._engine_name} did not end its answer within {self._timeout:g} s")
             line_begun = line_begun or bool(line.strip())
-            # It runs from the first byte of a line on, and from the first blank line if nothing else has come.
+            # The timeout runs from a line's first byte on, or from the first blank line if nothing else has come.
             if deadline is None and (line or whole or not line_ended):
                 deadline = now + self._timeout
             yield chunk

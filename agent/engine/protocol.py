@@ -110,7 +110,7 @@ def decode(raw: bytes, kind: type[T]) -> T:
 
 
 def describe_body(raw: bytes) -> str:
-    """Return what a body is that is not what the Engine API describes: a web page, or else how it begins."""
+    """Describe a body that is not what the Engine API specifies: as a web page, or else by its first bytes."""
     if not _PAGE.match(raw[:1024]):
         return repr(raw[:60])
     title = _TITLE.search(raw[:4096])

@@ -27,7 +27,7 @@ _REPLACED = (
 
 
 def unreachable_error(url: str, timeout: float, error: Exception) -> EngineUnreachableError:
-    """Return what an error of the connection means.
+    """Return the error to raise for an error of the connection, with the cause and the remedy.
 
     Args:
         url: the engine's address.
@@ -58,7 +58,7 @@ def _explain(error: Exception, root: BaseException) -> str:
 
 
 def is_mount_point(path: str, mounts: Path = Path("/proc/self/mountinfo")) -> bool:
-    """Return whether this very file or directory is mounted, and not only one above it (proc(5))."""
+    """Return whether this path itself is a mount point, and not only a directory above it (proc(5))."""
     try:
         points = {line.split(" ")[4] for line in mounts.read_text(errors="surrogateescape").splitlines()}
         real = str(Path(path).resolve())

@@ -7,8 +7,9 @@ Device classes, state classes and units: https://www.home-assistant.io/integrati
 a state class gets long-term statistics: `measurement` is averaged, `total_increasing` is counted up.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Group = Literal["cpu", "memory", "network", "block_io", "pids"]
 """The part of a usage that an entity shows. Which parts are measured depends on the container."""
@@ -30,6 +31,21 @@ _STATE = (
 _HEALTH = "{{ {'healthy': 'OFF', 'unhealthy': 'ON'}.get(value_json.get('health')) }}"
 _OOM = "{{ {true: 'ON', false: 'OFF'}.get(value_json.get('oom_killed')) }}"
 _RUNNING = "{{ 'ON' if value_json.status == 'running' else 'OFF' }}"
+
+
+_THROTTLED = "{{ value_json.cpu.throttled_time / 1e9 if 'throttled_time' in value_json.get('cpu', {}) else None }}"
+
+_BYTES: Mapping[str, Any] = {"unit": "B", "device_class": "data_size", "precision": 0}
+_SECONDS: Mapping[str, Any] = {"unit": "s", "device_class": "duration"}
+_TOTAL: Mapping[str, Any] = {"state_class": "total_increasing"}
+
+_CPU_ICON = "mdi:cpu-64-bit"
+_MEMORY_ICON = "mdi:memory"
+_IN_ICON = "mdi:download-network-outline"
+_OUT_ICON = "mdi:upload-network-outline"
+_DISK_ICON = "mdi:harddisk"
+_DOCKER_ICON = "mdi:docker"
+_SLOW_ICON = "mdi:speedometer-slow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,191 +94,88 @@ class Entity:
         return "{{ " + value + " }}"
 
 
-def _usage(group: Group, key: str, name: str, path: str, unit: str | None = None, **more: object) -> Entity:
-    values: dict[str, object] = {"state_class": "measurement", **more}
-    return Entity(key, name, "usage", path, unit=unit, group=group, **values)  # type: ignore[arg-type]
+def _usage(group: Group, key: str, name: str, path: str, icon: str, **more: Any) -> Entity:
+    return Entity(key, name, "usage", path, **{"state_class": "measurement", "group": group, "icon": icon, **more})
 
 
-def _percent(key: str, name: str, path: str, icon: str, group: Group = "cpu", **more: object) -> Entity:
-    return _usage(group, key, name, path, "%", icon=icon, precision=1, **more)
+def _percent(group: Group, key: str, name: str, path: str, icon: str) -> Entity:
+    return _usage(group, key, name, path, icon, unit="%", precision=1)
 
 
-def _bytes(key: str, name: str, path: str, icon: str, group: Group = "memory", **more: object) -> Entity:
-    return _usage(group, key, name, path, "B", device_class="data_size", icon=icon, precision=0, **more)
+def _bytes(group: Group, key: str, name: str, path: str, icon: str, **more: Any) -> Entity:
+    return _usage(group, key, name, path, icon, **_BYTES, **more)
 
 
-def _rate(key: str, name: str, path: str, icon: str, group: Group) -> Entity:
-    return _usage(group, key, name, path, "B/s", device_class="data_rate", icon=icon, precision=0)
+def _rate(group: Group, key: str, name: str, path: str, icon: str) -> Entity:
+    return _usage(group, key, name, path, icon, unit="B/s", device_class="data_rate", precision=0)
 
 
-def _total(key: str, name: str, path: str, icon: str, group: Group) -> Entity:
-    return _bytes(key, name, path, icon, group, state_class="total_increasing", enabled=False)
+def _total(group: Group, key: str, name: str, path: str, icon: str) -> Entity:
+    return _bytes(group, key, name, path, icon, state_class="total_increasing", enabled=False)
 
 
-def _rare(key: str, name: str, path: str, icon: str, group: Group, **more: object) -> Entity:
-    return _usage(group, key, name, path, icon=icon, diagnostic=True, enabled=False, **more)
+def _rare(group: Group, key: str, name: str, path: str, icon: str, **more: Any) -> Entity:
+    return _usage(group, key, name, path, icon, diagnostic=True, enabled=False, **more)
+
+
+def _rare_total(group: Group, key: str, name: str, path: str, icon: str, **more: Any) -> Entity:
+    return _rare(group, key, name, path, icon, state_class="total_increasing", **more)
+
+
+def _number(key: str, name: str, origin: Origin, path: str, icon: str, **more: Any) -> Entity:
+    return Entity(key, name, origin, path, **{"state_class": "measurement", "icon": icon, "precision": 0, **more})
 
 
 CONTAINER_ENTITIES: tuple[Entity, ...] = (
-    _percent("cpu", "CPU", "cpu.percent", "mdi:cpu-64-bit"),
-    _percent("cpu_host", "CPU of host", "cpu.host_percent", "mdi:cpu-64-bit"),
-    _bytes("memory_used", "Memory used", "memory.used", "mdi:memory"),
-    _percent("memory_percent", "Memory", "memory.percent", "mdi:memory", "memory"),
-    _bytes("memory_limit", "Memory limit", "memory.limit", "mdi:memory", diagnostic=True),
-    _rate("network_in", "Network in", "network.rx_rate", "mdi:download-network-outline", "network"),
-    _rate("network_out", "Network out", "network.tx_rate", "mdi:upload-network-outline", "network"),
-    _rate("disk_read", "Disk read", "block_io.read_rate", "mdi:harddisk", "block_io"),
-    _rate("disk_write", "Disk write", "block_io.write_rate", "mdi:harddisk", "block_io"),
-    _usage("pids", "pids", "Processes", "pids.current", icon="mdi:application-cog-outline", precision=0),
-    Entity("state", "State", "status", _STATE, device_class="enum", icon="mdi:docker", options=_STATES),
+    _percent("cpu", "cpu", "CPU", "cpu.percent", _CPU_ICON),
+    _percent("cpu", "cpu_host", "CPU of host", "cpu.host_percent", _CPU_ICON),
+    _bytes("memory", "memory_used", "Memory used", "memory.used", _MEMORY_ICON),
+    _percent("memory", "memory_percent", "Memory", "memory.percent", _MEMORY_ICON),
+    _bytes("memory", "memory_limit", "Memory limit", "memory.limit", _MEMORY_ICON, diagnostic=True),
+    _rate("network", "network_in", "Network in", "network.rx_rate", _IN_ICON),
+    _rate("network", "network_out", "Network out", "network.tx_rate", _OUT_ICON),
+    _rate("block_io", "disk_read", "Disk read", "block_io.read_rate", _DISK_ICON),
+    _rate("block_io", "disk_write", "Disk write", "block_io.write_rate", _DISK_ICON),
+    _usage("pids", "pids", "Processes", "pids.current", "mdi:application-cog-outline", precision=0),
+    Entity("state", "State", "status", _STATE, device_class="enum", icon=_DOCKER_ICON, options=_STATES),
     Entity("running", "Running", "status", _RUNNING, "binary_sensor", "running"),
     Entity("health", "Health", "status", _HEALTH, "binary_sensor", "problem"),
     Entity("oom", "Out of memory", "status", _OOM, "binary_sensor", "problem", diagnostic=True),
     Entity("started_at", "Started", "status", "started_at", device_class="timestamp", diagnostic=True),
-    Entity(
-        "exit_code",
-        "Exit code",
-        "status",
-        "exit_code",
-        state_class="measurement",
-        icon="mdi:exit-run",
-        precision=0,
-        diagnostic=True,
-    ),
-    Entity(
-        "restarts",
-        "Restarts",
-        "status",
-        "restart_count",
-        state_class="total_increasing",
-        icon="mdi:restart",
-        precision=0,
-        diagnostic=True,
-    ),
-    _total("network_in_total", "Network in total", "network.rx_bytes", "mdi:download-network-outline", "network"),
-    _total("network_out_total", "Network out total", "network.tx_bytes", "mdi:upload-network-outline", "network"),
-    _total("disk_read_total", "Disk read total", "block_io.read_bytes", "mdi:harddisk", "block_io"),
-    _total("disk_write_total", "Disk write total", "block_io.write_bytes", "mdi:harddisk", "block_io"),
-    _rare(
-        "network_in_packets",
-        "Packets in",
-        "network.rx_packets",
-        "mdi:download-network-outline",
-        "network",
-        state_class="total_increasing",
-    ),
-    _rare(
-        "network_out_packets",
-        "Packets out",
-        "network.tx_packets",
-        "mdi:upload-network-outline",
-        "network",
-        state_class="total_increasing",
-    ),
-    _rare(
-        "cpu_ticks",
-        "CPU ticks",
-        "cpu.total_ticks",
-        "mdi:cpu-64-bit",
-        "cpu",
-        unit="MHz",
-        device_class="frequency",
-        precision=0,
-    ),
-    _rare(
-        "throttled_periods",
-        "Throttled periods",
-        "cpu.throttled_periods",
-        "mdi:speedometer-slow",
-        "cpu",
-        state_class="total_increasing",
-    ),
-    _rare(
-        "throttled_time",
-        "Throttled time",
-        "{{ (value_json.cpu.throttled_time / 1e9) if 'throttled_time' in value_json.get('cpu', {}) else None }}",
-        "mdi:speedometer-slow",
-        "cpu",
-        unit="s",
-        device_class="duration",
-        state_class="total_increasing",
-        precision=1,
-    ),
+    _number("exit_code", "Exit code", "status", "exit_code", "mdi:exit-run", diagnostic=True),
+    _number("restarts", "Restarts", "status", "restart_count", "mdi:restart", **_TOTAL, diagnostic=True),
+    _total("network", "network_in_total", "Network in total", "network.rx_bytes", _IN_ICON),
+    _total("network", "network_out_total", "Network out total", "network.tx_bytes", _OUT_ICON),
+    _total("block_io", "disk_read_total", "Disk read total", "block_io.read_bytes", _DISK_ICON),
+    _total("block_io", "disk_write_total", "Disk write total", "block_io.write_bytes", _DISK_ICON),
+    _rare_total("network", "network_in_packets", "Packets in", "network.rx_packets", _IN_ICON, precision=0),
+    _rare_total("network", "network_out_packets", "Packets out", "network.tx_packets", _OUT_ICON, precision=0),
+    _rare("cpu", "cpu_ticks", "CPU ticks", "cpu.total_ticks", _CPU_ICON, unit="MHz", device_class="frequency"),
+    _rare_total("cpu", "throttled_periods", "Throttled periods", "cpu.throttled_periods", _SLOW_ICON, precision=0),
+    _rare_total("cpu", "throttled_time", "Throttled time", _THROTTLED, _SLOW_ICON, **_SECONDS, precision=1),
 )
-
-
-def _count(key: str, name: str, path: str, icon: str) -> Entity:
-    return Entity(key, name, "counters", path, state_class="measurement", icon=icon, precision=0)
-
-
-def _machine(key: str, name: str, path: str, icon: str, **more: object) -> Entity:
-    values: dict[str, object] = {"state_class": "measurement", "icon": icon, **more}
-    return Entity(key, name, "counters", path, **values)  # type: ignore[arg-type]
-
 
 HOST_ENTITIES: tuple[Entity, ...] = (
     Entity("running", "Agent", "status", _RUNNING, "binary_sensor", "running"),
-    _count("containers_running", "Containers running", "containers", "mdi:docker"),
-    _count("containers_stopped", "Containers stopped", "stopped", "mdi:docker"),
-    _count("containers_unhealthy", "Containers unhealthy", "unhealthy", "mdi:alert-circle-outline"),
-    _count("containers_silent", "Containers silent", "silent", "mdi:help-circle-outline"),
-    _machine("cpu", "CPU of containers", "total.cpu_percent", "mdi:cpu-64-bit", unit="%", precision=1),
-    _machine(
-        "memory_used",
-        "Memory of containers",
-        "total.memory_used",
-        "mdi:memory",
-        unit="B",
-        device_class="data_size",
-        precision=0,
-    ),
-    Entity(
-        "dropped",
-        "Usages dropped",
-        "counters",
-        "outbox.dropped",
-        state_class="total_increasing",
-        icon="mdi:message-off-outline",
-        precision=0,
-        diagnostic=True,
-    ),
+    _number("containers_running", "Containers running", "counters", "containers", _DOCKER_ICON),
+    _number("containers_stopped", "Containers stopped", "counters", "stopped", _DOCKER_ICON),
+    _number("containers_unhealthy", "Containers unhealthy", "counters", "unhealthy", "mdi:alert-circle-outline"),
+    _number("containers_silent", "Containers silent", "counters", "silent", "mdi:help-circle-outline"),
+    _number("cpu", "CPU of containers", "counters", "total.cpu_percent", _CPU_ICON, unit="%", precision=1),
+    _number("memory_used", "Memory of containers", "counters", "total.memory_used", _MEMORY_ICON, **_BYTES),
+    _number("dropped", "Usages dropped", "counters", "outbox.dropped", "mdi:message-off", **_TOTAL, diagnostic=True),
     Entity("version", "Version", "status", "version", icon="mdi:tag-outline", diagnostic=True),
-    Entity("engine_version", "Engine version", "status", "engine.version", icon="mdi:docker", diagnostic=True),
+    Entity("engine_version", "Engine version", "status", "engine.version", icon=_DOCKER_ICON, diagnostic=True),
     Entity("source", "Source", "status", "source", icon="mdi:gauge", diagnostic=True),
 )
 
 MACHINE_ENTITIES: tuple[Entity, ...] = (
-    _machine("machine_cpu", "CPU", "machine.cpu_percent", "mdi:cpu-64-bit", unit="%", precision=1),
-    _machine(
-        "machine_memory_used",
-        "Memory used",
-        "machine.memory_used",
-        "mdi:memory",
-        unit="B",
-        device_class="data_size",
-        precision=0,
+    _number("machine_cpu", "CPU", "counters", "machine.cpu_percent", _CPU_ICON, unit="%", precision=1),
+    _number("machine_memory_used", "Memory used", "counters", "machine.memory_used", _MEMORY_ICON, **_BYTES),
+    _number(
+        "machine_memory_total", "Memory", "counters", "machine.memory_total", _MEMORY_ICON, **_BYTES, diagnostic=True
     ),
-    _machine(
-        "machine_memory_total",
-        "Memory",
-        "machine.memory_total",
-        "mdi:memory",
-        unit="B",
-        device_class="data_size",
-        precision=0,
-        diagnostic=True,
-    ),
-    _machine("machine_load", "Load", "machine.load_1m", "mdi:gauge", precision=2),
-    _machine(
-        "machine_uptime",
-        "Uptime",
-        "machine.uptime",
-        "mdi:clock-outline",
-        unit="s",
-        device_class="duration",
-        precision=0,
-        diagnostic=True,
-        enabled=False,
-    ),
+    _number("machine_load", "Load", "counters", "machine.load_1m", "mdi:gauge", precision=2),
+    _number("machine_uptime", "Uptime", "counters", "machine.uptime", "mdi:clock-outline", **_SECONDS, diagnostic=True),
 )
 """Of the host's device too, where the engine is on the agent's own machine."""

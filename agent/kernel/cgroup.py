@@ -17,7 +17,7 @@ from agent.metrics.values import limit_or_none, make_memory, make_pids
 class Cgroup(Protocol):
     """The cgroup of one container, read as an engine reads it.
 
-    Every method raises ContainerNotRunningError if the cgroup is gone, and KernelUnreadableError.
+    Every method raises ContainerNotRunningError if the cgroup is gone, KernelUnreadableError for other failures.
     """
 
     def cpu(self) -> CpuReading:
@@ -71,7 +71,7 @@ class MemoryNames:
 
 
 class MemoryFiles:
-    """The files of the memory controller. Without a `directory` there is no such cgroup, and nothing is measured."""
+    """The files of the memory controller. With None as `directory` there is no such cgroup: nothing is measured."""
 
     def __init__(self, files: KernelFiles, host: Host, directory: str | None, names: MemoryNames) -> None:
         self._host = host
@@ -110,7 +110,7 @@ class MemoryFiles:
 
 
 class PidsFiles:
-    """The files of the pids controller, alike in both versions. Without a `directory` nothing is measured."""
+    """The files of the pids controller, alike in both versions. With None as `directory` nothing is measured."""
 
     def __init__(self, files: KernelFiles, directory: str | None) -> None:
         self._current = _open_in(files, directory, "pids.current")

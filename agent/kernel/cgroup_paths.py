@@ -12,7 +12,7 @@ import os
 from agent.kernel.cgroup_v1 import CONTROLLERS
 from agent.kernel.files import KernelUnreadableError
 
-# All three at once: with one of them missing the files cannot be used, and each error would cost a new container.
+# All three options at once: each is needed. Named one by one, they would make the user replace the container each time.
 CGROUP_REMEDY = (
     "in a container: --volume=/proc:/host/proc:ro --volume=/sys/fs/cgroup:/host/sys/fs/cgroup:ro --cgroupns=host"
 )

@@ -30,7 +30,7 @@ class KernelUnreadableError(ReadingError):
 
 @contextmanager
 def understood(what: str) -> Iterator[None]:
-    """Raise KernelUnreadableError if the block cannot parse what it has read: files named `what`."""
+    """Turn an error of parsing files in the block into a KernelUnreadableError, which names the files as `what`."""
     try:
         yield
     except ReadingError:
@@ -49,7 +49,7 @@ class KernelFile:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def read(self) -> bytes:
-        """Return the content of now.
+        """Return the present content.
 
         Raises:
             ContainerNotRunningError: the cgroup or the process is gone.
@@ -74,7 +74,7 @@ class KernelFile:
 class KernelFiles:
     """A set of open files, closed together.
 
-    Half of `descriptors` stays free for others: a stream needs one descriptor, the files of a container a dozen.
+    Half of `descriptors` is left free for streams: a stream needs one descriptor, the files of a container a dozen.
     """
 
     def __init__(self, descriptors: DescriptorBudget) -> None:

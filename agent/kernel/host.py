@@ -71,7 +71,7 @@ class Host:
             raise
 
     def cpu_time(self) -> int:
-        """Return the CPU time of all online CPUs, idle time included, ns; at most one tick old.
+        """Return the CPU time of all online CPUs, idle time included, ns; at most one tick (10 ms) old.
 
         As engines count it, without stolen time: the first seven columns of /proc/stat, which are user, nice, system,
         idle, iowait, irq and softirq (proc(5)).
@@ -94,9 +94,9 @@ class Host:
         return self._memory_bytes
 
     def limits_memory(self, limit: int | None) -> bool:
-        """Return whether a container's memory limit is one: the kernel shows a huge number or none where there is none.
+        """Return whether a container's memory limit, bytes, is below the host's memory; a higher one limits nothing.
 
-        A limit above the host's memory limits nothing.
+        For a container without a limit the kernel shows a huge number, or none.
         """
         return limit is not None and limit < self.memory()
 

@@ -43,7 +43,7 @@ class KernelReader:
         """Open the files of a running container.
 
         Args:
-            container_id: the container's id, which its cgroup is named after.
+            container_id: the container's id, which is part of the name of its cgroup.
             pid: the container's first process.
             host_network: whether the container uses the network of the host, which is not counted as its own.
 
@@ -89,7 +89,7 @@ class ContainerFiles:
             self._interfaces.engine_names = names
 
     def read(self) -> Reading:
-        """Return a reading of now.
+        """Return a reading taken now.
 
         Raises:
             ContainerNotRunningError: the cgroup is gone or has no process.

@@ -4,9 +4,9 @@
                               ├─ take() ─► in flight ─┼─► reject()   usage dropped, status kept for retry_rejected()
     add_status() ─► statuses ─┘     ◄─────────────────┴── requeue()  connection lost: back to the front
 
-Invariant, at every instant: added = sent + dropped + waiting, and waiting <= capacity. A usage that is in flight still
-waits: it is sent only when the broker has acknowledged it. Delivery is at least once. The newest retained status of
-each topic is never lost. All operations take constant time, except requeue().
+Invariant, at every instant: added = sent + dropped + waiting, and waiting <= capacity. A usage in flight still counts
+as waiting; it counts as sent when the broker has acknowledged it. Delivery is at least once. The newest retained status
+of each topic is never lost. All operations take constant time, except requeue() and retry_rejected().
 """
 
 import threading
@@ -34,7 +34,7 @@ class Outbox:
 
     Args:
         capacity: How many usages may wait. Statuses are bounded by the number of their topics.
-        on_full: Which usage is dropped if so many wait already.
+        on_full: Which usage is dropped if `capacity` usages wait already.
         listener: Called after each addition, without the lock held.
     """
 
@@ -64,7 +64,7 @@ class Outbox:
         self._listener = listener
 
     def add_usage(self, message: Message) -> bool:
-        """Add a usage. Return whether no usage was dropped for it: neither this one nor the oldest."""
+        """Add a usage. Return False if that one or the oldest one was dropped, because the outbox is full or closed."""
         with self._lock:
             self._added += 1
             full = self._waiting() >= self._capacity
@@ -80,15 +80,15 @@ class Outbox:
         return not full
 
     def note_connected(self) -> None:
-        """Note that there is a connection, until requeue(). Meanwhile statuses keep their order, see add_status()."""
+        """Note that there is a connection, until requeue(). Until then add_status() keeps the order of statuses."""
         with self._lock:
             self._connected = True
 
     def add_status(self, message: Message) -> None:
-        """Add a status behind all others, in place of those of its topic that still wait.
+        """Add a status behind all others. It replaces the statuses of its topic that still wait.
 
-        While there is a connection a retained status does not replace them: the last MAX_PENDING_STATUSES are sent in
-        their order. So subscribers see that a container has run, even if it ended within milliseconds.
+        While there is a connection, a retained status does not replace them: the last MAX_PENDING_STATUSES of a topic
+        are sent in their order. So subscribers see that a container has run, even if it ended within milliseconds.
         """
         with self._lock:
             self._rejected.pop(message.topic, None)

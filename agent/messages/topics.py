@@ -3,7 +3,7 @@
     <base>/<host>/status               retained   the agent
     <base>/<host>/agent                           the agent's own counters
     <base>/<host>/check                           what `usage-agent check` publishes as a test
-    <base>/<host>/<container>/status   retained   a container's usage stream
+    <base>/<host>/<container>/status   retained   whether usages of a container are published
     <base>/<host>/<container>/usage               one usage
     <prefix>/device/<device id>/config retained   Home Assistant's discovery of a device
 

@@ -15,7 +15,7 @@ _NS_PER_SECOND = 1_000_000_000
 
 
 def nomad_percent(new: int, old: int, new_total: int, old_total: int, cores: int) -> float:
-    """Return the change of a part in percent of the change of its whole, times cores; 0 unless both grew.
+    """Return the growth of a part in percent of the growth of its whole, times `cores`; 0 unless both have grown.
 
     Nomad's definition: CalculateCPUPercent in drivers/docker/util/util.go. There the differences are unsigned, and a
     counter that fell wraps to an absurd percentage (hashicorp/nomad#25594); here it gives 0.
@@ -29,9 +29,9 @@ def elapsed_ns(previous: Reading, current: Reading) -> int:
     """Return the ns between two readings, correct also if the engine's clock was set in between.
 
     Three clocks are compared: the engine's clock, the CPU time of its host divided by the CPUs, and the agent's clock.
-    The engine's clock is the finest, and used unless the other two agree with each other and not with it. Each of those
-    may be wrong alone: Podman's CPU time is not the host's, and documents that waited while the agent was held up
-    arrive all at once.
+    The engine's clock is the finest. It is used unless the other two agree with each other but not with it. One of
+    those two alone may be wrong: Podman's CPU time is not the host's, and documents that waited while the agent was
+    held up arrive all at once.
 
     Returns:
         The time that passed, ns. Zero or negative if the readings are the same or out of order.

@@ -9,7 +9,7 @@ from typing import cast
 from agent.messages.payloads import BlockIo, Memory, Pids
 
 COUNTER_LIMIT = 1 << 63  # no real counter reaches it, and neither JSON writers nor databases take larger numbers
-DECIMALS = 3  # of percentages: what they are made of is no finer
+DECIMALS = 3  # of percentages: the counters behind them are no finer
 UNLIMITED_FROM = 1 << 62  # "no limit" is 2^64-1 on cgroup v2, and 2^63 less one page on cgroup v1
 
 # Nomad's names of the measured fields, in Nomad's order (drivers/docker/util/stats_posix.go).
@@ -52,7 +52,7 @@ def make_memory(found: Mapping[str, int | None], *inactive_file: int | None) -> 
 
 
 def _without_inactive_file(usage: int, *inactive_file: int | None) -> int:
-    """Subtract the page cache as `docker stats` does, which is only if it is below the usage.
+    """Return the usage without the page cache, as `docker stats` does: subtracted only if it is below the usage.
 
     See calculateMemUsageUnixNoCache in docker/cli, cli/command/container/stats_helpers.go.
     """

@@ -1,10 +1,10 @@
 """Making a paho client: transport, TLS, credentials and will of one connection. The only module that imports paho.
 
-A connection that is lost in a network cut is known to the broker for longer than to the agent. When the agent connects
-again, the broker ends the old connection and would publish its will: the agent's status would be `stopped` for a
-moment, although nothing ended. With MQTT 5 the will is delayed, and is not published at all if the agent resumes the
-session before (sections 3.1.2.5 and 3.1.3.2.2). With MQTT 3.1.1 nothing prevents it; the status that follows corrects
-it. The first connection of a process resumes nothing: if an agent was killed before, its will is published then.
+When a network cut breaks a connection, the agent notices it before the broker does. When the agent then connects again,
+the broker ends the old connection and would publish its will: the agent's status would be `stopped` for a moment,
+although the agent runs. With MQTT 5 the will is delayed, and is not published at all if the agent resumes the session
+before (sections 3.1.2.5 and 3.1.3.2.2). With MQTT 3.1.1 nothing prevents the will; the status that follows corrects it.
+The first connection of a process resumes no session: if an agent was killed before, its will is published then.
 """
 
 from typing import Literal
@@ -22,7 +22,7 @@ from agent.mqtt.callbacks import ClientCallbacks
 from agent.mqtt.sockets import set_tcp_options
 from agent.mqtt.subscription import Subscription
 
-# After a network cut the agent is back within two seconds. A killed agent is `stopped` so much later.
+# After a network cut the agent is back within two seconds. The price: a killed agent's `stopped` comes so much later.
 WILL_DELAY_SECONDS = 3
 
 Protocol = Literal["5", "3.1.1"]
@@ -85,7 +85,7 @@ class Client:
 
         Args:
             timeout: seconds for the network connection.
-            resume: go on with the session of this process, if the broker still has it.
+            resume: continue the session of an earlier connection of this process, if the broker still has it.
 
         Raises:
             OSError, ValueError: there is no connection.
@@ -101,10 +101,13 @@ class Client:
         self.paho.connect(host, port, self._keepalive, clean_start=not resume, properties=properties)
 
 
-def subscribe_filters(subscription: Subscription, protocol: Protocol) -> list[tuple[str, SubscribeOptions | int]]:
-    """Return the filters of a subscription as paho wants them: each with its options, of which MQTT 3.1.1 has the QoS.
+def subscribe(client: mqtt.Client, subscription: Subscription, protocol: Protocol) -> None:
+    """Send the SUBSCRIBE of a subscription.
 
     With MQTT 5 this client's own messages do not come back, unless one is expected (section 3.8.3.1, No Local).
     """
-    options = SubscribeOptions(qos=0, noLocal=subscription.expected is None) if protocol == "5" else 0
-    return [(topic_filter, options) for topic_filter in subscription.filters]
+    if protocol == "5":
+        options = SubscribeOptions(qos=0, noLocal=subscription.expected is None)
+        client.subscribe([(topic_filter, options) for topic_filter in subscription.filters])
+    else:
+        client.subscribe([(topic_filter, 0) for topic_filter in subscription.filters])

@@ -14,7 +14,7 @@ from agent.messages.outbox import Delivery
 from agent.messages.topics import Message
 from agent.mqtt.callbacks import ClientCallbacks
 from agent.mqtt.capabilities import Capabilities, publish_packet_bytes
-from agent.mqtt.client import Client, Protocol, subscribe_filters
+from agent.mqtt.client import Client, Protocol, subscribe
 from agent.mqtt.deadline import Deadline
 from agent.mqtt.errors import BrokerError, BrokerRefusedError, connect_error, end_error, unanswered_error
 from agent.mqtt.reason_codes import ReasonCode
@@ -71,12 +71,12 @@ class Connection:
         Looking up the host name has no time limit.
 
         Args:
-            deadline: When to give up; it may be set meanwhile.
+            deadline: When to give up. Another thread may set it during the call.
             patience: Seconds for the network connection, and again for the CONNACK.
 
         Raises:
-            BrokerError: There is no connection. If only the CONNACK is missing, the error's observation holds this
-                connection, whose answer may still come.
+            BrokerError: There is no connection. If only the CONNACK is missing, the error holds this connection in
+                `observations`, because its answer may still come.
         """
         self._connect(deadline, patience)
         connack_due = time.monotonic() + patience
@@ -135,7 +135,7 @@ class Connection:
             raise self._end_error()
 
     def poll_until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Poll until a condition is true, at most so long. Return whether it is. Raises BrokerError as `poll` does."""
+        """Poll until a condition is true, for at most `seconds`. Return whether it is. Raises as `poll` does."""
         due = time.monotonic() + seconds
         while not condition():
             if (left := due - time.monotonic()) <= 0:
@@ -197,11 +197,11 @@ class Connection:
     def subscribe(self, subscription: Subscription) -> None:
         """Subscribe; with MQTT 5 without the agent's own messages unless one is expected."""
         self._callbacks.expect_suback(subscription)
-        self._client.subscribe(subscribe_filters(subscription, self.protocol))
+        subscribe(self._client, subscription, self.protocol)
 
     @property
     def heard(self) -> bool:
-        """Whether the message that `subscribe` was to expect has come in."""
+        """Whether the message with the payload `expected` of `subscribe` has come in."""
         return self._callbacks.heard
 
     def unsubscribe(self, subscription: Subscription) -> None:

@@ -1,4 +1,4 @@
-"""Errors of the connection to the broker, cut by what can be done about them, and how each is recognised.
+"""Errors of the connection to the broker, divided by what can be done about them, and how each is recognised.
 
     BrokerError
     ├── BrokerUnreachableError    try again, best when the broker is seen to be back
@@ -29,7 +29,7 @@ from agent.mqtt.reason_codes import (
 
 _CERTIFICATE_ALERT = re.compile(r"alert [a-z ]*(certificate|unknown ca|access denied|handshake failure)[a-z ]*\b")
 
-# The system's errors for a connection that the network has lost, and not the broker ended.
+# Texts of the system's errors if the network has lost a connection, not if the broker has ended it.
 _NETWORK_LOST = re.compile(r"timed out|unreachable|no route", re.IGNORECASE)
 
 # By OpenSSL's X509_V_ERR_… (X509_STORE_CTX_get_error(3)).
@@ -44,7 +44,7 @@ _CERTIFICATE_REMEDIES = {
 class BrokerError(Exception):
     """The broker cannot be used. The message names the place and the remedy, and contains no secret.
 
-    `observations` is how reachable the broker was, at each address; empty if waiting for its return is no use.
+    `observations` tells how reachable the broker was, at each address; empty if there is no point in observing it.
     """
 
     def __init__(self, message: str, *observations: Observation) -> None:
@@ -63,7 +63,7 @@ class BrokerUnreachableError(BrokerError):
 
 
 class SubscriptionDeniedError(BrokerError):
-    """The broker has ended a young connection instead of answering its SUBSCRIBE. Probably it does not allow it.
+    """The broker has ended a new connection instead of answering its SUBSCRIBE. Probably it forbids the subscription.
 
     Seen with RabbitMQ's MQTT plugin, AWS IoT, and EMQX with `deny_action = disconnect`.
     """

@@ -9,7 +9,7 @@ One thread does it all: it connects, publishes, and waits. What happens where, a
     a message is rejected
         connection     publish() returns, or acks() yields, an MQTT 5 reason code from 0x80 on
         publisher      rejects it in the outbox
-        rejections     logs it once per topic and reason; is the trouble while there is a connection
+        rejections     logs it once per topic and reason; gives the `trouble` while there is a connection
         reason_codes   gives the reason and the remedy
         outbox         drops and counts a usage; a retained status waits for retry_rejected()
     the connection is lost, or none can be made
@@ -22,7 +22,7 @@ One thread does it all: it connects, publishes, and waits. What happens where, a
         reachability   waits, and ends the wait as soon as the broker is seen to be back
     the connection ends instead of a SUBACK
         connection     raises SubscriptionDeniedError
-        retained       does without in the next connection, which is made at once, and logs that if this next one lasts
+        retained       does not subscribe in the next connection, made at once; logs why, if that one lasts
 """
 
 import logging
@@ -50,7 +50,7 @@ from agent.runtime.watchdog import Watchdog
 
 PUBLISH_STEP_SECONDS = 30.0  # a step takes MAX_POLL_SECONDS, unless the thread is stuck
 DISCONNECT_SECONDS = 0.2  # for the DISCONNECT to leave, if the network is congested
-REJECTION_INTERVALS = 3  # for so many intervals of usages a rejection counts, if nothing follows it
+REJECTION_INTERVALS = 3  # of usages: a rejection counts for so long, if nothing follows on its topic
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class Publisher:
         # What the failed attempt saw of each address. Empty: only time can help. None: do not wait.
         self._observations: tuple[Observation, ...] | None = None
         self._connects = self._disconnects = 0  # read by any thread
-        # A rejected status is sent again after the cap, a usage follows after the interval.
+        # A rejection is kept until its topic was tried again: a status after the cap, a usage after the interval.
         self._rejections = Rejections(max(REJECTION_INTERVALS * interval, 2 * backoff.cap))
 
     def counters(self) -> BrokerCounters:
@@ -122,7 +122,7 @@ class Publisher:
         return {"connects": self._connects, "disconnects": self._disconnects}
 
     def run(self) -> None:
-        """Publish until stopped; the publisher's thread."""
+        """Publish until stopped. This is what the publisher's thread runs."""
         try:
             retrying(self._backoff, self._cancel, (BrokerError,), self._before_wait, self._wait)(self._attempt)
         except CancelledError:

@@ -72,7 +72,7 @@ class ReachabilityMonitor:
     def wait(self, observations: Iterable[Observation], seconds: float) -> None:
         """Wait until a broker is more reachable than observed, for at most `seconds`, or until woken.
 
-        Abandons the unanswered connections in the observations.
+        At the end the unanswered connections in the observations are abandoned.
         """
         deadline = time.monotonic() + seconds
         with ExitStack() as stack:
@@ -90,7 +90,7 @@ class ReachabilityMonitor:
             self._last_probed.update({probe.address: probe.reachability for probe in probes})
 
     def note_connected(self) -> None:
-        """Note that a broker has accepted the agent: how earlier probes were answered means nothing any more."""
+        """Note that a broker has accepted the agent. Results of earlier probes are forgotten."""
         self._last_probed.clear()
 
     def _baseline(self, observation: Observation) -> Reachability:

@@ -50,7 +50,7 @@ _TEMPORARY = frozenset(
     }
 )
 
-# With which a broker may end a connection because of its SUBSCRIBE. Other codes name another cause.
+# The codes with which a broker may end a connection because of its SUBSCRIBE. Other codes name another cause.
 _SUBSCRIPTION_DENIALS = frozenset(
     {
         ReasonCode.UNSPECIFIED_ERROR,
@@ -98,7 +98,7 @@ def is_temporary(code: int) -> bool:
 
 
 def may_deny_subscription(code: int) -> bool:
-    """Return whether a broker that ends a connection with this code may mean the subscription."""
+    """Return whether the cause may be a subscription if a broker ends a connection with this code."""
     return code < FIRST_FAILURE or code in _SUBSCRIPTION_DENIALS
 
 

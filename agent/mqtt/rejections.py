@@ -1,4 +1,4 @@
-"""The messages that the broker rejects: logged once for each topic and reason, and a trouble as long as it goes on."""
+"""The messages that the broker rejects: logged once for each topic and reason, and a trouble while they go on."""
 
 import logging
 import time
@@ -6,7 +6,7 @@ import time
 from agent.mqtt.reason_codes import message_rejection
 from agent.runtime.text import quote
 
-MAX_TOPICS = 1000  # of which the last reason is kept: topics come and go for months
+MAX_TOPICS = 1000  # whose last reason is kept; in months many topics come and go
 MAX_LOGGED_TOPIC = 1000  # characters of a topic in the log
 
 log = logging.getLogger(__name__)

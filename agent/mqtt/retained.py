@@ -7,8 +7,8 @@ The broker is the agent's only memory of earlier runs. The way of a retained mes
 With Home Assistant its discovery messages are read as well, and one topic stays subscribed: that of its birth message.
 
 Publishing does not depend on it. A broker may refuse the subscription. Or it may end the connection instead of
-answering: then the next connection, which is made at once, does without. If that one lasts, the subscription is blamed.
-After it was blamed twice it is not tried again for RESUBSCRIBE_SECONDS.
+answering: then the next connection, which is made at once, does not subscribe. If that one lasts, the subscription is
+blamed. After it was blamed twice it is not tried again for RESUBSCRIBE_SECONDS.
 """
 
 import logging
@@ -19,10 +19,10 @@ from math import inf
 from agent.mqtt.connection import Connection
 from agent.mqtt.subscription import Subscription
 
-QUIET_SECONDS = 0.5  # without another retained message after which all have come: MQTT does not mark the last one
+QUIET_SECONDS = 0.5  # all retained messages have come if no other follows for so long: MQTT does not mark the last
 MAX_READ_SECONDS = 2.0  # for all of them together
 
-RESUBSCRIBE_SECONDS = 3600.0  # without a subscription, after one because of which the broker ended the connection
+RESUBSCRIBE_SECONDS = 3600.0  # until the next subscription, once subscriptions are blamed for ended connections
 
 RetainedConsumer = Callable[[dict[str, bytes]], None]
 """Takes the payloads of the retained messages by topic. Called on the publisher's thread: it must not block."""
@@ -89,25 +89,30 @@ class RetainedReader:
         """Collect what has come in; unsubscribe and call the consumer when all has come."""
         if self._suspected and connection.stable:
             self._suspected = False
-            # Two agents with one client id end each other's connections, too. So the next connection subscribes again,
-            # and only after a second time the broker is asked rarely.
+            # The cause may be another: two agents with one client id end each other's connections, too. So the next
+            # connection subscribes again; after the second time the agent waits RESUBSCRIBE_SECONDS.
             self._denials += 1
             if self._denials > 1:
                 self._resubscribe_at = time.monotonic() + RESUBSCRIBE_SECONDS
             self._give_up(connection)
+        if self._done and self._repeat:
+            self.start(connection)
+            if self._done:  # a subscription might end this connection
+                self._consume({})
         if connection.subscription_granted is None:
             return
-        arrived = connection.take_retained()  # also after the end: late messages must not pile up
         if (payload := connection.take_live()) is not None:
             self._on_live(payload)
+        arrived = connection.take_retained()  # also after the end: late messages must not pile up
         if self._done:
-            if self._repeat:
-                self.start(connection)
             return
-        if not connection.subscription_granted:
+        if connection.subscription_granted:
+            self._collect(connection, arrived)
+        else:
             self._done = True
             self._give_up(connection)
-            return
+
+    def _collect(self, connection: Connection, arrived: dict[str, bytes]) -> None:
         self._denials = 0
         now = time.monotonic()
         if self._deadline is None:

@@ -19,8 +19,8 @@ class CancelToken:
 
     `wake()` cuts a wait short without cancelling anything: what the operation waits for may be available now. A
     wake-up is kept until the next `wait` takes it or `clear_wake` discards it. So a wake-up that arrives while an
-    attempt is still failing is not lost between the failure and the wait; and a new attempt, which uses the latest
-    state anyway, first discards an older one (see `retry.retrying`).
+    attempt is still failing is not lost between the failure and the wait. A new attempt uses the latest state anyway,
+    so it first discards an older wake-up (see `retry.retrying`).
     """
 
     def __init__(self) -> None:

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 WRITE_INTERVAL_SECONDS = 10.0  # writing more often would wear out the SD card of a Raspberry Pi
 MAX_AGE_SECONDS = 30.0  # of a valid heartbeat; a loaded Raspberry Pi may stall for a while
 MAX_FILE_BYTES = 1 << 20  # of a file that is read: another program may have written it
-MAX_READ_ATTEMPTS = 10  # at a file that its agent replaces meanwhile
+MAX_READ_ATTEMPTS = 10  # to read a file that its agent replaces meanwhile
 MAX_TROUBLE_CHARACTERS = 1000
 
 PATTERN = "usage-agent-*.heartbeat"
@@ -131,7 +131,7 @@ def read_health(environment: Mapping[str, str]) -> list[str]:
     directories = _runtime_directories(environment)
     found = list(_find(directories))
     served = {heartbeat.host for heartbeat in found if heartbeat.alive}
-    # What was killed does not count if another agent has taken its place.
+    # A killed agent's file does not count if another agent of the same host runs.
     agents = [heartbeat for heartbeat in found if heartbeat.alive or heartbeat.host not in served]
     if not agents:
         places = ", ".join(map(str, directories))

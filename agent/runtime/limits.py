@@ -37,7 +37,7 @@ def start_thread(thread: threading.Thread) -> None:
 
 
 def raise_descriptor_limit() -> None:
-    """Raise the soft limit of open files to the hard limit: it is low only for programs that call select()."""
+    """Raise the soft limit of open files to the hard limit. Its default is low for the sake of select()."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

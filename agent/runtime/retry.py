@@ -53,8 +53,8 @@ def retrying(
 
     Args:
         backoff: how long to wait after each failure; reset it when an attempt has succeeded for good.
-        cancel: ends the loop with CancelledError. After that no attempt is made, not even a first one. Tenacity
-            checks its own `stop` before the wait, so an attempt would still follow a wait that was cut short.
+        cancel: ends the loop with CancelledError. After that no attempt is made, not even a first one. Tenacity's own
+            `stop` is not enough: it is checked before a wait, so another attempt would follow the wait.
         errors: what is tried again. Other errors are passed on.
         on_wait: called with the error and the seconds before each wait.
         sleep: waits for so many seconds. By default a wait that `cancel.set()` and `cancel.wake()` cut short.

@@ -1,7 +1,7 @@
 """Timed jobs on a few threads.
 
-One thread that serves many containers wakes up once where a thread for each of them would wake up a hundred times,
-and the stacks of those threads would take memory for months.
+One thread for a hundred containers wakes up once where a hundred threads would wake up a hundred times, and it needs
+the memory of one stack.
 """
 
 import heapq
@@ -38,7 +38,7 @@ class Scheduler:
         self._name = name
         self._max_threads = max_threads
         self._watchdog = watchdog
-        self._lock = threading.Lock()  # guards all that follows; taken twice a job, so not through the condition
+        self._lock = threading.Lock()  # guards all that follows; taken directly, which costs less than the condition
         self._changed = threading.Condition(self._lock)
         self._heap: list[tuple[float, int, Job]] = []  # due moment, number, job; outdated entries are skipped
         self._numbers: dict[Job, int] = {}  # the number of each job's valid heap entry; all others are outdated

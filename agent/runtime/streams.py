@@ -7,7 +7,7 @@ from typing import TextIO
 
 
 def open_standard_streams() -> None:
-    """Open /dev/null in place of standard streams that are closed, and let no character end a command.
+    """Open /dev/null in place of standard streams that are closed, and make every character printable.
 
     A command may be started with closed streams (`>&-`). Python then has None in their place, and the next socket or
     file would get the number of the stream. And where the locale's encoding is not UTF-8, it cannot encode every name:

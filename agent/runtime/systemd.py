@@ -26,7 +26,7 @@ class SystemdNotifier:
     def notify(self, *assignments: str) -> None:
         """Send assignments such as READY=1 in one datagram. Never blocks; failures are ignored.
 
-        A line is an assignment. So line breaks are escaped, else the text of an engine in a STATUS= could assign, too.
+        Each line is an assignment. Line breaks are escaped, or an engine's text in STATUS= could add an assignment.
         """
         if not self._address:
             return

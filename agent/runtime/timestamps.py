@@ -1,4 +1,4 @@
-"""Timestamps: RFC 3339 as engines write it, to ns since the epoch and back. `datetime` ends at microseconds."""
+"""Timestamps: RFC 3339 as engines write it, to ns since the epoch and back. `datetime` has no nanoseconds."""
 
 import re
 from datetime import datetime, timedelta

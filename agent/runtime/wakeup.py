@@ -26,8 +26,9 @@ class WakeupEvent:
             os.eventfd_write(self._fd, 1)
 
     def clear(self) -> None:
-        """Let the thread wait again. Call this before looking for what the thread may have been woken for."""
+        """Let the thread wait again. Call this before you look at what the thread may have been woken for."""
         with suppress(BlockingIOError):
             os.eventfd_read(self._fd)
-        # Last: a thread that still finds it set has already done what it wants to be seen, and it is looked for next.
+        # Last: a thread whose set() still finds the flag set writes nothing. What it has done before is seen all the
+        # same, because the woken thread looks for it only after this.
         self._set = False

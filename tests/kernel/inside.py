@@ -56,9 +56,9 @@ def main() -> None:
     container = workloads.throttled()
     result["microseconds"] = reading_cost(engine, container)
     report("starting the agent")
-    result["agent"] = run_agent()
-    report("done")
     result["ids"] = list(cli.containers())
+    result["agent"] = run_agent(result["ids"])
+    report("done")
     Path("result.json").write_text(json.dumps(result))
 
 
@@ -80,8 +80,11 @@ def report(step: str) -> None:
     print(f"{time.monotonic():.0f} s: {step}", flush=True)
 
 
-def run_agent() -> dict[str, str]:
-    """Run the agent's unit in its sandbox; its messages go to a file, and its timeouts are longer than on a host."""
+def run_agent(ids: list[str]) -> dict[str, str]:
+    """Run the agent's unit in its sandbox, until it has published usages of these containers.
+
+    Its messages go to a file, and its timeouts are longer than on a host.
+    """
     drop_in = UNITS / "usage-agent.service.d/test.conf"
     drop_in.parent.mkdir(parents=True)
     drop_in.write_text(DROP_IN)
@@ -96,6 +99,8 @@ def run_agent() -> dict[str, str]:
         wait_until(
             lambda: systemctl("is-active", "usage-agent").strip() == "active", 60, "the unit does not become active"
         )
+        # A unit is active as soon as it runs and tries, which may be before the first usage.
+        wait_until(lambda: published_ids() >= set(ids), 240, "not all containers have usages")
     state = systemctl("show", "--property=ActiveState,DynamicUser,ProtectProc,NRestarts", "usage-agent")
     systemctl("stop", "usage-agent")
     return {"state": state, "output": agent_output()}
@@ -104,6 +109,12 @@ def run_agent() -> dict[str, str]:
 def agent_output() -> str:
     """Return the agent's output so far."""
     return OUTPUT.read_text() if OUTPUT.exists() else ""
+
+
+def published_ids() -> set[str]:
+    """Return the ids of the containers of which the agent has published a usage so far."""
+    messages = [line.partition(" ") for line in agent_output().split("\n")[:-1]]  # the last line may be half written
+    return {json.loads(payload)["container"]["id"] for topic, _, payload in messages if topic.endswith("/usage")}
 
 
 def systemctl(*arguments: str) -> str:
