@@ -9,6 +9,7 @@ import orjson
 from agent import __version__
 from agent.app.agent_status import AgentStatusPublisher, process_metrics
 from agent.collection.source import Source
+from agent.config import Config
 from agent.messages.outbox import Outbox
 from agent.messages.payloads import EngineInfo
 from agent.messages.topics import Message, MessageBuilder
@@ -22,7 +23,7 @@ class Published:
     def __init__(self) -> None:
         self.outbox = Outbox(10, "drop_newest")
         self.outbox.note_connected()
-        self.status = AgentStatusPublisher(10, MessageBuilder("containers", "h", 1), self.outbox)
+        self.status = AgentStatusPublisher(Config(), MessageBuilder("containers", "h", 1), self.outbox)
 
     def last(self) -> dict[str, Any]:
         """Return the payload that waits for the broker; there is one per topic, the newest."""

@@ -7,9 +7,9 @@ def test_status_of_a_removed_container_expires_once() -> None:
     """It expires when its time is over, and is returned only once."""
     retention = StatusRetention(600)
     retention.on_removed("web", now=1000)
-    assert retention.take_expired(1599.9) == []
-    assert retention.take_expired(1600) == ["web"]
-    assert retention.take_expired(9999) == []
+    assert retention.expired(1599.9) == []
+    assert retention.expired(1600) == ["web"]
+    assert retention.expired(9999) == []
 
 
 def test_time_before_the_start_of_the_agent_counts() -> None:
@@ -17,8 +17,8 @@ def test_time_before_the_start_of_the_agent_counts() -> None:
     retention = StatusRetention(600)
     retention.on_removed("half way", now=1000, ago=300)
     retention.on_removed("long ago", now=1000, ago=100_000)
-    assert retention.take_expired(1000) == ["long ago"]
-    assert retention.take_expired(1300) == ["half way"]
+    assert retention.expired(1000) == ["long ago"]
+    assert retention.expired(1300) == ["half way"]
 
 
 def test_level_that_is_used_again_is_kept() -> None:
@@ -26,7 +26,7 @@ def test_level_that_is_used_again_is_kept() -> None:
     retention = StatusRetention(600)
     retention.on_removed("web", now=1000)
     retention.keep("web")
-    assert retention.take_expired(9999) == []
+    assert retention.expired(9999) == []
 
 
 def test_zero_keeps_removed_containers_but_not_vacated_levels() -> None:
@@ -34,5 +34,5 @@ def test_zero_keeps_removed_containers_but_not_vacated_levels() -> None:
     retention = StatusRetention(0)
     retention.on_removed("web", now=1000)
     retention.on_vacated("old name", now=1000)
-    assert retention.take_expired(1001) == ["old name"]
-    assert retention.take_expired(1e9) == []
+    assert retention.expired(1001) == ["old name"]
+    assert retention.expired(1e9) == []

@@ -104,7 +104,7 @@ def _reconcile_retained(topic: bytes, payload: bytes, known: str | None) -> None
     reconciler.add({f"containers/h/{name}": payload})
     reconciler.reconcile(lambda: True)
     list(assert_valid(outbox))
-    retention.take_expired(time.monotonic())
+    retention.expired(time.monotonic())
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

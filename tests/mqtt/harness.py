@@ -20,6 +20,7 @@ from agent.mqtt.deadline import Deadline
 from agent.mqtt.errors import BrokerError
 from agent.mqtt.probe import probe
 from agent.mqtt.publisher import Publisher
+from agent.mqtt.subscription import Subscription
 from agent.runtime.wakeup import WakeupEvent
 from agent.runtime.watchdog import Watchdog
 
@@ -83,8 +84,9 @@ class RunningPublisher:
             "host",
             self.outbox,
             will=lambda: status("lost"),
-            retained_filter=f"{BASE}/#",
-            on_retained=(self.retained.put,),
+            subscription=lambda: Subscription(f"{BASE}/#"),
+            on_retained=self.retained.put,
+            on_live=lambda _payload: None,
             backoff=backoff,
             watchdog=self.watchdog,
             interval=1,
