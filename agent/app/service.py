@@ -211,7 +211,6 @@ class Service:
     def _make_publisher(self) -> Publisher:
         return Publisher(
             self._config.broker,
-            self._config.agent.host,
             self._outbox,
             will=self._status.will,
             subscription=self._discovery.subscription,

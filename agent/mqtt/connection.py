@@ -68,10 +68,8 @@ class Connection:
     def open(self, deadline: Deadline, patience: float = CONNECT_TIMEOUT_SECONDS) -> None:
         """Connect, and wait until the broker accepts the agent.
 
-        Looking up the host name has no time limit.
-
         Args:
-            deadline: When to give up. Another thread may set it during the call.
+            deadline: When to give up, but for the lookup of the host name. Another thread may set it during the call.
             patience: Seconds for the network connection, and again for the CONNACK.
 
         Raises:
@@ -105,8 +103,7 @@ class Connection:
     def poll(self, timeout: float) -> None:
         """Wait for input, output or a wake-up, at most `timeout` seconds and MAX_POLL_SECONDS, and process it.
 
-        Raises:
-            BrokerError: The connection has ended; its class and message give the reason.
+        Raises BrokerError if the connection has ended.
         """
         sock = self._client.socket()
         if sock is None:
@@ -171,8 +168,7 @@ class Connection:
     def publish(self, delivery: Delivery) -> int:
         """Send a message, as the broker's capabilities allow it. The caller keeps to `capabilities.max_in_flight`.
 
-        Returns:
-            0, or the MQTT 5 reason code for which this broker would reject the message: then it was not sent.
+        Returns 0, or the MQTT 5 reason code for which this broker would reject the message: then it was not sent.
         """
         message = self.capabilities.adapt(delivery.message)
         if publish_packet_bytes(message, mqtt5=self.protocol == "5") > self.capabilities.max_packet_bytes:

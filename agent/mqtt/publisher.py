@@ -29,7 +29,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from agent.config import BackoffSettings, BrokerSettings, default_client_id
+from agent.config import BackoffSettings, BrokerSettings
 from agent.messages.outbox import Delivery, Outbox
 from agent.messages.payloads import BrokerCounters
 from agent.messages.topics import Message
@@ -60,7 +60,6 @@ class Publisher:
 
     Args:
         settings: The broker.
-        host: Name of the agent's host, for the default client id.
         outbox: Where the messages come from.
         will: Returns the will; called for each connection, on the publisher's thread.
         subscription: Returns what to read after each connect.
@@ -79,7 +78,6 @@ class Publisher:
     def __init__(
         self,
         settings: BrokerSettings,
-        host: str,
         outbox: Outbox,
         will: Callable[[], Message],
         subscription: Callable[[], Subscription],
@@ -99,8 +97,7 @@ class Publisher:
         self._wake = WakeupEvent()
         self._cancel = CancelToken()
         self._deadline = Deadline()  # set by stop(), on any thread; all that follows is of the publisher's thread
-        client_id = settings.client_id or default_client_id(host)
-        self._connector = Connector(settings, client_id, will, self._deadline, self._wake, watchdog)
+        self._connector = Connector(settings, settings.client_id or "", will, self._deadline, self._wake, watchdog)
         self._reachability = ReachabilityMonitor(self._wake, watchdog)
         self._poison = PoisonMessageDetector()
         self._is_last_attempt = False
