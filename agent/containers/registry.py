@@ -145,7 +145,7 @@ class ContainerRegistry:
                 is_free = self.owner(level) is None
                 if is_free and not may_clear(level):
                     continue
-                self._retention.keep(level)
+                self._retention.release(level)
                 if is_free:
                     log.info("forgetting %s: its container was removed or has another name now", level)
                     self._outbox.add_status(self._messages.container_cleared(level))
@@ -172,6 +172,6 @@ class ContainerRegistry:
             if old is not None and old not in taken:
                 self._retention.on_vacated(old, time.monotonic())
             if new is not None:
-                self._retention.keep(new)
+                self._retention.release(new)
                 if new != self._names.plain_level(tracked.id):
                     log.warning("%s is published as %s: an older container has that level", tracked.status.name, new)

@@ -30,7 +30,7 @@ class StatusRetention:
         with self._lock:
             self._expiry[level] = now + VACATED_SECONDS
 
-    def keep(self, level: str) -> None:
+    def release(self, level: str) -> None:
         """Do not hold this level any more: a container is published there again, or its status was cleared."""
         with self._lock:
             self._expiry.pop(level, None)
@@ -41,6 +41,6 @@ class StatusRetention:
             return level in self._expiry
 
     def expired(self, now: float) -> list[str]:
-        """Return the levels that have expired. They are held until `keep` is called."""
+        """Return the levels that have expired. They are held until `release` is called."""
         with self._lock:
             return [level for level, expiry in self._expiry.items() if expiry <= now and expiry != inf]

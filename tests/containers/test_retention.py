@@ -3,13 +3,16 @@
 from agent.containers.retention import StatusRetention
 
 
-def test_status_of_a_removed_container_expires_once() -> None:
-    """It expires when its time is over, and is returned only once."""
+def test_status_of_a_removed_container_expires() -> None:
+    """It expires when its time is over, and is held until it is cleared."""
     retention = StatusRetention(600)
     retention.on_removed("web", now=1000)
     assert retention.expired(1599.9) == []
     assert retention.expired(1600) == ["web"]
+    assert retention.holds("web")
+    retention.release("web")
     assert retention.expired(9999) == []
+    assert not retention.holds("web")
 
 
 def test_time_before_the_start_of_the_agent_counts() -> None:
@@ -18,6 +21,7 @@ def test_time_before_the_start_of_the_agent_counts() -> None:
     retention.on_removed("half way", now=1000, ago=300)
     retention.on_removed("long ago", now=1000, ago=100_000)
     assert retention.expired(1000) == ["long ago"]
+    retention.release("long ago")
     assert retention.expired(1300) == ["half way"]
 
 
@@ -25,7 +29,7 @@ def test_level_that_is_used_again_is_kept() -> None:
     """The status of a recreated container is not cleared because its predecessor was removed."""
     retention = StatusRetention(600)
     retention.on_removed("web", now=1000)
-    retention.keep("web")
+    retention.release("web")
     assert retention.expired(9999) == []
 
 
@@ -34,5 +38,6 @@ def test_zero_keeps_removed_containers_but_not_vacated_levels() -> None:
     retention = StatusRetention(0)
     retention.on_removed("web", now=1000)
     retention.on_vacated("old name", now=1000)
-    assert retention.expired(1001) == ["old name"]
-    assert retention.expired(1e9) == []
+    assert retention.expired(1e9) == ["old name"]
+    assert retention.expired(float("inf")) == ["old name"]
+    assert retention.holds("web")

@@ -80,7 +80,7 @@ class RunningPublisher:
         self.retained: queue.Queue[dict[str, bytes]] = queue.Queue()  # what the publisher read after each connect
         self.watchdog = Watchdog()
         self.publisher = Publisher(
-            BrokerSettings(url=urls, **{"client_id": "usage-agent-host"} | keys),
+            BrokerSettings(url=urls, **{"client_id": "usage-agent-host", **keys}),
             self.outbox,
             will=lambda: status("lost"),
             subscription=lambda: Subscription(f"{BASE}/#"),
