@@ -105,9 +105,9 @@ NO_PASSWORD = "allowed is an address without a password: use a key (ssh://) or t
          "did you mean drop_newest?"),
         ("shutdown.timeout = -1", "shutdown.timeout is -1, allowed is a number from 0 to 3600"),
         ("agnet.host = 'a'", "agnet is unknown, allowed are the tables agent, engine, backoff, broker, topics, outbox, "
-         "shutdown; did you mean agent?"),
+         "shutdown, home_assistant; did you mean agent?"),
         ("password = 'secret'", "password is unknown, allowed are the tables agent, engine, backoff, broker, topics, "
-         "outbox, shutdown; did you mean broker.password?"),
+         "outbox, shutdown, home_assistant; did you mean broker.password?"),
         ("broker.pasword = 'secret'", f"broker.pasword is unknown, {UNKNOWN_IN_BROKER}; did you mean broker.password?"),
         ("broker.capacity = 1", f"broker.capacity is unknown, {UNKNOWN_IN_BROKER}; did you mean outbox.capacity?"),
         ('broker."a\\u001b.b" = 1', f'broker."a\\x1b.b" is unknown, {UNKNOWN_IN_BROKER}'),
