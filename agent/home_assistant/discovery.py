@@ -65,7 +65,7 @@ def container_payload(
     device: Device,
     topics: Topics,
     interval: float,
-    groups: Iterable[str],
+    has_network: bool,
     has_health: bool,
     kept: Ids,
 ) -> dict[str, Any]:
@@ -75,15 +75,14 @@ def container_payload(
         device: the container's device.
         topics: where its messages are published.
         interval: seconds between two of its usages.
-        groups: the parts of its usages that are measured.
+        has_network: whether it has a network of its own, and not the host's.
         has_health: whether it has a health check.
         kept: unique ids that its entities have already.
     """
-    measured = frozenset(groups)
     entities = [
         entity
         for entity in CONTAINER_ENTITIES
-        if (entity.group is None or entity.group in measured) and (has_health or entity.key != "health")
+        if (has_network or not entity.shows_network) and (has_health or entity.key != "health")
     ]
     return _payload(device, topics, interval, entities, kept)
 

@@ -11,9 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Group = Literal["cpu", "memory", "network", "block_io", "pids"]
-"""The part of a usage that an entity shows. Which parts are measured depends on the container."""
-
 Origin = Literal["usage", "status", "counters"]
 """The message that an entity reads: a container's usage, the status of a container or of the agent, or its counters."""
 
@@ -65,7 +62,6 @@ class Entity:
         precision: digits behind the point that are shown.
         diagnostic: listed apart from the main entities.
         enabled: whether it is there without being asked for.
-        group: the part of a usage that has to be measured for it; None if it does not depend on one.
         options: all its values, of one whose values are words.
     """
 
@@ -81,8 +77,12 @@ class Entity:
     precision: int | None = None
     diagnostic: bool = False
     enabled: bool = True
-    group: Group | None = None
     options: tuple[str, ...] = field(default=())
+
+    @property
+    def shows_network(self) -> bool:
+        """Whether it shows the network, which a container may have none of."""
+        return self.path.startswith("network.")
 
     @property
     def value_template(self) -> str:
@@ -94,32 +94,32 @@ class Entity:
         return "{{ " + value + " }}"
 
 
-def _usage(group: Group, key: str, name: str, path: str, icon: str, **more: Any) -> Entity:
-    return Entity(key, name, "usage", path, **{"state_class": "measurement", "group": group, "icon": icon, **more})
+def _usage(key: str, name: str, path: str, icon: str, **more: Any) -> Entity:
+    return Entity(key, name, "usage", path, **{"state_class": "measurement", "icon": icon, **more})
 
 
-def _percent(group: Group, key: str, name: str, path: str, icon: str) -> Entity:
-    return _usage(group, key, name, path, icon, unit="%", precision=1)
+def _percent(key: str, name: str, path: str, icon: str) -> Entity:
+    return _usage(key, name, path, icon, unit="%", precision=1)
 
 
-def _bytes(group: Group, key: str, name: str, path: str, icon: str, **more: Any) -> Entity:
-    return _usage(group, key, name, path, icon, **_BYTES, **more)
+def _bytes(key: str, name: str, path: str, icon: str, **more: Any) -> Entity:
+    return _usage(key, name, path, icon, **_BYTES, **more)
 
 
-def _rate(group: Group, key: str, name: str, path: str, icon: str) -> Entity:
-    return _usage(group, key, name, path, icon, unit="B/s", device_class="data_rate", precision=0)
+def _rate(key: str, name: str, path: str, icon: str) -> Entity:
+    return _usage(key, name, path, icon, unit="B/s", device_class="data_rate", precision=0)
 
 
-def _total(group: Group, key: str, name: str, path: str, icon: str) -> Entity:
-    return _bytes(group, key, name, path, icon, state_class="total_increasing", enabled=False)
+def _total(key: str, name: str, path: str, icon: str) -> Entity:
+    return _bytes(key, name, path, icon, state_class="total_increasing", enabled=False)
 
 
-def _rare(group: Group, key: str, name: str, path: str, icon: str, **more: Any) -> Entity:
-    return _usage(group, key, name, path, icon, diagnostic=True, enabled=False, **more)
+def _rare(key: str, name: str, path: str, icon: str, **more: Any) -> Entity:
+    return _usage(key, name, path, icon, diagnostic=True, enabled=False, **more)
 
 
-def _rare_total(group: Group, key: str, name: str, path: str, icon: str, **more: Any) -> Entity:
-    return _rare(group, key, name, path, icon, state_class="total_increasing", **more)
+def _rare_total(key: str, name: str, path: str, icon: str, **more: Any) -> Entity:
+    return _rare(key, name, path, icon, state_class="total_increasing", **more)
 
 
 def _number(key: str, name: str, origin: Origin, path: str, icon: str, **more: Any) -> Entity:
@@ -127,16 +127,16 @@ def _number(key: str, name: str, origin: Origin, path: str, icon: str, **more: A
 
 
 CONTAINER_ENTITIES: tuple[Entity, ...] = (
-    _percent("cpu", "cpu", "CPU", "cpu.percent", _CPU_ICON),
-    _percent("cpu", "cpu_host", "CPU of host", "cpu.host_percent", _CPU_ICON),
-    _bytes("memory", "memory_used", "Memory used", "memory.used", _MEMORY_ICON),
-    _percent("memory", "memory_percent", "Memory", "memory.percent", _MEMORY_ICON),
-    _bytes("memory", "memory_limit", "Memory limit", "memory.limit", _MEMORY_ICON, diagnostic=True),
-    _rate("network", "network_in", "Network in", "network.rx_rate", _IN_ICON),
-    _rate("network", "network_out", "Network out", "network.tx_rate", _OUT_ICON),
-    _rate("block_io", "disk_read", "Disk read", "block_io.read_rate", _DISK_ICON),
-    _rate("block_io", "disk_write", "Disk write", "block_io.write_rate", _DISK_ICON),
-    _usage("pids", "pids", "Processes", "pids.current", "mdi:application-cog-outline", precision=0),
+    _percent("cpu", "CPU", "cpu.percent", _CPU_ICON),
+    _percent("cpu_host", "CPU of host", "cpu.host_percent", _CPU_ICON),
+    _bytes("memory_used", "Memory used", "memory.used", _MEMORY_ICON),
+    _percent("memory_percent", "Memory", "memory.percent", _MEMORY_ICON),
+    _bytes("memory_limit", "Memory limit", "memory.limit", _MEMORY_ICON, diagnostic=True),
+    _rate("network_in", "Network in", "network.rx_rate", _IN_ICON),
+    _rate("network_out", "Network out", "network.tx_rate", _OUT_ICON),
+    _rate("disk_read", "Disk read", "block_io.read_rate", _DISK_ICON),
+    _rate("disk_write", "Disk write", "block_io.write_rate", _DISK_ICON),
+    _usage("pids", "Processes", "pids.current", "mdi:application-cog-outline", precision=0),
     Entity("state", "State", "status", _STATE, device_class="enum", icon=_DOCKER_ICON, options=_STATES),
     Entity("running", "Running", "status", _RUNNING, "binary_sensor", "running"),
     Entity("health", "Health", "status", _HEALTH, "binary_sensor", "problem"),
@@ -144,15 +144,15 @@ CONTAINER_ENTITIES: tuple[Entity, ...] = (
     Entity("started_at", "Started", "status", "started_at", device_class="timestamp", diagnostic=True),
     _number("exit_code", "Exit code", "status", "exit_code", "mdi:exit-run", diagnostic=True),
     _number("restarts", "Restarts", "status", "restart_count", "mdi:restart", **_TOTAL, diagnostic=True),
-    _total("network", "network_in_total", "Network in total", "network.rx_bytes", _IN_ICON),
-    _total("network", "network_out_total", "Network out total", "network.tx_bytes", _OUT_ICON),
-    _total("block_io", "disk_read_total", "Disk read total", "block_io.read_bytes", _DISK_ICON),
-    _total("block_io", "disk_write_total", "Disk write total", "block_io.write_bytes", _DISK_ICON),
-    _rare_total("network", "network_in_packets", "Packets in", "network.rx_packets", _IN_ICON, precision=0),
-    _rare_total("network", "network_out_packets", "Packets out", "network.tx_packets", _OUT_ICON, precision=0),
-    _rare("cpu", "cpu_ticks", "CPU ticks", "cpu.total_ticks", _CPU_ICON, unit="MHz", device_class="frequency"),
-    _rare_total("cpu", "throttled_periods", "Throttled periods", "cpu.throttled_periods", _SLOW_ICON, precision=0),
-    _rare_total("cpu", "throttled_time", "Throttled time", _THROTTLED, _SLOW_ICON, **_SECONDS, precision=1),
+    _total("network_in_total", "Network in total", "network.rx_bytes", _IN_ICON),
+    _total("network_out_total", "Network out total", "network.tx_bytes", _OUT_ICON),
+    _total("disk_read_total", "Disk read total", "block_io.read_bytes", _DISK_ICON),
+    _total("disk_write_total", "Disk write total", "block_io.write_bytes", _DISK_ICON),
+    _rare_total("network_in_packets", "Packets in", "network.rx_packets", _IN_ICON, precision=0),
+    _rare_total("network_out_packets", "Packets out", "network.tx_packets", _OUT_ICON, precision=0),
+    _rare("cpu_ticks", "CPU ticks", "cpu.total_ticks", _CPU_ICON, unit="MHz", device_class="frequency"),
+    _rare_total("throttled_periods", "Throttled periods", "cpu.throttled_periods", _SLOW_ICON, precision=0),
+    _rare_total("throttled_time", "Throttled time", _THROTTLED, _SLOW_ICON, **_SECONDS, precision=1),
 )
 
 HOST_ENTITIES: tuple[Entity, ...] = (

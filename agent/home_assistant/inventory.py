@@ -2,17 +2,15 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from agent import __version__
 from agent.containers.registry import ContainerRegistry
 from agent.containers.tracked import TrackedContainer
 from agent.home_assistant.devices import NamedContainer, container_device_ids, entity_slug, host_device_id
 from agent.home_assistant.discovery import Device, Ids, Topics, container_payload, host_payload
-from agent.home_assistant.entities import Group
 from agent.messages.topics import MessageBuilder
 
-GROUPS: tuple[str, ...] = get_args(Group)
 FIRST_USAGE_SECONDS = 3.0  # the longest wait for a container's first usage, which shows what is measured of it
 
 
@@ -22,12 +20,14 @@ class _Known:
 
     Attributes:
         deadline: monotonic; from then on the container is discovered without a usage too.
-        groups: the parts of its usages that are measured; none before the first usage.
+        has_usages: whether there was a usage.
+        has_network: whether the network was measured.
         has_health: whether it has a health check.
     """
 
     deadline: float
-    groups: frozenset[str] = frozenset()
+    has_usages: bool = False
+    has_network: bool = False
     has_health: bool = False
 
 
@@ -83,7 +83,7 @@ class Inventory:
             awaited = set()
             for container_id, tracked in published.items():
                 known, device_id = self._known[container_id], ids[container_id]
-                if known.groups or now >= known.deadline or not tracked.status.is_announced_running:
+                if known.has_usages or now >= known.deadline or not tracked.status.is_announced_running:
                     payloads[device_id] = self._container(tracked, device_id, host_id, known, kept(device_id))
                 else:
                     awaited.add(device_id)
@@ -94,7 +94,8 @@ class Inventory:
             del self._known[container_id]
         for container_id, tracked in published.items():
             known = self._known.setdefault(container_id, _Known(now + FIRST_USAGE_SECONDS))
-            known.groups |= frozenset(GROUPS) & frozenset(tracked.status.measured)
+            known.has_usages |= bool(tracked.status.measured)
+            known.has_network |= "network" in tracked.status.measured
             known.has_health |= tracked.status.container is not None and tracked.status.container.health is not None
 
     def _host(self, device_id: str, kept: Ids) -> dict[str, Any]:
@@ -119,8 +120,8 @@ class Inventory:
             model=status.container.image or None,
         )
         topics = Topics(self._messages.agent_topic, *self._messages.container_topics(status.level))
-        groups = known.groups or GROUPS
-        return container_payload(device, topics, self._interval(tracked), groups, known.has_health, kept)
+        has_network = known.has_network or not known.has_usages
+        return container_payload(device, topics, self._interval(tracked), has_network, known.has_health, kept)
 
 
 def _named(tracked: TrackedContainer) -> NamedContainer:

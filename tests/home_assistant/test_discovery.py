@@ -18,16 +18,15 @@ from agent.home_assistant.discovery import (
 )
 from agent.home_assistant.entities import CONTAINER_ENTITIES, HOST_ENTITIES, MACHINE_ENTITIES
 
-GROUPS = ("cpu", "memory", "network", "block_io", "pids")
 WEB = Device("usage-agent_nas_web", "nas_web", "web", via="usage-agent_nas", manufacturer="Docker", model="nginx")
 NAS = Device("usage-agent_nas", "nas", "nas", manufacturer="usage-agent", version="1")
 WEB_TOPICS = Topics("containers/nas/status", "containers/nas/web/status", "containers/nas/web/usage")
 NAS_TOPICS = Topics("containers/nas/status", "containers/nas/status", "containers/nas/agent")
 
 
-def container(interval: float = 10, groups: Any = GROUPS, has_health: bool = True, kept: Any = {}) -> Any:  # noqa: B006
+def container(interval: float = 10, has_network: bool = True, has_health: bool = True, kept: Any = {}) -> Any:  # noqa: B006
     """Return the discovery message of a container."""
-    return container_payload(WEB, WEB_TOPICS, interval, groups, has_health, kept)
+    return container_payload(WEB, WEB_TOPICS, interval, has_network, has_health, kept)
 
 
 def host() -> Any:
@@ -74,9 +73,9 @@ def test_values_expire_after_three_intervals_but_not_early() -> None:
 
 def test_what_is_not_measured_is_left_out() -> None:
     """A container in the host's network has no network of its own; few have a health check."""
-    keys = container(groups=("cpu", "memory", "pids"), has_health=False)["components"].keys()
+    keys = container(has_network=False, has_health=False)["components"].keys()
     assert "cpu" in keys
-    assert not keys & {"network_in", "disk_read", "health"}
+    assert not keys & {"network_in", "network_out_total", "health"}
 
 
 def test_entity_that_is_left_out_is_removed() -> None:
