@@ -155,7 +155,6 @@ def _component(entity: Entity, device: Device, topics: Topics, interval: float, 
         "icon": entity.icon,
         "suggested_display_precision": entity.precision,
         "entity_category": "diagnostic" if entity.diagnostic else None,
-        "enabled_by_default": None if entity.enabled else False,
         "options": [*entity.options] or None,
     }
     component |= {key: value for key, value in optional.items() if value is not None}

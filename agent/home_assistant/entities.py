@@ -5,6 +5,10 @@ To add one, add a line to a table.
 
 Device classes, state classes and units: https://www.home-assistant.io/integrations/sensor/#device-class. An entity with
 a state class gets long-term statistics: `measurement` is averaged, `total_increasing` is counted up.
+
+No entity is disabled by default, though few people need the diagnostic ones. When a device is removed,
+Home Assistant (2026.2) answers once for each of its disabled entities with an empty discovery message, and then warns of
+each that it hears.
 """
 
 from collections.abc import Mapping
@@ -61,7 +65,6 @@ class Entity:
         icon: where the device class brings none that fits.
         precision: digits behind the point that are shown.
         diagnostic: listed apart from the main entities.
-        enabled: whether it is there without being asked for.
         options: all its values, of one whose values are words.
     """
 
@@ -76,7 +79,6 @@ class Entity:
     icon: str | None = None
     precision: int | None = None
     diagnostic: bool = False
-    enabled: bool = True
     options: tuple[str, ...] = field(default=())
 
     @property
@@ -111,11 +113,11 @@ def _rate(key: str, name: str, path: str, icon: str) -> Entity:
 
 
 def _total(key: str, name: str, path: str, icon: str) -> Entity:
-    return _bytes(key, name, path, icon, state_class="total_increasing", enabled=False)
+    return _bytes(key, name, path, icon, state_class="total_increasing", diagnostic=True)
 
 
 def _rare(key: str, name: str, path: str, icon: str, **more: Any) -> Entity:
-    return _usage(key, name, path, icon, diagnostic=True, enabled=False, **more)
+    return _usage(key, name, path, icon, diagnostic=True, **more)
 
 
 def _rare_total(key: str, name: str, path: str, icon: str, **more: Any) -> Entity:

@@ -36,11 +36,13 @@ class Found(NamedTuple):
 
     Attributes:
         payloads: the discovery messages by device id, the host's first.
-        awaited: ids of the devices of containers whose first usage is waited for.
+        later: ids of the other devices: of containers that have not run yet, or whose first usage is waited for.
+        is_complete: whether no usage is waited for.
     """
 
     payloads: dict[str, dict[str, Any]]
-    awaited: frozenset[str]
+    later: frozenset[str]
+    is_complete: bool
 
 
 class Inventory:
@@ -75,19 +77,20 @@ class Inventory:
             kept: returns the unique ids that the entities of a device have already, by its id.
         """
         with self._registry.lock:
-            published = {tracked.id: tracked for tracked in self._registry.list() if tracked.status.is_published}
-            self._update(published, now)
-            ids = container_device_ids(self._messages.host, map(_named, published.values()), taken)
+            selected = {tracked.id: tracked for tracked in self._registry.list() if tracked.status.level is not None}
+            ids = container_device_ids(self._messages.host, map(_named, selected.values()), taken)
             host_id = host_device_id(self._messages.host, taken)
             payloads = {host_id: self._host(host_id, kept(host_id))}
-            awaited = set()
+            published = {key: tracked for key, tracked in selected.items() if tracked.status.is_published}
+            self._update(published, now)
+            is_complete = True
             for container_id, tracked in published.items():
                 known, device_id = self._known[container_id], ids[container_id]
                 if known.has_usages or now >= known.deadline or not tracked.status.is_announced_running:
                     payloads[device_id] = self._container(tracked, device_id, host_id, known, kept(device_id))
                 else:
-                    awaited.add(device_id)
-            return Found(payloads, frozenset(awaited))
+                    is_complete = False
+            return Found(payloads, frozenset(ids.values()) - payloads.keys(), is_complete)
 
     def _update(self, published: Mapping[str, TrackedContainer], now: float) -> None:
         for container_id in self._known.keys() - published.keys():

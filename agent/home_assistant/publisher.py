@@ -188,13 +188,13 @@ class DiscoveryPublisher:
             for topic in list(self._discovered):
                 self._remove(topic)
             return False
-        payloads, awaited = self._inventory.find(now, self._taken, self._kept_ids)
-        if awaited:
+        payloads, later, is_complete = self._inventory.find(now, self._taken, self._kept_ids)
+        if not is_complete:
             self._changed = True  # look again at the next opportunity
             if not self._announced:
                 return False  # all in one go: Home Assistant's birth message comes when no more discovery does
         announced = [self._announce(self._topics.config(device_id), payload) for device_id, payload in payloads.items()]
-        present = {self._topics.config(device_id) for device_id in payloads.keys() | awaited}
+        present = {self._topics.config(device_id) for device_id in payloads.keys() | later}
         for topic in self._discovered.keys() - present:
             if not self._is_held(topic):
                 self._remove(topic)
