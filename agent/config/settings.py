@@ -32,7 +32,13 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
         msgspec.field(default_factory=socket.gethostname)
     )
     interval: Annotated[
-        float, Meta(ge=0.5, le=3600, description="Seconds between two usages of a container (0.5 to 3600).")
+        float,
+        Meta(
+            ge=0.5,
+            le=3600,
+            description="Seconds between two usages of a container (0.5 to 3600); "
+            "the label usage-agent.interval overrides it.",
+        ),
     ] = 10.0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],

@@ -21,7 +21,7 @@ class ContainerStatusPublisher:
     with the registry's lock held. A status is published only if it differs from the last one.
 
     Attributes:
-        name: the container's name without Compose's temporary prefix, as messages show it.
+        name: the container's name as messages show it: by its label, else without Compose's temporary prefix.
         container: the newest description of the container; None until the engine has given one.
         level: the topic level; None while nothing may be published, because the container is excluded or has to give
             way to another one of its name.

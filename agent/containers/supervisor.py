@@ -16,6 +16,7 @@ from agent.collection.collector import Collector
 from agent.collection.context import CollectorContext
 from agent.containers.container import RUNNING_STATES, Container, container_from_event
 from agent.containers.inspector import ContainerInspector
+from agent.containers.labels import parse_labels
 from agent.containers.reconcile import RetainedStatusReconciler
 from agent.containers.registry import ContainerRegistry
 from agent.containers.tracked import TrackedContainer
@@ -75,7 +76,9 @@ class Supervisor:
         if event.action in INSPECT_ACTIONS:
             with self._registry.lock:
                 if event.action in BEGIN_ACTIONS:
-                    self._registry.get_or_create(event.id, event.name)
+                    # An event's attributes are the container's labels, with others among them.
+                    name = parse_labels(event.attributes).name or event.name
+                    self._registry.get_or_create(event.id, name)
                 if self._registry.get(event.id):
                     self._queue.add(event.id, event)
 

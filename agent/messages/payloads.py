@@ -20,7 +20,7 @@ class ContainerName(TypedDict):
     """The container of a message."""
 
     id: Annotated[str, Meta(description="64 hexadecimal digits", pattern="^[0-9a-f]{64}$")]
-    name: Annotated[str, Meta(description="its name, as `docker ps` shows it")]
+    name: Annotated[str, Meta(description="its name: that of its label `usage-agent.name`, else as in `docker ps`")]
     image: Annotated[str, Meta(description="the image, as it was named when the container was created")]
     project: NotRequired[Annotated[str, Meta(description="its project in Docker Compose")]]
     service: NotRequired[Annotated[str, Meta(description="its service in Docker Compose")]]
@@ -169,7 +169,7 @@ class AgentStatus(TypedDict):
     ]
     version: Annotated[str, Meta(description="version of the agent")]
     started_at: Annotated[Time, Meta(description="when the agent was started")]
-    interval: Annotated[float, Meta(description="seconds between two usages, `agent.interval`")]
+    interval: Annotated[float, Meta(description="seconds between two usages, `agent.interval`; a label may differ")]
     source: NotRequired[Annotated[str, Meta(description="where readings come from now")]]
     engine: NotRequired[EngineInfo]
 
