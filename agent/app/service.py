@@ -221,7 +221,9 @@ class Service:
             registry,
             self._supervisor,
             self._health,
-            AgentCountersPublisher(self._messages, self._outbox, self._supervisor, self._engine, self._publisher),
+            AgentCountersPublisher(
+                self._messages, self._outbox, registry, self._supervisor, self._engine, self._publisher
+            ),
             self._outbox,
         )
 

@@ -10,6 +10,7 @@ from agent.containers.container import Container
 from agent.containers.filter import ContainerFilter
 from agent.containers.retention import StatusRetention
 from agent.containers.status import ContainerStatusPublisher
+from agent.containers.summary import ContainerSummary, summarize
 from agent.containers.topic_names import TopicNames
 from agent.containers.tracked import TrackedContainer
 from agent.messages.outbox import Outbox
@@ -113,6 +114,11 @@ class ContainerRegistry:
         """
         with self.lock:
             return not self._names.has_claim(tracked.id)
+
+    def summarize(self) -> ContainerSummary:
+        """Return figures over all containers that the filter does not leave out."""
+        with self.lock:
+            return summarize(tracked for tracked in self._containers.values() if not self.is_excluded(tracked))
 
     def release_level(self, tracked: TrackedContainer) -> None:
         """Take a container's topic level away. Another container may get the level."""

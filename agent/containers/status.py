@@ -127,6 +127,11 @@ class ContainerStatusPublisher:
         self.last_status = status
 
     @property
+    def last_usage(self) -> Usage | None:
+        """The last usage of the run that was announced last; None if it has none yet."""
+        return self._last_usage
+
+    @property
     def is_announced_running(self) -> bool:
         """Whether the last published status says that the container runs."""
         return self.last_status is not None and self.last_status["status"] == "running"

@@ -76,9 +76,8 @@ class Supervisor:
         if event.action in INSPECT_ACTIONS:
             with self._registry.lock:
                 if event.action in BEGIN_ACTIONS:
-                    # An event's attributes are the container's labels, with others among them.
-                    name = parse_labels(event.attributes).name or event.name
-                    self._registry.get_or_create(event.id, name)
+                    own_label = parse_labels(event.attributes).name  # the labels are among the attributes
+                    self._registry.get_or_create(event.id, own_label or event.name)
                 if self._registry.get(event.id):
                     self._queue.add(event.id, event)
 
