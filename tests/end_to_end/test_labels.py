@@ -10,6 +10,7 @@ from support.daemons.agent import RunningAgent
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto
 from support.daemons.podman import Podman
+from support.daemons.processes import PATIENCE
 from support.daemons.subscriber import retained
 
 StartAgent = Callable[..., RunningAgent]
@@ -50,6 +51,7 @@ def test_interval_decides_between_poll_and_stream(
     # With a long timeout the subscription to the events is not renewed, so that few requests are made besides.
     running = start_agent(engine, broker, agent={"interval": 10}, engine={"timeout": 60}, inside=inside)
     running.wait_for_line("the kernel's files of fast are not used, but source stream")
+    subscriber.wait_for_on(f"{ROOT}/status", lambda message: "source" in message.json, PATIENCE, 1, 0)
     assert subscriber.agent("running")["source"] == "poll"
     requests = subscriber.counters()["engine"]["requests"]
     seen = len(subscriber.usages("fast"))
