@@ -1,4 +1,4 @@
-"""Print docs/payloads.md: every field of every payload, from their only definition, agent/messages/payloads.py.
+"""Print docs/payloads.md: every field of every payload, as agent/messages/payloads.py and counters.py define them.
 
 .venv/bin/python scripts/payloads.py >docs/payloads.md
 """
@@ -10,12 +10,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from agent.messages import payloads
+from agent.messages import counters, payloads
 
 HEAD = """\
 # Payloads
 
-<!-- Written by scripts/payloads.py from agent/messages/payloads.py. -->
+<!-- Written by scripts/payloads.py from agent/messages/payloads.py and counters.py. -->
 
 **What a subscriber may believe**: a container runs if its own status says `running` **and** the status of its host says
 `running`. An agent that was killed, or whose host has lost its power or its network, cannot publish anything any more:
@@ -26,7 +26,7 @@ Percentages have three decimals, rates are whole numbers. Times are RFC 3339 in 
 it is never 0 or null. "Optional" means that a field may be left out for that reason, or because it has no value yet.
 `usage-agent schema` prints the same as a JSON Schema. Fields are added, but never renamed or redefined.
 """
-KINDS = (payloads.ContainerStatus, payloads.Usage, payloads.AgentStatus, payloads.AgentCounters)
+KINDS = (payloads.ContainerStatus, payloads.Usage, payloads.AgentStatus, counters.AgentCounters)
 
 Schema = dict[str, Any]
 
@@ -63,7 +63,7 @@ def table(name: str, definitions: Schema, prefix: str = "") -> Iterator[str]:
 
 def fields(name: str, definitions: Schema) -> Iterator[tuple[str, Schema]]:
     """Yield the fields of a definition in the order of the code; the schema sorts them by name."""
-    for field in getattr(payloads, name).__annotations__:
+    for field in (getattr(payloads, name, None) or getattr(counters, name)).__annotations__:
         yield field, definitions[name]["properties"][field]
 
 

@@ -17,8 +17,8 @@ PATHS = {
 }
 MODULES = list(PATHS)
 PURE = ["metrics.reading", "metrics.rates", "metrics.values", "engine.stats", "collection.verification"]
-PURE += ["collection.schedule", "messages.topics", "messages.payloads"]
-PURE += ["containers.container", "containers.filter", "containers.topic_names"]
+PURE += ["collection.schedule", "messages.topics", "messages.payloads", "messages.counters"]
+PURE += ["containers.container", "containers.filter", "containers.labels", "containers.topic_names"]
 CLOCKS_AND_RIMS = {"threading", "time", "socket", "select", "logging", "subprocess", "random", "os"}
 ONLY_IN = {"docker": {"engine.session"}, "paho": {"mqtt.client"}}
 TOP = {"app.service": {"cli"}, "cli": {"__main__"}}  # who may import the wiring, and who the commands

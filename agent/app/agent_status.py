@@ -13,10 +13,13 @@ from pathlib import Path
 from agent import __version__
 from agent.collection.source import Source
 from agent.config import Config
+from agent.containers.registry import ContainerRegistry
 from agent.containers.supervisor import Supervisor
 from agent.engine.client import EngineClient
+from agent.kernel.machine import Machine
+from agent.messages.counters import AgentCounters, ProcessMetrics
 from agent.messages.outbox import Outbox
-from agent.messages.payloads import AgentCounters, AgentStatus, EngineInfo, ProcessMetrics
+from agent.messages.payloads import AgentStatus, EngineInfo
 from agent.messages.topics import Message, MessageBuilder
 from agent.mqtt.publisher import Publisher
 from agent.mqtt.stdout import StdoutPublisher
@@ -90,12 +93,16 @@ class AgentCountersPublisher:
         self,
         messages: MessageBuilder,
         outbox: Outbox,
+        registry: ContainerRegistry,
         supervisor: Supervisor,
         engine: EngineClient,
         publisher: Publisher | StdoutPublisher,
     ) -> None:
+        # Made here, at the start, so that the first counters have the machine's CPU share.
+        self._machine = Machine() if engine.local else None
         self._messages = messages
         self._outbox = outbox
+        self._registry = registry
         self._supervisor = supervisor
         self._engine = engine
         self._publisher = publisher
@@ -106,16 +113,22 @@ class AgentCountersPublisher:
         Args:
             uptime: seconds since the agent's start.
         """
+        summary = self._registry.summarize()
         counters: AgentCounters = {
             "time": format_time(time.time_ns()),
             "uptime": round(uptime, 3),
             "containers": len(self._supervisor.collectors),
             "silent": len(self._supervisor.troubles),
+            "stopped": summary.stopped,
+            "unhealthy": summary.unhealthy,
+            "total": summary.total,
             "outbox": self._outbox.counters(),
             "engine": self._engine.counters(),
             "broker": self._publisher.counters(),
             "process": process_metrics(),
         }
+        if self._machine and (machine := self._machine.read()):
+            counters["machine"] = machine
         self._outbox.add_status(self._messages.agent_counters(counters))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.app.lines import print_line
@@ -13,6 +13,7 @@ from agent.collection.source import Source
 from agent.config import Config
 from agent.containers.container import RUNNING_STATES, Container, parse_inspect_of, update_from_row
 from agent.containers.filter import ContainerFilter
+from agent.containers.labels import INTERVAL, AgentLabels
 from agent.containers.topic_names import strip_temporary_prefix
 from agent.engine.client import EngineClient
 from agent.engine.errors import EngineError, NoSuchContainerError
@@ -22,6 +23,7 @@ from agent.runtime.limits import LimitError
 from agent.runtime.text import quote
 
 ENGINE_INTERVAL_SECONDS = 1.0  # an engine reads a container about once a second
+_AS_OFTEN_AS_THE_ENGINE = f"usages come every {ENGINE_INTERVAL_SECONDS:g} s, as often as the engine reads"
 MAX_PARALLEL_READINGS = 16  # older engines take a second for each
 MAX_SHOWN_NAMES = 5
 
@@ -32,16 +34,22 @@ class _Finding:
 
     Attributes:
         name: as the agent publishes it.
+        own_name: as the engine has it, which the globs of the configuration select by.
         selected: whether the agent is to publish it.
+        labels: what its labels mean.
         runs: whether it still runs.
         reading: None if there is none.
+        by_engine: whether the reading is the engine's, and not from the kernel's files.
         trouble: what is wrong; empty if nothing is.
     """
 
     name: str
+    own_name: str
     selected: bool
+    labels: AgentLabels
     runs: bool = True
     reading: Reading | None = None
+    by_engine: bool = False
     trouble: str = ""
 
 
@@ -62,10 +70,12 @@ def check_containers(config: Config, engine: EngineClient, source: Source) -> bo
     selected = [finding for finding in findings if finding.selected]
     # Only after the readings is it known whether the kernel's files can be used, and so which source this is.
     print_line("ok", "containers", f"{len(running)} running, {len(selected)} of them selected; source {source.name}")
-    _print_selection(config, [finding.name for finding in findings], len(selected))
+    _print_selection(config, [finding.own_name for finding in findings], len(selected))
     _print_source(config, source)
     for finding in selected:
         print_line(*_describe(finding))
+    for finding in findings:  # a wrong label may be the reason why one is selected, or is not
+        _print_labels(finding)
     expected = [finding for finding in selected if finding.runs]
     if expected and not any(finding.reading for finding in expected):
         print_line("FAIL", "containers", "not one of those that are selected can be read: there will be no usages")
@@ -97,19 +107,24 @@ class _Checker:
             runs, trouble = False, "it was removed during this check"
         except (EngineError, ValueError) as error:  # ValueError: the inspect document cannot be used
             trouble = f"cannot be inspected: {error}"
-        name = strip_temporary_prefix(container.name, self._ids)
-        if not runs or not self._filter.matches(name, container.labels):
-            return _Finding(name, self._filter.matches(name, container.labels), runs, None, trouble)
+        own_name, labels = strip_temporary_prefix(container.name, self._ids), container.agent_labels
+        selected = self._filter.matches(own_name, container.labels)
+        finding = _Finding(labels.name or own_name, own_name, selected, labels, runs, trouble=trouble)
+        if not runs or not selected:
+            return finding
         try:
-            return _Finding(name, True, True, self._first_reading(container), trouble)
+            reading, by_engine = self._first_reading(container)
+            return replace(finding, reading=reading, by_engine=by_engine)
         except (EngineError, ReadingError, LimitError) as error:
-            return _Finding(name, True, True, None, "; ".join(filter(None, (trouble, f"no reading: {error}"))))
+            return replace(finding, trouble="; ".join(filter(None, (trouble, f"no reading: {error}"))))
 
-    def _first_reading(self, container: Container) -> Reading:
-        with closing(self._source.open(container.id, self._interval, CancelToken())) as reader:
+    def _first_reading(self, container: Container) -> tuple[Reading, bool]:
+        """Return the first reading, and whether it is the engine's."""
+        interval = container.agent_labels.interval or self._interval
+        with closing(self._source.open(container.id, interval, CancelToken())) as reader:
             while not (reading := reader.read()):
                 pass
-            return reading
+            return reading, reader.blocking
 
 
 def _print_selection(config: Config, names: Sequence[str], selected: int) -> None:
@@ -134,8 +149,16 @@ def _print_source(config: Config, source: Source) -> None:
     if isinstance(source, FallbackSource) and source.trouble:
         print_line("note", "source", f"not kernel, or not for all: {source.trouble}")
     if config.agent.interval < ENGINE_INTERVAL_SECONDS and source.name != "kernel":
-        text = f"agent.interval: usages come every {ENGINE_INTERVAL_SECONDS:g} s, as often as the engine reads"
-        print_line("note", "configuration", text)
+        print_line("note", "configuration", f"agent.interval: {_AS_OFTEN_AS_THE_ENGINE}")
+
+
+def _print_labels(finding: _Finding) -> None:
+    """Print which of a container's labels make no sense, and an interval that cannot be had."""
+    for mistake in finding.labels.mistakes.values():
+        print_line("warn", finding.name, mistake)
+    interval = finding.labels.interval
+    if finding.by_engine and interval is not None and interval < ENGINE_INTERVAL_SECONDS:
+        print_line("note", finding.name, f"label {INTERVAL}: {_AS_OFTEN_AS_THE_ENGINE}")
 
 
 def _describe(finding: _Finding) -> tuple[str, str, str]:

@@ -202,7 +202,7 @@ class Service:
         inventory = Inventory(
             registry,
             self._messages,
-            interval=lambda _tracked: self._config.agent.interval,
+            interval=self._config.agent.interval,
             has_machine=self._engine.local,
         )
         settings = self._config.home_assistant
@@ -242,7 +242,9 @@ class Service:
             self._supervisor,
             self._discovery,
             self._health,
-            AgentCountersPublisher(self._messages, self._outbox, self._supervisor, self._engine, self._publisher),
+            AgentCountersPublisher(
+                self._messages, self._outbox, registry, self._supervisor, self._engine, self._publisher
+            ),
             self._outbox,
         )
 

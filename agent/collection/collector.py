@@ -42,7 +42,7 @@ class Collector:
     It calls `request_inspect` when the container may have ended, when it may be silent, and when a silence has ended.
     If the inspection shows that the container runs, `note_running` is called.
 
-    Neither `publish` nor `request_inspect` may block.
+    Neither `publish` nor `request_inspect` may block. `own_interval` is the container's, seconds; None: the context's.
     """
 
     def __init__(
@@ -52,12 +52,14 @@ class Collector:
         context: CollectorContext,
         publish: Callable[[Measurements], None],
         request_inspect: Callable[[], None],
+        own_interval: float | None = None,
     ) -> None:
         self._name = name
         self._container_id = container_id
         self._context = context
         self._publish = publish
         self._request_inspect = request_inspect
+        self._interval = own_interval or context.interval
         self._cancel = CancelToken()
         self._backoff = Backoff(context.backoff.base, context.backoff.factor, context.backoff.cap)
 
@@ -128,10 +130,10 @@ class Collector:
     def _read_while_blocking(self) -> None:
         """Read as long as readings have to be waited for; then hand over to the scheduler."""
         context = self._context
-        within = context.interval + MAX_OPEN_SECONDS + 2 * context.timeout + MARGIN_SECONDS
+        within = self._interval + MAX_OPEN_SECONDS + 2 * context.timeout + MARGIN_SECONDS
         context.watchdog.expect_within(self._thread.name, within)
         if self._reader is None:
-            self._reader = context.source.open(self._container_id, context.interval, self._cancel)
+            self._reader = context.source.open(self._container_id, self._interval, self._cancel)
         with ExitStack() as stack:
             stack.callback(self._close)  # unless the reader is handed over
             while True:

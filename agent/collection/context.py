@@ -18,7 +18,7 @@ class CollectorContext:
     Attributes:
         engine: for its counters.
         source: where readings come from.
-        interval: seconds between two usages.
+        interval: seconds between two usages of a container that has no interval of its own.
         timeout: seconds after which a call to the engine fails.
         backoff: waits after failed readings.
         core_mhz: clock rate of one CPU, MHz; None if unknown.

@@ -35,7 +35,7 @@ def create_source(
 
     Args:
         name: auto, kernel, poll or stream.
-        interval: seconds between two readings.
+        interval: seconds between two readings of a container that has no interval of its own.
         engine: the engine of the containers.
         on_change: called when the `name` of the source in use has changed.
     """
@@ -63,7 +63,7 @@ class FallbackSource:
         first_retry: float = FIRST_RETRY_SECONDS,
     ) -> None:
         self._engine = engine
-        self._interval = interval
+        self._interval = interval  # of most containers, which `name` is about
         self._kernel = kernel
         self._on_change = on_change
         self._first_retry = first_retry
@@ -78,7 +78,7 @@ class FallbackSource:
 
         It stays `kernel` until files fail at a moment at which no container's files are read.
         """
-        return "kernel" if self._kernel_works else self._engine_source().name
+        return "kernel" if self._kernel_works else self._engine_source(self._interval).name
 
     @property
     def decided(self) -> bool:
@@ -114,7 +114,7 @@ class FallbackSource:
             log.debug("the kernel's files of %s are not verified: %s", name, error)
             return None
         except (EngineError, ReadingError, LimitError) as error:
-            self._note_failure(name, error, was_read=False)
+            self._note_failure(name, interval, error, was_read=False)
             return None
         with self._lock:
             changed, self._kernel_works = not self._kernel_works, True
@@ -126,7 +126,7 @@ class FallbackSource:
 
     def open_engine(self, container_id: str, interval: float, cancel: CancelToken) -> EngineReader:
         """Return a reader that asks the engine."""
-        return self._engine_source().open(container_id, interval, cancel)
+        return self._engine_source(interval).open(container_id, interval, cancel)
 
     def retry_backoff(self) -> Backoff:
         """Return a new backoff: the waits before the files of one container are tried again."""
@@ -137,15 +137,15 @@ class FallbackSource:
         with self._lock:
             self._kernel_readers -= 1
 
-    def note_unreadable(self, name: str, error: KernelUnreadableError) -> None:
+    def note_unreadable(self, name: str, interval: float, error: KernelUnreadableError) -> None:
         """Note that the files of the container `name` can no longer be read. Call `note_closed` first."""
-        self._note_failure(name, error, was_read=True)
+        self._note_failure(name, interval, error, was_read=True)
 
-    def _engine_source(self) -> PollSource | StreamSource:
-        poll = self._interval >= POLL_FROM_SECONDS and self._engine.supports_one_shot
+    def _engine_source(self, interval: float) -> PollSource | StreamSource:
+        poll = interval >= POLL_FROM_SECONDS and self._engine.supports_one_shot
         return PollSource(self._engine) if poll else StreamSource(self._engine)
 
-    def _note_failure(self, container: str, error: Exception, was_read: bool) -> None:
+    def _note_failure(self, container: str, interval: float, error: Exception, was_read: bool) -> None:
         """Note and log that a container's files are not used.
 
         At `warning` if the container's files were read before; else the first time at `info`, and later at `debug`.
@@ -155,7 +155,7 @@ class FallbackSource:
             self._kernel_works = bool(self._kernel_readers)
             first, self.trouble = self.trouble is None, str(error)
         level = logging.WARNING if was_read else logging.INFO if first else logging.DEBUG
-        source = self._engine_source().name
+        source = self._engine_source(interval).name
         log.log(level, "the kernel's files of %s are not used, but source %s: %s", container, source, error)
         if changed:
             self._on_change()
@@ -199,7 +199,7 @@ class FallbackReader:
                     raise  # asking the engine instead has to wait
                 name = self._files.name
                 self._close_files()
-                self._source.note_unreadable(name, error)
+                self._source.note_unreadable(name, self._interval, error)
                 self._ask_engine()
         return self._read_engine(wait)
 

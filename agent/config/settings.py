@@ -32,7 +32,13 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
         msgspec.field(default_factory=socket.gethostname)
     )
     interval: Annotated[
-        float, Meta(ge=0.5, le=3600, description="Seconds between two usages of a container (0.5 to 3600).")
+        float,
+        Meta(
+            ge=0.5,
+            le=3600,
+            description="Seconds between two usages of a container (0.5 to 3600); "
+            "the label usage-agent.interval overrides it.",
+        ),
     ] = 10.0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
@@ -194,9 +200,7 @@ class HomeAssistantSettings(Struct, frozen=True, kw_only=True):
         bool,
         Meta(description="Let its MQTT integration discover the host and each container as devices."),
     ] = False
-    prefix: Annotated[Text, Meta(description="First level(s) of discovery topics, as set in its MQTT integration.")] = (
-        "homeassistant"
-    )
+    prefix: Annotated[Text, Meta(description="First level(s) of its discovery topics.")] = "homeassistant"
 
 
 class ShutdownSettings(Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from agent.containers.labels import AgentLabels, parse_labels
 from agent.engine.protocol import Event
 from agent.runtime.text import preview
 from agent.runtime.timestamps import format_time, parse_time
@@ -58,6 +59,11 @@ class Container:
     def short_id(self) -> str:
         """The first twelve digits of the id, as `docker ps` shows it."""
         return self.id[:12]
+
+    @property
+    def agent_labels(self) -> AgentLabels:
+        """Those of its labels that are meant for the agent."""
+        return parse_labels(self.labels)
 
     @property
     def project(self) -> str | None:

@@ -1,12 +1,10 @@
-"""Which containers the agent publishes: the settings `engine.include` and `engine.exclude`, and a label."""
+"""Which containers the agent publishes: the settings `engine.include` and `engine.exclude`, and a label. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-ENABLE_LABEL = "usage-agent.enable"  # outranks the settings
-
-_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+from agent.containers.labels import parse_labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +20,7 @@ class ContainerFilter:
         Its label decides; without one, or if that is neither true nor false, the globs do: at least one of `include`
         and none of `exclude` must match the whole name.
         """
-        enabled = _BOOLEANS.get(labels.get(ENABLE_LABEL, "").strip().lower())
+        enabled = parse_labels(labels).enabled
         if enabled is not None:
             return enabled
         return any(fnmatchcase(name, glob) for glob in self.include) and not any(

@@ -10,6 +10,7 @@ from agent.containers.container import Container
 from agent.containers.filter import ContainerFilter
 from agent.containers.retention import StatusRetention
 from agent.containers.status import ContainerStatusPublisher
+from agent.containers.summary import ContainerSummary, summarize
 from agent.containers.topic_names import TopicNames
 from agent.containers.tracked import TrackedContainer
 from agent.messages.outbox import Outbox
@@ -53,7 +54,7 @@ class ContainerRegistry:
 
         Args:
             container_id: 64 hexadecimal digits.
-            name: of a new container, if it is known before the first inspect.
+            name: of a new container in messages, if it is known before the first inspect.
             preexisting: a new container was in the first list that the engine gave to this agent.
         """
         with self.lock:
@@ -87,7 +88,8 @@ class ContainerRegistry:
             competitors = self._names.competitors(container)
             # Containers that became known earlier, with this name. They have no claim before they are inspected.
             earlier = takewhile(lambda tracked: tracked.id != container.id, self._containers.values())
-            namesakes = {tracked.id for tracked in earlier if tracked.status.name == container.name}
+            name = container.agent_labels.name or container.name
+            namesakes = {tracked.id for tracked in earlier if tracked.status.name == name}
             moving = {container_id for container_id in competitors | namesakes if is_moving(container_id)}
             # No engine gives one name to two containers. A competitor still recorded under this name is stale: its
             # rename or removal has not been processed yet.
@@ -98,9 +100,11 @@ class ContainerRegistry:
         """Record what the engine says of a container now. Return whether the container is selected."""
         with self.lock:
             self.revision += 1
-            name = self._names.base_name(container)
-            tracked.status.describe(container, name)
-            selected = self._selection.matches(name, container.labels)
+            own_name = self._names.base_name(container)
+            tracked.status.describe(container, self._names.shown_name(container))
+            for mistake in tracked.take_label_mistakes(container):
+                log.warning("%s: %s", own_name, mistake)
+            selected = self._selection.matches(own_name, container.labels)
             if selected:
                 self._move(self._names.allocate(container))
             return selected
@@ -112,6 +116,11 @@ class ContainerRegistry:
         """
         with self.lock:
             return not self._names.has_claim(tracked.id)
+
+    def summarize(self) -> ContainerSummary:
+        """Return figures over all containers that the filter does not leave out."""
+        with self.lock:
+            return summarize(tracked for tracked in self._containers.values() if not self.is_excluded(tracked))
 
     def release_level(self, tracked: TrackedContainer) -> None:
         """Take a container's topic level away. Another container may get the level."""

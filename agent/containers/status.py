@@ -1,7 +1,6 @@
 """What is published of one container: its topic level, its status, and its usages with their sequence numbers."""
 
 import time
-from collections.abc import Collection
 from typing import Any, Literal
 
 from agent.containers.container import Container
@@ -22,7 +21,7 @@ class ContainerStatusPublisher:
     with the registry's lock held. A status is published only if it differs from the last one.
 
     Attributes:
-        name: the container's name without Compose's temporary prefix, as messages show it.
+        name: the container's name as messages show it: by its label, else without Compose's temporary prefix.
         container: the newest description of the container; None until the engine has given one.
         level: the topic level; None while nothing may be published, because the container is excluded or has to give
             way to another one of its name.
@@ -133,9 +132,9 @@ class ContainerStatusPublisher:
         return self.level is not None and self.last_status is not None and self.container is not None
 
     @property
-    def measured(self) -> Collection[str]:
-        """The parts of the last usage, such as `cpu`; none before the first one."""
-        return self._last_usage.keys() if self._last_usage else ()
+    def last_usage(self) -> Usage | None:
+        """The last usage of the run that was announced last; None if it has none yet."""
+        return self._last_usage
 
     @property
     def is_announced_running(self) -> bool:

@@ -16,6 +16,7 @@ from agent.collection.collector import Collector
 from agent.collection.context import CollectorContext
 from agent.containers.container import RUNNING_STATES, Container, container_from_event
 from agent.containers.inspector import ContainerInspector
+from agent.containers.labels import parse_labels
 from agent.containers.reconcile import RetainedStatusReconciler
 from agent.containers.registry import ContainerRegistry
 from agent.containers.tracked import TrackedContainer
@@ -76,7 +77,8 @@ class Supervisor:
         if event.action in INSPECT_ACTIONS:
             with self._registry.lock:
                 if event.action in BEGIN_ACTIONS:
-                    self._registry.get_or_create(event.id, event.name)
+                    own_label = parse_labels(event.attributes).name  # the labels are among the attributes
+                    self._registry.get_or_create(event.id, own_label or event.name)
                 if self._registry.get(event.id):
                     self._queue.add(event.id, event)
 

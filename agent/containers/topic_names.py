@@ -1,5 +1,7 @@
 """The topic level of each container: made from the template `topics.container`, and unique.
 
+A container's name is that of its label `usage-agent.name`, if it has one, else the engine's.
+
 An example with the template `{service}` and two containers of the Compose service `web`. They would collide:
 
     web-1, created first                    web
@@ -78,11 +80,11 @@ class TopicNames:
 
         Return the levels that may have changed, by container id: its own, and those of its competitors.
         """
-        name = self.base_name(container)
-        plain = render(self._template, container, name)
+        plain = render(self._template, container, self.shown_name(container))
+        temporarily_named = self.base_name(container) != container.name
         changed = {} if self._plain.get(container.id, plain) == plain else self.release(container.id)
         self._plain[container.id] = plain
-        self._claims[plain][container.id] = _Claim(name != container.name, container.created, container.id)
+        self._claims[plain][container.id] = _Claim(temporarily_named, container.created, container.id)
         return changed | self._affected_levels(plain, container.id)
 
     def release(self, container_id: str) -> dict[str, str | None]:
@@ -103,11 +105,15 @@ class TopicNames:
 
     def competitors(self, container: Container) -> set[str]:
         """Return the ids of the other containers that claim the level which this one claims."""
-        plain = render(self._template, container, self.base_name(container))
+        plain = render(self._template, container, self.shown_name(container))
         return set(self._claims.get(plain, ())) - {container.id}
 
+    def shown_name(self, container: Container) -> str:
+        """Return the name in topics and messages: that of the container's label, else `base_name`."""
+        return container.agent_labels.name or self.base_name(container)
+
     def base_name(self, container: Container) -> str:
-        """Return the name without Compose's temporary prefix, the short id of this container or of one with a claim."""
+        """Return the engine's name without Compose's prefix, the short id of this container or of one with a claim."""
         return strip_temporary_prefix(container.name, (container.id, *self._plain))
 
     def _affected_levels(self, plain: str, changed_id: str) -> dict[str, str | None]:

@@ -27,7 +27,15 @@ class TrackedContainer:
         failed_inspects: in a row. Written by the worker that processes this container, of which there is one at a time.
     """
 
-    __slots__ = ("_ended_run_started_at", "_preexisting", "collector", "failed_inspects", "id", "status")
+    __slots__ = (
+        "_ended_run_started_at",
+        "_preexisting",
+        "_told_labels",
+        "collector",
+        "failed_inspects",
+        "id",
+        "status",
+    )
 
     def __init__(self, container_id: str, status: ContainerStatusPublisher, preexisting: bool) -> None:
         self.id = container_id
@@ -37,6 +45,7 @@ class TrackedContainer:
         self._preexisting = preexisting  # it was in the first list that the engine gave to this agent
         # `started_at` of the run that had already ended when the agent started; the engine may repeat its events.
         self._ended_run_started_at: str | None = NO_RUN
+        self._told_labels: frozenset[str] = frozenset()  # those whose mistake was reported
 
     @property
     def runs(self) -> bool:
@@ -49,6 +58,14 @@ class TrackedContainer:
         """Remember the run that had ended before the agent started, if any: no `running` is published for it."""
         if self._preexisting and not found.running:
             self._ended_run_started_at = found.started_at
+
+    def take_label_mistakes(self, found: Container) -> list[str]:
+        """Return what is wrong with the container's labels, each label once: they never change."""
+        mistakes = found.agent_labels.mistakes
+        new = mistakes.keys() - self._told_labels
+        if new:
+            self._told_labels = self._told_labels.union(new)
+        return [mistakes[label] for label in sorted(new)]
 
     def is_known_run(self, container: Container) -> bool:
         """Return whether the container's last run was published before, or had ended before the agent started."""
@@ -72,7 +89,8 @@ class TrackedContainer:
             ThreadLimitError: the system allows no thread for the collector; the status is published.
         """
         self.status.announce_running(container)
-        collector = Collector(self.status.name, self.id, context, self.status.publish_usage, request_inspect)
+        interval = container.agent_labels.interval
+        collector = Collector(self.status.name, self.id, context, self.status.publish_usage, request_inspect, interval)
         collector.start()
         self.collector = collector
         self.status.set_trouble(None)  # the trouble may have been that there was no thread for it

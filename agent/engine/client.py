@@ -39,7 +39,8 @@ from agent.engine.protocol import (
     split_lines,
 )
 from agent.engine.session import new_session
-from agent.messages.payloads import EngineCounters, EngineInfo
+from agent.messages.counters import EngineCounters
+from agent.messages.payloads import EngineInfo
 from agent.runtime.cancel import CancelledError, CancelToken
 from agent.runtime.limits import DescriptorBudget
 

@@ -20,7 +20,7 @@ import urllib3
 from agent.engine.errors import EngineError, EngineUnreachableError, InvalidResponseError
 from agent.engine.protocol import MAX_ANSWER_BYTES, error_from_response
 from agent.engine.unreachable import unreachable_error
-from agent.messages.payloads import EngineCounters
+from agent.messages.counters import EngineCounters
 from agent.runtime.cancel import CancelledError, CancelToken
 
 CHUNK_BYTES = 1 << 16

@@ -6,9 +6,8 @@ To add one, add a line to a table.
 Device classes, state classes and units: https://www.home-assistant.io/integrations/sensor/#device-class. An entity with
 a state class gets long-term statistics: `measurement` is averaged, `total_increasing` is counted up.
 
-No entity is disabled by default, though few people need the diagnostic ones. When a device is removed,
-Home Assistant (2026.2) answers once for each of its disabled entities with an empty discovery message, and then warns of
-each that it hears.
+No entity is disabled by default, though few people need the diagnostic ones. When a device is removed, Home Assistant
+(2026.2) answers with an empty discovery message for each of its disabled entities, and warns of each that it hears.
 """
 
 from collections.abc import Mapping

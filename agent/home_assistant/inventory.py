@@ -51,7 +51,8 @@ class Inventory:
     Args:
         registry: the containers.
         messages: knows the host and the topics.
-        interval: returns the seconds between two usages of a container, or of the agent's counters for None.
+        interval: seconds between two usages of a container without an interval of its own, and between two
+            publications of the agent's counters.
         has_machine: whether the agent's counters tell about the machine.
     """
 
@@ -59,7 +60,7 @@ class Inventory:
         self,
         registry: ContainerRegistry,
         messages: MessageBuilder,
-        interval: Callable[[TrackedContainer | None], float],
+        interval: float,
         has_machine: bool,
     ) -> None:
         self._registry = registry
@@ -97,8 +98,9 @@ class Inventory:
             del self._known[container_id]
         for container_id, tracked in published.items():
             known = self._known.setdefault(container_id, _Known(now + FIRST_USAGE_SECONDS))
-            known.has_usages |= bool(tracked.status.measured)
-            known.has_network |= "network" in tracked.status.measured
+            if usage := tracked.status.last_usage:
+                known.has_usages = True
+                known.has_network |= "network" in usage
             known.has_health |= tracked.status.container is not None and tracked.status.container.health is not None
 
     def _host(self, device_id: str, kept: Ids) -> dict[str, Any]:
@@ -107,7 +109,7 @@ class Inventory:
             device_id, entity_slug(host), host, manufacturer="usage-agent", model="Docker host", version=__version__
         )
         topics = Topics(agent_topic, agent_topic, self._messages.counters_topic)
-        return host_payload(device, topics, self._interval(None), self._has_machine, kept)
+        return host_payload(device, topics, self._interval, self._has_machine, kept)
 
     def _container(
         self, tracked: TrackedContainer, device_id: str, host_id: str, known: _Known, kept: Ids
@@ -124,7 +126,8 @@ class Inventory:
         )
         topics = Topics(self._messages.agent_topic, *self._messages.container_topics(status.level))
         has_network = known.has_network or not known.has_usages
-        return container_payload(device, topics, self._interval(tracked), has_network, known.has_health, kept)
+        interval = status.container.agent_labels.interval or self._interval
+        return container_payload(device, topics, interval, has_network, known.has_health, kept)
 
 
 def _named(tracked: TrackedContainer) -> NamedContainer:

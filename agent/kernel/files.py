@@ -17,6 +17,8 @@ PAGE_BYTES = 4096
 
 _RAISE_LIMIT = "; raise the limit (LimitNOFILE= in the unit, ulimit -n in a shell): a container needs a dozen"
 
+PROC_PLACES = ("/host/proc", "/proc")  # where the process file system may be; the first in a container of the agent's
+
 # Errors of reading a file whose cgroup or process is gone.
 _GONE = (errno.ENODEV, errno.ESRCH)
 
@@ -37,6 +39,11 @@ def understood(what: str) -> Iterator[None]:
         raise
     except (ValueError, KeyError, IndexError) as error:
         raise KernelUnreadableError(f"{what} cannot be understood: {error!r}") from error
+
+
+def first_directory(*paths: str) -> str:
+    """Return the first of these paths that is a directory, else the last one."""
+    return next((path for path in paths if os.path.isdir(path)), paths[-1])  # noqa: PTH112
 
 
 class KernelFile:

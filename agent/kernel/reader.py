@@ -13,7 +13,7 @@ from agent.kernel.cgroup import Cgroup
 from agent.kernel.cgroup_paths import CGROUP_REMEDY, find_cgroup_paths, is_unified
 from agent.kernel.cgroup_v1 import CgroupV1
 from agent.kernel.cgroup_v2 import CgroupV2
-from agent.kernel.files import KernelFiles, KernelUnreadableError, understood
+from agent.kernel.files import PROC_PLACES, KernelFiles, KernelUnreadableError, first_directory, understood
 from agent.kernel.host import Host
 from agent.kernel.network import NetworkInterfaces
 from agent.metrics.reading import ContainerNotRunningError, Reading, ReadingError
@@ -34,8 +34,8 @@ class KernelReader:
         self, proc: str | None = None, cgroups: str | None = None, descriptors: DescriptorBudget | None = None
     ) -> None:
         self._descriptors = descriptors or DescriptorBudget()
-        self._proc = proc or _first_directory("/host/proc", "/proc")
-        self._cgroups = cgroups or _first_directory("/host/sys/fs/cgroup", "/sys/fs/cgroup")
+        self._proc = proc or first_directory(*PROC_PLACES)
+        self._cgroups = cgroups or first_directory("/host/sys/fs/cgroup", "/sys/fs/cgroup")
         self._lock = Lock()  # guards the creation of `_host`, and nothing else
         self._host: Host | None = None
 
@@ -129,7 +129,3 @@ class ContainerFiles:
     def close(self) -> None:
         """Close the files."""
         self._files.close()
-
-
-def _first_directory(*paths: str) -> str:
-    return next((path for path in paths if os.path.isdir(path)), paths[-1])  # noqa: PTH112

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.messages.payloads import OutboxCounters
+from agent.messages.counters import OutboxCounters
 from agent.messages.topics import Message
 
 MAX_PENDING_STATUSES = 4  # of one topic: a container may be published as running, exited, removed and cleared

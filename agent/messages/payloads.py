@@ -1,4 +1,4 @@
-"""The payloads of all messages, field by field, with units.
+"""The payloads of all messages, field by field, with units; those of the agent's counters are in counters.py.
 
 This is the only definition of the payloads. The code builds these dictionaries, the type checker verifies them, and
 `usage-agent schema` prints the JSON Schema derived from them: docstrings become its descriptions. A field that was not
@@ -11,16 +11,15 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 import msgspec
 from msgspec import Meta
 
-Count = Annotated[int, Meta(ge=0)]
-Number = Annotated[float, Meta(ge=0)]
-Time = Annotated[str, Meta(description="RFC 3339, UTC", pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")]
+from agent.messages.counters import AgentCounters
+from agent.messages.fields import Count, Number, Time
 
 
 class ContainerName(TypedDict):
     """The container of a message."""
 
     id: Annotated[str, Meta(description="64 hexadecimal digits", pattern="^[0-9a-f]{64}$")]
-    name: Annotated[str, Meta(description="its name, as `docker ps` shows it")]
+    name: Annotated[str, Meta(description="its name: that of its label `usage-agent.name`, else as in `docker ps`")]
     image: Annotated[str, Meta(description="the image, as it was named when the container was created")]
     project: NotRequired[Annotated[str, Meta(description="its project in Docker Compose")]]
     service: NotRequired[Annotated[str, Meta(description="its service in Docker Compose")]]
@@ -169,59 +168,12 @@ class AgentStatus(TypedDict):
     ]
     version: Annotated[str, Meta(description="version of the agent")]
     started_at: Annotated[Time, Meta(description="when the agent was started")]
-    interval: Annotated[float, Meta(description="seconds between two usages, `agent.interval`")]
+    interval: Annotated[float, Meta(description="seconds between two usages, `agent.interval`; a label may differ")]
     source: NotRequired[Annotated[str, Meta(description="where readings come from now")]]
     engine: NotRequired[EngineInfo]
     home_assistant: NotRequired[
         Annotated[str, Meta(description="prefix of the discovery messages for Home Assistant; left out if disabled")]
     ]
-
-
-class OutboxCounters(TypedDict):
-    """Numbers of usages since the agent started; at every instant added = sent + dropped + waiting."""
-
-    capacity: Annotated[Count, Meta(description="how many may wait, `outbox.capacity`")]
-    waiting: Annotated[Count, Meta(description="wait, or are not acknowledged by the broker yet")]
-    added: Annotated[Count, Meta(description="usages so far")]
-    sent: Annotated[Count, Meta(description="acknowledged by the broker; with QoS 0, written to the socket")]
-    dropped: Annotated[Count, Meta(description="dropped, because the outbox was full or the broker refused them")]
-
-
-class EngineCounters(TypedDict):
-    """Numbers of calls to the engine since the agent started."""
-
-    requests: Annotated[Count, Meta(description="calls to the engine")]
-    errors: Annotated[Count, Meta(description="calls that failed")]
-    retries: Annotated[Count, Meta(description="waits after which a call was repeated")]
-
-
-class BrokerCounters(TypedDict):
-    """Numbers of connections to the broker since the agent started."""
-
-    connects: Annotated[Count, Meta(description="connections that the broker has accepted")]
-    disconnects: Annotated[Count, Meta(description="connections that have ended")]
-
-
-class ProcessMetrics(TypedDict):
-    """Resources that the agent's process uses."""
-
-    rss: NotRequired[Annotated[Count, Meta(description="resident memory, bytes")]]
-    cpu_seconds: Annotated[Number, Meta(description="CPU time since the agent started, seconds")]
-    threads: Annotated[Count, Meta(description="threads")]
-    fds: NotRequired[Annotated[Count, Meta(description="open file descriptors")]]
-
-
-class AgentCounters(TypedDict):
-    """`<base>/<host>/agent`: counters of the agent, once per interval."""
-
-    time: Annotated[Time, Meta(description="when they were published")]
-    uptime: Annotated[Number, Meta(description="seconds since the agent started")]
-    containers: Annotated[Count, Meta(description="containers with a running collector")]
-    silent: Annotated[Count, Meta(description="containers that run without usages")]
-    outbox: OutboxCounters
-    engine: EngineCounters
-    broker: BrokerCounters
-    process: ProcessMetrics
 
 
 def schema() -> dict[str, Any]:

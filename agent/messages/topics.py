@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from agent.messages.payloads import AgentCounters, AgentStatus, ContainerStatus, Usage
+from agent.messages.counters import AgentCounters
+from agent.messages.payloads import AgentStatus, ContainerStatus, Usage
 from agent.runtime.text import safe
 
 STATUS_QOS = 1  # subscribers would go on believing the previous status if one were lost

@@ -30,8 +30,8 @@ import time
 from collections.abc import Callable
 
 from agent.config import BackoffSettings, BrokerSettings
+from agent.messages.counters import BrokerCounters
 from agent.messages.outbox import Delivery, Outbox
-from agent.messages.payloads import BrokerCounters
 from agent.messages.topics import Message
 from agent.mqtt.connection import MAX_POLL_SECONDS, Connection
 from agent.mqtt.connector import Connector

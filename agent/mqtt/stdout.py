@@ -3,8 +3,8 @@
 import sys
 import threading
 
+from agent.messages.counters import BrokerCounters
 from agent.messages.outbox import Outbox
-from agent.messages.payloads import BrokerCounters
 from agent.mqtt.deadline import Deadline
 
 

@@ -209,3 +209,35 @@ def test_container_that_ended_before_the_agent_came_has_a_status(
     fake_engine.begin(web)
     harness.expect("exited", "running")
     assert harness.published_at("never-run") == []
+
+
+def test_container_that_is_named_by_its_label_now_leaves_its_old_level(
+    make_harness: MakeHarness, fake_engine: FakeEngine
+) -> None:
+    """A version of the agent that did not know the label has published it by its own name."""
+    web = fake_engine.run("web", labels={"usage-agent.name": "shop"})
+    harness = make_harness()
+    harness.supervisor.add_retained({"containers/host/web/status": retained(web.id, "running")})
+    harness.expect("removed")
+    harness.expect("running", of="shop")
+    harness.registry.clear_expired(time.monotonic() + 2)
+    harness.expect("removed", "cleared")
+
+
+def test_container_that_was_made_anew_without_its_label_leaves_the_labels_level(
+    make_harness: MakeHarness, fake_engine: FakeEngine
+) -> None:
+    """Another one with the label may have ended there: it is the one that is told of."""
+    fake_engine.run("web")
+    ended = fake_engine.run("web-2", labels={"usage-agent.name": "cart"})
+    fake_engine.die(ended, 3)
+    harness = make_harness()
+    harness.supervisor.add_retained(
+        {
+            "containers/host/shop/status": retained(UNKNOWN_ID, "running", name="shop"),
+            "containers/host/cart/status": retained(ended.id, "running", name="cart"),
+        }
+    )
+    harness.expect("removed", of="shop")
+    harness.expect("running")
+    assert harness.expect("exited", of="cart")[0].payload["exit_code"] == 3

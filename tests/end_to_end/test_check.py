@@ -109,6 +109,28 @@ def test_names_are_those_that_the_agent_publishes(fake_engine: FakeEngine, check
     assert lines_of(output, "ok", "web")
 
 
+def test_labels_are_told(fake_engine: FakeEngine, check: Check) -> None:
+    """Nonsense is a warning, also of a container that is not selected; an interval below the engine's is a note."""
+    fake_engine.run("db-1", labels={"usage-agent.name": "db", "usage-agent.interval": "0.5"})
+    fake_engine.run("fast", labels={"usage-agent.interval": "0.5", "usage-agent.name": "\x07"})
+    fake_engine.run("slow", labels={"usage-agent.interval": "5"})
+    fake_engine.run("web", labels={"usage-agent.enable": "maybe"})
+    code, output = check(engine={"include": ["db-*", "fast", "slow"]})
+    assert code == 0
+    assert lines_of(output, "ok", "containers") == ["4 running, 3 of them selected; source stream"]
+    for name in ("db", "fast"):
+        assert lines_of(output, "ok", name)
+        assert lines_of(output, "note", name) == [
+            "label usage-agent.interval: usages come every 1 s, as often as the engine reads"
+        ]
+    assert not lines_of(output, "note", "slow")
+    [wrong] = lines_of(output, "warn", "fast")
+    assert wrong.startswith(r'label usage-agent.name is "\x07", allowed is text of 1 to 255 bytes')
+    assert lines_of(output, "warn", "web") == [
+        'label usage-agent.enable is "maybe", allowed are true and false; it counts as absent'
+    ]
+
+
 def test_events_that_are_refused_are_a_failure(fake_engine: FakeEngine, check: Check) -> None:
     """The agent cannot work without the engine's events, so neither may a check pass without."""
     fake_engine.script("/events", Answer(403, b"not allowed"))
