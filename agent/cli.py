@@ -8,6 +8,7 @@ it must not load the client libraries of engine and broker each time.
 
 import argparse
 import errno
+import gc
 import os
 import resource
 import sys
@@ -115,12 +116,15 @@ def _check(config: Config, named: Path | None) -> int:
 
 
 def _run(config: Config, options: argparse.Namespace, ending: CancelToken) -> int:
+    gc.disable()  # modules are not garbage: to look for some meanwhile is a twentieth of a start's CPU time
     from agent.engine.charset import skip_charset_detection
     from agent.runtime.limits import raise_descriptor_limit
 
     skip_charset_detection()  # before the next import
     from agent.app.service import Service
 
+    gc.freeze()
+    gc.enable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would contain the broker's password
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     raise_descriptor_limit()

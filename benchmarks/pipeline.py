@@ -22,6 +22,7 @@ from agent.messages.topics import Message, MessageBuilder
 from agent.metrics.rates import compute_usage
 from agent.metrics.reading import Reading
 from agent.mqtt.publisher import Publisher
+from agent.mqtt.subscription import Subscription
 from agent.runtime.watchdog import Watchdog
 from benchmarks.documents import Template
 
@@ -37,12 +38,12 @@ class Pipeline:
         messages = MessageBuilder("containers", "bench", 1)
         will = Message("containers/bench/status", b"{}", retain=True, qos=1)
         self._publisher = Publisher(
-            BrokerSettings(url=(f"mqtt://127.0.0.1:{port}",)),
-            "bench",
+            BrokerSettings(url=(f"mqtt://127.0.0.1:{port}",), client_id="usage-agent-bench"),
             self._outbox,
             will=lambda: will,
-            retained_filter=messages.own_topics,
-            on_retained=(),
+            subscription=lambda: Subscription(messages.own_topics),
+            on_retained=lambda _retained: None,
+            on_live=lambda _payload: None,
             backoff=BackoffSettings(),
             watchdog=Watchdog(),
             interval=10,
