@@ -10,7 +10,9 @@ from agent.messages.fields import Count, Number, Time
 class OutboxCounters(TypedDict):
     """Numbers of usages since the agent started; at every instant added = sent + dropped + waiting."""
 
-    capacity: Annotated[Count, Meta(description="how many may wait, `outbox.capacity`")]
+    capacity: Annotated[
+        Count, Meta(description="how many may wait: `outbox.capacity`, or `waiting` if a reload made that smaller")
+    ]
     waiting: Annotated[Count, Meta(description="wait, or are not acknowledged by the broker yet")]
     added: Annotated[Count, Meta(description="usages so far")]
     sent: Annotated[Count, Meta(description="acknowledged by the broker; with QoS 0, written to the socket")]

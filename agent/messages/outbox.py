@@ -59,6 +59,15 @@ class Outbox:
         self._added = self._sent = self._dropped = 0
         self._closed = self._connected = False
 
+    def set_limits(self, capacity: int, on_full: Literal["drop_newest", "drop_oldest"]) -> None:
+        """Change what was given at the start. Nothing that waits is dropped for it.
+
+        While more wait than the new capacity has room for, `counters` call their number the capacity: that falls as
+        they leave, and each new usage costs one, as `on_full` says.
+        """
+        with self._lock:
+            self._capacity, self._on_full = capacity, on_full
+
     def set_listener(self, listener: Callable[[], None]) -> None:
         """Set what is called after each addition, without the lock held."""
         self._listener = listener
@@ -171,7 +180,7 @@ class Outbox:
         """Return a consistent snapshot of the counters."""
         with self._lock:
             return {
-                "capacity": self._capacity,
+                "capacity": max(self._capacity, self._waiting()),
                 "waiting": self._waiting(),
                 "added": self._added,
                 "sent": self._sent,

@@ -58,3 +58,34 @@ def test_closed_outbox_drops_usages_and_accepts_statuses(on_full: Policy) -> Non
     outbox.add_status(status("a", b"stopped"))
     assert payloads(outbox) == [b"stopped", b"0"]
     assert outbox.counters() == {"capacity": 10, "waiting": 1, "added": 2, "sent": 0, "dropped": 1}
+
+
+def test_smaller_capacity_drops_nothing_that_waits() -> None:
+    """Each new usage is dropped until enough have left; the counters' capacity falls with what waits."""
+    outbox = Outbox(10, "drop_newest")
+    for number in range(5):
+        outbox.add_usage(usage(number))
+    in_flight = take(outbox)
+    outbox.set_limits(2, "drop_newest")
+    assert not outbox.add_usage(usage(5))
+    assert outbox.counters() == {"capacity": 5, "waiting": 5, "added": 6, "sent": 0, "dropped": 1}
+    outbox.ack(in_flight)
+    assert outbox.counters()["capacity"] == 4
+    for _ in range(3):
+        outbox.ack(take(outbox))
+    assert outbox.counters() == {"capacity": 2, "waiting": 1, "added": 6, "sent": 4, "dropped": 1}
+    assert outbox.add_usage(usage(6))
+    assert payloads(outbox) == [b"4", b"6"]
+
+
+def test_other_policy_holds_for_the_next_usage() -> None:
+    """With `drop_oldest` and a smaller capacity a new usage takes the place of the oldest."""
+    outbox = Outbox(3, "drop_newest")
+    for number in range(4):
+        outbox.add_usage(usage(number))
+    outbox.set_limits(2, "drop_oldest")
+    assert not outbox.add_usage(usage(4))
+    assert outbox.counters() == {"capacity": 3, "waiting": 3, "added": 5, "sent": 0, "dropped": 2}
+    assert payloads(outbox) == [b"1", b"2", b"4"]
+    outbox.set_limits(5, "drop_oldest")
+    assert outbox.add_usage(usage(5))
