@@ -1,7 +1,6 @@
 """When the retained statuses of removed containers are cleared."""
 
 import threading
-from math import inf
 
 VACATED_SECONDS = 1.0  # for which a renamed container's `removed` stays at the old level, to reach subscribers
 
@@ -16,31 +15,45 @@ class StatusRetention:
     """
 
     def __init__(self, after: float) -> None:
+        self._lock = threading.Lock()  # guards what follows
         self._after = after
-        self._lock = threading.Lock()
-        self._expiry: dict[str, float] = {}  # monotonic moments by level; guarded by `_lock`
+        # Monotonic moments by level. A level is in one of them, or in none.
+        self._removed: dict[str, float] = {}  # when its container was removed
+        self._vacated: dict[str, float] = {}  # when it is to be cleared, whatever `after` is
+
+    def set_after(self, after: float) -> None:
+        """Change the seconds, also for containers that were removed before; 0 keeps their statuses from now on."""
+        with self._lock:
+            self._after = after
 
     def on_removed(self, level: str, now: float, ago: float = 0.0) -> None:
         """Have this level cleared in `after` seconds, less the `ago` seconds since its container was removed."""
         with self._lock:
-            self._expiry[level] = now + max(self._after - ago, 0) if self._after else inf
+            self._vacated.pop(level, None)
+            self._removed[level] = now - ago
 
     def on_vacated(self, level: str, now: float) -> None:
         """Have this level cleared after VACATED_SECONDS: its container is published at another level now."""
         with self._lock:
-            self._expiry[level] = now + VACATED_SECONDS
+            self._removed.pop(level, None)
+            self._vacated[level] = now + VACATED_SECONDS
 
     def release(self, level: str) -> None:
         """Do not hold this level any more: a container is published there again, or its status was cleared."""
         with self._lock:
-            self._expiry.pop(level, None)
+            self._removed.pop(level, None)
+            self._vacated.pop(level, None)
 
     def holds(self, level: str) -> bool:
         """Return whether this level has the status of a container that is gone, to be cleared or kept for ever."""
         with self._lock:
-            return level in self._expiry
+            return level in self._removed or level in self._vacated
 
     def expired(self, now: float) -> list[str]:
         """Return the levels that have expired. They are held until `release` is called."""
         with self._lock:
-            return [level for level, expiry in self._expiry.items() if expiry <= now and expiry != inf]
+            removed = self._removed.items() if self._after else ()
+            return [
+                *(level for level, expiry in self._vacated.items() if expiry <= now),
+                *(level for level, moment in removed if moment + self._after <= now),
+            ]

@@ -41,3 +41,31 @@ def test_zero_keeps_removed_containers_but_not_vacated_levels() -> None:
     assert retention.expired(1e9) == ["old name"]
     assert retention.expired(float("inf")) == ["old name"]
     assert retention.holds("web")
+
+
+def test_other_time_counts_from_the_removal() -> None:
+    """Also for a container that was removed before the time was changed; 0 keeps what is not cleared yet."""
+    retention = StatusRetention(0)
+    retention.on_removed("web", now=1000)
+    retention.on_removed("db", now=1100)
+    assert retention.expired(1200) == []
+    retention.set_after(150)
+    assert retention.expired(1200) == ["web"]
+    retention.release("web")
+    retention.set_after(0)
+    assert retention.expired(9999) == []
+    retention.set_after(600)
+    assert retention.expired(1699.9) == []
+    assert retention.expired(1700) == ["db"]
+
+
+def test_the_later_of_a_removal_and_a_rename_decides() -> None:
+    """A level is cleared by the one or by the other, and is held meanwhile."""
+    retention = StatusRetention(600)
+    retention.on_removed("web", now=1000)
+    retention.on_vacated("web", now=1000)
+    assert retention.expired(1001) == ["web"]
+    retention.on_removed("web", now=2000)
+    assert retention.expired(2001) == []
+    assert retention.holds("web")
+    assert retention.expired(2600) == ["web"]
