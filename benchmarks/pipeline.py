@@ -13,7 +13,7 @@ import time
 
 from support.fakes.container import FakeContainer
 
-from agent.config import BackoffSettings, BrokerSettings
+from agent.config import BrokerSettings
 from agent.containers.container import parse_inspect
 from agent.containers.status import ContainerStatusPublisher
 from agent.engine import stats
@@ -23,6 +23,7 @@ from agent.metrics.rates import compute_usage
 from agent.metrics.reading import Reading
 from agent.mqtt.publisher import Publisher
 from agent.mqtt.subscription import Subscription
+from agent.runtime.retry import BackoffPolicy
 from agent.runtime.watchdog import Watchdog
 from benchmarks.documents import Template
 
@@ -44,9 +45,9 @@ class Pipeline:
             subscription=lambda: Subscription(messages.own_topics),
             on_retained=lambda _retained: None,
             on_live=lambda _payload: None,
-            backoff=BackoffSettings(),
+            backoff=BackoffPolicy(5, 4, 120),
             watchdog=Watchdog(),
-            interval=10,
+            interval=lambda: 10,
         )
         self._thread = threading.Thread(target=self._publisher.run, daemon=True)
         self._containers = [FakeContainer(secrets.token_hex(32), f"c{number}") for number in range(burst)]

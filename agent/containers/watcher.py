@@ -18,7 +18,7 @@ from agent.engine.errors import EngineError, EngineRefusedError, EngineUnreachab
 from agent.messages.payloads import EngineInfo
 from agent.runtime.cancel import CancelToken
 from agent.runtime.limits import ThreadLimitError
-from agent.runtime.retry import Backoff
+from agent.runtime.retry import Backoff, BackoffPolicy
 from agent.runtime.watchdog import MARGIN_SECONDS, Watchdog
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class EngineWatcher:
         self._on_connected = on_connected
         self._replaced_socket_timeout = min(REPLACED_SOCKET_SECONDS, REPLACED_SOCKET_TIMEOUTS * timeout)
         self._cancel = CancelToken()
-        self._backoff = Backoff(PROBE_SECONDS, 2.0, MAX_PROBE_SECONDS)
+        self._backoff = Backoff(BackoffPolicy(PROBE_SECONDS, 2.0, MAX_PROBE_SECONDS))
         self._since: int | None = None  # when the last event was, ns since the epoch by the engine's clock
         self._next_list = 0.0  # monotonic moment
         self._was_subscribed = False  # once at least; so a first outage is not followed by "the engine is back"

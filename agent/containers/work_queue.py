@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from agent.engine.protocol import Event
-from agent.runtime.retry import Backoff
+from agent.runtime.retry import Backoff, BackoffPolicy
 from agent.runtime.scheduler import Job, Scheduler
 
 DIE_ACTIONS = frozenset({"die", "died"})  # Docker's word and Podman's
@@ -217,7 +217,7 @@ class WorkQueue:
 
     def _retry_of(self, container_id: str) -> _Retry:
         if container_id not in self._retries:
-            backoff = Backoff(FIRST_RETRY_SECONDS, 2.0, MAX_RETRY_SECONDS)
+            backoff = Backoff(BackoffPolicy(FIRST_RETRY_SECONDS, 2.0, MAX_RETRY_SECONDS))
             self._retries[container_id] = _Retry(partial(self._run_retry, container_id), backoff)
         return self._retries[container_id]
 

@@ -29,7 +29,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from agent.config import BackoffSettings, BrokerSettings
+from agent.config import BrokerSettings
 from agent.messages.counters import BrokerCounters
 from agent.messages.outbox import Delivery, Outbox
 from agent.messages.topics import Message
@@ -44,13 +44,12 @@ from agent.mqtt.rejections import Rejections
 from agent.mqtt.retained import RetainedConsumer, RetainedReader
 from agent.mqtt.subscription import Subscription
 from agent.runtime.cancel import CancelledError, CancelToken
-from agent.runtime.retry import Backoff, retrying
+from agent.runtime.retry import Backoff, BackoffPolicy, retrying
 from agent.runtime.wakeup import WakeupEvent
 from agent.runtime.watchdog import Watchdog
 
 PUBLISH_STEP_SECONDS = 30.0  # a step takes MAX_POLL_SECONDS, unless the thread is stuck
 DISCONNECT_SECONDS = 0.2  # for the DISCONNECT to leave, if the network is congested
-REJECTION_INTERVALS = 3  # of usages: a rejection counts for so long, if nothing follows on its topic
 
 log = logging.getLogger(__name__)
 
@@ -65,10 +64,9 @@ class Publisher:
         subscription: Returns what to read after each connect.
         on_retained: Called with the retained messages among it, on the publisher's thread: it must not block.
         on_live: Called with each message of its live topic, likewise.
-        backoff: Waits between attempts to connect. The cap is also the time after which a rejected status is sent
-            again.
+        backoff: Waits between attempts to connect. A rejected status is sent again after its cap.
         watchdog: Expects each step to end in time.
-        interval: Seconds between two usages of a container.
+        interval: Returns the seconds between two usages of a container.
 
     Attributes:
         connected: Whether there is an accepted connection. Written by the publisher's thread.
@@ -83,16 +81,15 @@ class Publisher:
         subscription: Callable[[], Subscription],
         on_retained: RetainedConsumer,
         on_live: Callable[[bytes], None],
-        backoff: BackoffSettings,
+        backoff: BackoffPolicy,
         watchdog: Watchdog,
-        interval: float,
+        interval: Callable[[], float],
     ) -> None:
         self.connected = False
         self.trouble: str | None = None
         self._outbox = outbox
         self._retained_reader = RetainedReader(subscription, on_retained, on_live)
-        self._backoff = Backoff(backoff.base, backoff.factor, backoff.cap)
-        self._retry_rejected_seconds = backoff.cap
+        self._backoff = Backoff(backoff)
         self._watchdog = watchdog
         self._wake = WakeupEvent()
         self._cancel = CancelToken()
@@ -111,8 +108,7 @@ class Publisher:
         # What the failed attempt saw of each address. Empty: only time can help. None: do not wait.
         self._observations: tuple[Observation, ...] | None = None
         self._connects = self._disconnects = 0  # read by any thread
-        # A rejection is kept until its topic was tried again: a status after the cap, a usage after the interval.
-        self._rejections = Rejections(max(REJECTION_INTERVALS * interval, 2 * backoff.cap))
+        self._rejections = Rejections(interval, backoff)
 
     def counters(self) -> BrokerCounters:
         """Return how many connections a broker has accepted, and how many have ended."""
@@ -138,6 +134,10 @@ class Publisher:
         Without a connection one more attempt is made, because the broker may be back.
         """
         self._deadline.set(deadline)
+        self._wake.set()
+
+    def retry_now(self) -> None:
+        """End a wait for the next attempt to connect, if there is one."""
         self._wake.set()
 
     def _attempt(self) -> None:
@@ -175,13 +175,13 @@ class Publisher:
         self._outbox.set_listener(self._wake.set)
         self._outbox.note_connected()
         self._retained_reader.start(connection)
-        retry_rejected_at = time.monotonic() + self._retry_rejected_seconds
+        retried_rejected_at = time.monotonic()
         while not self._finished():
             self._watchdog.expect_within("publisher", PUBLISH_STEP_SECONDS)
             self._fill_window(connection)
             now = time.monotonic()
-            if now >= retry_rejected_at:
-                retry_rejected_at = now + self._retry_rejected_seconds
+            if now >= retried_rejected_at + self._backoff.policy.cap:
+                retried_rejected_at = now
                 self._outbox.retry_rejected()
             connection.poll(min(MAX_POLL_SECONDS, self._deadline.at - now, self._retained_reader.due - now))
             accepted = self._process_acks(connection)

@@ -2,12 +2,17 @@
 
 import logging
 import time
+from collections.abc import Callable
 
 from agent.mqtt.reason_codes import message_rejection
+from agent.runtime.retry import BackoffPolicy
 from agent.runtime.text import quote
 
 MAX_TOPICS = 1000  # whose last reason is kept; in months many topics come and go
 MAX_LOGGED_TOPIC = 1000  # characters of a topic in the log
+
+INTERVALS = 3  # of usages: a rejection counts for so long at least, if nothing follows on its topic
+CAPS = 2  # of the backoff, likewise: a rejected status is sent again after one
 
 log = logging.getLogger(__name__)
 
@@ -16,11 +21,13 @@ class Rejections:
     """What the broker has rejected. For the publisher's thread.
 
     Args:
-        seconds: how long a rejection counts, if nothing is sent on its topic again: its container may be gone.
+        interval: returns the seconds between two usages of a container.
+        backoff: the publisher's; a rejected status is sent again after its cap.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, interval: Callable[[], float], backoff: BackoffPolicy) -> None:
+        self._interval = interval
+        self._backoff = backoff
         self._logged: dict[str, str] = {}  # the last reason, by topic
         self._current: dict[str, float] = {}  # monotonic moment of the last rejection, by topic; the oldest first
 
@@ -47,7 +54,7 @@ class Rejections:
         """What the broker rejects now; None if it takes everything."""
         while self._current:
             topic, moment = next(iter(self._current.items()))
-            if time.monotonic() < moment + self._seconds:
+            if time.monotonic() < moment + max(INTERVALS * self._interval(), CAPS * self._backoff.cap):
                 newest = next(reversed(self._current))
                 others = f" and {len(self._current) - 1} more" if len(self._current) > 1 else ""
                 reason = self._logged.get(newest, "see the log")

@@ -12,18 +12,37 @@ from agent.runtime.cancel import CancelledError, CancelToken
 JITTER_SHARE = 0.1
 
 
+class BackoffPolicy:
+    """The numbers that any number of backoffs follow: min(base * factor^n, cap) seconds before retry n, from 0.
+
+    Attributes:
+        numbers: the first wait, the factor and the cap. A tuple, so that no thread sees a half of a change.
+    """
+
+    def __init__(self, base: float, factor: float, cap: float) -> None:
+        self.change(base, factor, cap)
+
+    def change(self, base: float, factor: float, cap: float) -> None:
+        """Let all backoffs that follow this policy start over with other numbers."""
+        self.numbers = (min(base, cap), factor, cap)
+
+    @property
+    def cap(self) -> float:
+        """The longest wait, without the jitter."""
+        return self.numbers[2]
+
+
 class Backoff(wait_base):
-    """Waits of min(base * factor^n, cap) seconds before retry n, counted from 0, plus a jitter of at most 10 %.
+    """The waits of one retry loop: those of its policy, plus a jitter of at most 10 %.
 
     The next wait is kept and multiplied, so that no number of attempts can overflow: Nomad computed factor^n first and
     applied the cap afterwards, and its wait became 0 at the 28th attempt. Not thread-safe.
     """
 
-    def __init__(self, base: float, factor: float, cap: float) -> None:
-        self._first = min(base, cap)
-        self._factor = factor
-        self._cap = cap
-        self._next = self._first
+    def __init__(self, policy: BackoffPolicy) -> None:
+        self.policy = policy
+        self._numbers = policy.numbers
+        self._next = self._numbers[0]
 
     def __call__(self, retry_state: RetryCallState) -> float:  # noqa: ARG002 - tenacity's count cannot be reset
         """Return the seconds to wait now; this is how tenacity asks."""
@@ -31,13 +50,17 @@ class Backoff(wait_base):
 
     def next_wait(self) -> float:
         """Return the seconds to wait now, and make the next wait longer."""
+        if self._numbers != self.policy.numbers:
+            self._numbers = self.policy.numbers
+            self.reset()
         wait = self._next
-        self._next = min(wait * self._factor, self._cap)
+        _, factor, cap = self._numbers
+        self._next = min(wait * factor, cap)
         return wait * (1 + random.uniform(0, JITTER_SHARE))  # noqa: S311 - it spreads retries and guards nothing
 
     def reset(self) -> None:
         """Start at `base` again, because an attempt has succeeded."""
-        self._next = self._first
+        self._next = self._numbers[0]
 
 
 def retrying(

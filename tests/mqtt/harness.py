@@ -21,6 +21,7 @@ from agent.mqtt.errors import BrokerError
 from agent.mqtt.probe import probe
 from agent.mqtt.publisher import Publisher
 from agent.mqtt.subscription import Subscription
+from agent.runtime.retry import BackoffPolicy
 from agent.runtime.wakeup import WakeupEvent
 from agent.runtime.watchdog import Watchdog
 
@@ -79,6 +80,7 @@ class RunningPublisher:
         self.outbox = Outbox(capacity, "drop_newest")
         self.retained: queue.Queue[dict[str, bytes]] = queue.Queue()  # what the publisher read after each connect
         self.watchdog = Watchdog()
+        self.backoff = BackoffPolicy(backoff.base, backoff.factor, backoff.cap)
         self.publisher = Publisher(
             BrokerSettings(url=urls, **{"client_id": "usage-agent-host", **keys}),
             self.outbox,
@@ -86,9 +88,9 @@ class RunningPublisher:
             subscription=lambda: Subscription(f"{BASE}/#"),
             on_retained=self.retained.put,
             on_live=lambda _payload: None,
-            backoff=backoff,
+            backoff=self.backoff,
             watchdog=self.watchdog,
-            interval=1,
+            interval=lambda: 1,
         )
         self._thread = threading.Thread(target=self.publisher.run, daemon=True)
         self._thread.start()

@@ -119,3 +119,16 @@ def test_refusal_is_retried_after_each_backoff_and_logged_once(
         if record.levelno >= logging.WARNING and record.name == "agent.mqtt.publisher"
     ]
     assert len(warnings) == 1
+
+
+def test_wait_ends_with_another_backoff(
+    own_broker: OwnBroker, publish: Publish, expected_warnings: ExpectWarnings
+) -> None:
+    """An attempt that would have been made an hour later is made now, and the next ones follow the new numbers."""
+    expected_warnings("refuses the agent")
+    broker = own_broker("allow_anonymous false")
+    running = publish(broker.url, backoff=3600, protocol="5")
+    running.wait_trouble("refuses the agent")
+    running.backoff.change(0.2, 1, 0.2)
+    running.publisher.retry_now()
+    wait_until(lambda: broker.log.count("not authorised") >= 4, WAIT_SECONDS, "four attempts")

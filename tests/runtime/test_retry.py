@@ -7,7 +7,7 @@ import time
 import pytest
 
 from agent.runtime.cancel import CancelledError, CancelToken
-from agent.runtime.retry import JITTER_SHARE, Backoff, retrying
+from agent.runtime.retry import JITTER_SHARE, Backoff, BackoffPolicy, retrying
 
 ATTEMPTS = 10_000
 LONG = 60.0  # seconds; a test waits so long only if what it tests is broken
@@ -26,7 +26,7 @@ def expected(base: float, factor: float, cap: float, attempt: int) -> float:
 )
 def test_wait_n_is_base_times_factor_to_the_n_up_to_the_cap(base: float, factor: float, cap: float) -> None:
     """Wait n is min(base * factor^n, cap), lengthened by at most 10 %, up to the ten thousandth."""
-    backoff = Backoff(base, factor, cap)
+    backoff = Backoff(BackoffPolicy(base, factor, cap))
     for attempt in range(ATTEMPTS):
         wait = backoff.next_wait()
         shortest = expected(base, factor, cap, attempt)
@@ -35,20 +35,20 @@ def test_wait_n_is_base_times_factor_to_the_n_up_to_the_cap(base: float, factor:
 
 def test_defaults_wait_5_20_80_and_then_120_seconds() -> None:
     """The documented defaults: 5, 20, 80, 120, 120 … seconds."""
-    backoff = Backoff(5, 4, 120)
+    backoff = Backoff(BackoffPolicy(5, 4, 120))
     for shortest in (5, 20, 80, 120, 120, 120):
         assert shortest <= backoff.next_wait() <= shortest * 1.1
 
 
 def test_jitter_spreads_waits_at_the_cap_too() -> None:
     """Retries for the same cause do not all happen at the same instant, not even at the cap."""
-    waits = {Backoff(120, 4, 120).next_wait() for _ in range(100)}
+    waits = {Backoff(BackoffPolicy(120, 4, 120)).next_wait() for _ in range(100)}
     assert len(waits) > 50
 
 
 def test_reset_starts_at_the_first_wait_again() -> None:
     """After a success the next failure waits `base` seconds again."""
-    backoff = Backoff(5, 4, 120)
+    backoff = Backoff(BackoffPolicy(5, 4, 120))
     for _ in range(5):
         backoff.next_wait()
     backoff.reset()
@@ -80,7 +80,10 @@ def test_named_errors_are_retried() -> None:
     calls: list[tuple[str, float]] = []
     task = Flaky(OSError("one"), TimeoutError("two"))
     retry = retrying(
-        Backoff(0.01, 2, 1), CancelToken(), (OSError,), lambda error, wait: calls.append((str(error), wait))
+        Backoff(BackoffPolicy(0.01, 2, 1)),
+        CancelToken(),
+        (OSError,),
+        lambda error, wait: calls.append((str(error), wait)),
     )
     assert retry(task) == "done"
     assert [error for error, _ in calls] == ["one", "two"]
@@ -91,7 +94,7 @@ def test_other_errors_are_passed_on() -> None:
     """An error that is not in the list is a defect: it is neither retried nor wrapped."""
     task = Flaky(ValueError("defect"))
     with pytest.raises(ValueError, match="defect"):
-        retrying(Backoff(LONG, 2, LONG), CancelToken(), (OSError,), ignore)(task)
+        retrying(Backoff(BackoffPolicy(LONG, 2, LONG)), CancelToken(), (OSError,), ignore)(task)
     assert task.attempts == 1
 
 
@@ -100,7 +103,7 @@ def test_cancelled_before_the_first_attempt() -> None:
     cancel, task = CancelToken(), Flaky()
     cancel.set()
     with pytest.raises(CancelledError):
-        retrying(Backoff(LONG, 2, LONG), cancel, (OSError,), ignore)(task)
+        retrying(Backoff(BackoffPolicy(LONG, 2, LONG)), cancel, (OSError,), ignore)(task)
     assert task.attempts == 0
 
 
@@ -114,7 +117,7 @@ def test_no_attempt_follows_a_cancelled_wait() -> None:
         timers[0].start()
 
     with pytest.raises(CancelledError):
-        retrying(Backoff(LONG, 2, LONG), cancel, (OSError,), on_wait)(task)
+        retrying(Backoff(BackoffPolicy(LONG, 2, LONG)), cancel, (OSError,), on_wait)(task)
     timers[0].join()
     assert task.attempts == 1
 
@@ -129,7 +132,7 @@ def test_no_wait_follows_a_cancelled_attempt() -> None:
         raise OSError("interrupted")
 
     with pytest.raises(CancelledError):
-        retrying(Backoff(LONG, 2, LONG), cancel, (OSError,), lambda error, _: calls.append(error))(task)
+        retrying(Backoff(BackoffPolicy(LONG, 2, LONG)), cancel, (OSError,), lambda error, _: calls.append(error))(task)
     assert calls == []
 
 
@@ -138,7 +141,7 @@ def test_iterator_form_behaves_the_same() -> None:
     cancel, task = CancelToken(), Flaky(OSError(), OSError())
 
     def loop() -> None:
-        for attempt in retrying(Backoff(LONG, 2, LONG), cancel, (OSError,), lambda *_: cancel.set()):
+        for attempt in retrying(Backoff(BackoffPolicy(LONG, 2, LONG)), cancel, (OSError,), lambda *_: cancel.set()):
             with attempt:
                 task()
 
@@ -150,7 +153,7 @@ def test_iterator_form_behaves_the_same() -> None:
 def test_wake_cuts_the_wait_short() -> None:
     """A wake-up during the wait starts the next attempt at once."""
     cancel, task = CancelToken(), Flaky(OSError())
-    assert retrying(Backoff(LONG, 2, LONG), cancel, (OSError,), lambda *_: cancel.wake())(task) == "done"
+    assert retrying(Backoff(BackoffPolicy(LONG, 2, LONG)), cancel, (OSError,), lambda *_: cancel.wake())(task) == "done"
     assert task.attempts == 2
 
 
@@ -162,7 +165,7 @@ def test_wake_during_a_failing_attempt_is_not_lost() -> None:
         cancel.wake()
         return task()
 
-    assert retrying(Backoff(LONG, 2, LONG), cancel, (OSError,), ignore)(attempt) == "done"
+    assert retrying(Backoff(BackoffPolicy(LONG, 2, LONG)), cancel, (OSError,), ignore)(attempt) == "done"
 
 
 def test_wake_from_before_the_attempt_is_discarded() -> None:
@@ -170,7 +173,7 @@ def test_wake_from_before_the_attempt_is_discarded() -> None:
     cancel, task = CancelToken(), Flaky(OSError())
     cancel.wake()
     begun = time.monotonic()
-    assert retrying(Backoff(0.2, 2, 1), cancel, (OSError,), ignore)(task) == "done"
+    assert retrying(Backoff(BackoffPolicy(0.2, 2, 1)), cancel, (OSError,), ignore)(task) == "done"
     assert time.monotonic() - begun >= 0.2
 
 
@@ -184,6 +187,20 @@ def test_a_sleep_of_the_callers_own_replaces_the_wait() -> None:
         cancel.set()
 
     with pytest.raises(CancelledError):
-        retrying(Backoff(1, 2, 1), cancel, (OSError,), ignore, sleep)(task)
+        retrying(Backoff(BackoffPolicy(1, 2, 1)), cancel, (OSError,), ignore, sleep)(task)
     assert len(slept) == 1
     assert task.attempts == 1
+
+
+def test_backoffs_start_over_when_their_policy_changes() -> None:
+    """All that follow it, and only once."""
+    policy = BackoffPolicy(5, 4, 120)
+    both = [Backoff(policy), Backoff(policy)]
+    both[0].next_wait()
+    policy.change(100, 2, 300)
+    for backoff in both:
+        for least in (100, 200, 300, 300):
+            assert least <= backoff.next_wait() <= least * (1 + JITTER_SHARE)
+    both[0].reset()
+    assert both[0].next_wait() <= 100 * (1 + JITTER_SHARE)
+    assert policy.cap == 300
