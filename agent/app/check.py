@@ -16,7 +16,7 @@ import msgspec
 from agent.app.check_containers import check_containers
 from agent.app.host_name import container_id_warning
 from agent.app.lines import print_line
-from agent.collection.fallback import create_source
+from agent.collection.factory import create_source
 from agent.config import Config, is_absent_credential
 from agent.engine.client import EngineClient
 from agent.engine.errors import EngineError

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.app.lines import print_line
-from agent.collection.collector import NO_MEMORY
 from agent.collection.fallback import FallbackSource
 from agent.collection.source import Source
+from agent.collection.usages import NO_MEMORY
 from agent.config import Config
 from agent.containers.container import RUNNING_STATES, Container, parse_inspect_of, update_from_row
 from agent.containers.filter import ContainerFilter

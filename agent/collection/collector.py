@@ -19,10 +19,10 @@ from contextlib import ExitStack
 
 from agent.collection.context import CollectorContext
 from agent.collection.silence import SilenceDetector
-from agent.collection.source import MAX_OPEN_SECONDS, Reader, ReadingsEndedError
-from agent.engine.errors import EngineError, EngineUnreachableError, NoSuchContainerError
+from agent.collection.source import Reader, ReadingsEndedError
+from agent.collection.usages import UsageCalculator
+from agent.engine.errors import EngineError, NoSuchContainerError
 from agent.messages.payloads import Measurements
-from agent.metrics.rates import compute_usage
 from agent.metrics.reading import ContainerNotRunningError, Reading, ReadingError
 from agent.runtime.cancel import CancelledError, CancelToken
 from agent.runtime.limits import LimitError, ThreadLimitError, start_thread
@@ -30,8 +30,6 @@ from agent.runtime.retry import Backoff, retrying
 from agent.runtime.watchdog import MARGIN_SECONDS
 
 log = logging.getLogger(__name__)
-
-NO_MEMORY = "memory is not measured: boot the host with cgroup_enable=memory cgroup_memory=1"
 
 FAILURES = (EngineError, ReadingError, LimitError)  # after which readings are tried again
 
@@ -59,18 +57,18 @@ class Collector:
         self._context = context
         self._publish = publish
         self._request_inspect = request_inspect
+        self._own_interval = own_interval
         self._interval = own_interval or context.interval
         self._cancel = CancelToken()
-        self._backoff = Backoff(context.backoff.base, context.backoff.factor, context.backoff.cap)
+        self._backoff = Backoff(context.backoff)
 
         # Held while a reading is processed and while the collector changes between its thread and the scheduler; so
         # after stop() nothing is published. A blocking read does not hold it.
         self._lock = threading.Lock()
         self._reader: Reader | None = None
         self._scheduled = False  # the scheduler reads; else the thread reads, if it is alive
-        self._last: Reading | None = None  # outlives a failure: the first usage after it covers the time in between
+        self._calculator = UsageCalculator(context.core_mhz, context.warn_once)
         self._usages = 0
-        self._without_memory = 0  # usages in a row
         self._last_failure: type[BaseException] | None = None  # what readings last failed with, until one succeeds
         self._silence = SilenceDetector()
         self._silence_level = logging.WARNING  # for the silence and for its end; set by note_running()
@@ -96,15 +94,28 @@ class Collector:
         with self._lock:
             return not self._scheduled and not self._thread.is_alive()
 
-    def retry_if_unreachable(self) -> None:
-        """Try again now if the last failure was that the engine could not be reached."""
-        if self._last_failure is not None and issubclass(self._last_failure, EngineUnreachableError):
+    def retry_after(self, failure: type[Exception]) -> None:
+        """Try again now if that was the last failure, and no reading has succeeded since."""
+        if self._last_failure is not None and issubclass(self._last_failure, failure):
             self._cancel.wake()
 
     def retry_now(self) -> None:
         """Try again now, whatever the last failure was: the engine, which was away, is back."""
         self._silence.note_engine_back()
         self._cancel.wake()
+
+    def update_interval(self) -> None:
+        """Go on with the interval that the context has now. The next usage covers the time since the last one."""
+        interval = self._own_interval or self._context.interval
+        with self._lock:
+            if interval == self._interval:
+                return
+            self._interval = interval
+            if self._scheduled and self._reader:
+                self._reader.set_interval(self._interval)
+                self._context.scheduler.schedule_at(self._tick, self._reader.schedule.begin)
+            elif self._reader:  # else the thread opens one, or waits for its next attempt
+                self._cancel.wake()
 
     def note_running(self) -> str | None:
         """Note that the engine has just said that the container runs. Return why it is silent, None if it is not."""
@@ -129,15 +140,14 @@ class Collector:
 
     def _read_while_blocking(self) -> None:
         """Read as long as readings have to be waited for; then hand over to the scheduler."""
-        context = self._context
-        within = self._interval + MAX_OPEN_SECONDS + 2 * context.timeout + MARGIN_SECONDS
-        context.watchdog.expect_within(self._thread.name, within)
+        self._context.expect_reading(self._thread.name, self._interval)
         if self._reader is None:
-            self._reader = context.source.open(self._container_id, self._interval, self._cancel)
+            self._reader = self._context.source.open(self._container_id, self._interval, self._cancel)
         with ExitStack() as stack:
             stack.callback(self._close)  # unless the reader is handed over
             while True:
-                context.watchdog.expect_within(self._thread.name, within)
+                self._reader.set_interval(self._interval)
+                self._context.expect_reading(self._thread.name, self._interval)
                 reading = self._reader.read()
                 with self._lock:
                     if reading:
@@ -153,6 +163,7 @@ class Collector:
     def _continue_in_scheduler(self, reader: Reader) -> None:
         if self._cancel.is_set():
             raise CancelledError
+        reader.set_interval(self._interval)
         self._context.scheduler.schedule_at(self._tick, reader.schedule.begin)  # at once, if that has passed
         self._scheduled = True
 
@@ -206,18 +217,13 @@ class Collector:
 
     def _process(self, reading: Reading) -> None:
         """Publish the usage between the last reading and this one, if there is one."""
-        context = self._context
-        previous, self._last = self._last, reading
-        measurements = compute_usage(previous, reading, context.core_mhz)
+        measurements = self._calculator.add(reading)
         if self._cancel.is_set() or measurements is None:
             return
         self._note_success()
-        self._without_memory = 0 if "memory" in measurements else self._without_memory + 1
-        if self._without_memory == 2:  # a single one may be of a container that is just ending
-            context.warn_once.warn(NO_MEMORY)
         self._publish(measurements)
         self._usages += 1
-        if self._usages == context.usage_limit:
+        if self._usages == self._context.usage_limit:
             self._cancel.set()
 
     def _note_success(self) -> None:

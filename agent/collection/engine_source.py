@@ -4,11 +4,12 @@ For a stream the engine collects a container's figures once a second, however lo
 collects them once an interval. At intervals of about two seconds or more the poll is cheaper.
 """
 
+import math
 import time
 from collections.abc import Generator
 from contextlib import closing
 
-from agent.collection.schedule import Schedule, downsample, poll_schedule
+from agent.collection.schedule import Pace, Sampler, Schedule, poll_schedule
 from agent.collection.source import ReadingsEndedError
 from agent.engine import stats
 from agent.engine.client import EngineClient
@@ -17,10 +18,11 @@ from agent.metrics.reading import ContainerNotRunningError, Reading, ReadingErro
 from agent.runtime.cancel import CancelledError, CancelToken
 from agent.runtime.timestamps import format_time
 
+POLL_FROM_SECONDS = 2.0  # from this interval up a poll is cheaper than a stream
 MAX_BAD_DOCUMENTS = 3  # in a row: a single one may happen, so many are a fault of the engine
 
-Documents = Generator[tuple[float, bytes], None, None]
-"""Raw stats documents, each with the monotonic moment of its arrival in seconds."""
+Documents = Generator[tuple[float, bytes] | None, None, None]
+"""Raw stats documents, each with the monotonic moment of its arrival in seconds. None: the wait was cut short."""
 
 
 class StreamSource:
@@ -34,12 +36,21 @@ class StreamSource:
 
     def open(self, container_id: str, interval: float, cancel: CancelToken) -> "EngineReader":
         """Return a reader; the engine is first asked by its first `read`."""
-        return EngineReader(self._engine, self._documents(container_id, interval, cancel), cancel)
+        return self.resume(container_id, Pace(interval), cancel)
 
-    def _documents(self, container_id: str, interval: float, cancel: CancelToken) -> Documents:
+    def resume(self, container_id: str, pace: Pace, cancel: CancelToken) -> "EngineReader":
+        """Return a reader that goes on where another one of the container has ended."""
+        return EngineReader(self._engine, self._documents(container_id, pace, cancel), cancel, pace)
+
+    def _documents(self, container_id: str, pace: Pace, cancel: CancelToken) -> Documents:
+        sampler = Sampler(pace)
         with closing(self._engine.stats_stream(container_id, cancel)) as stream:
-            # Documents that are not picked are never decoded.
-            yield from downsample(interval, ((time.monotonic(), raw) for raw in stream))
+            for raw in stream:
+                arrived = time.monotonic()
+                if cancel.clear_wake():
+                    yield None
+                if sampler.picks(arrived):  # documents that are not picked are never decoded
+                    yield arrived, raw
 
 
 class PollSource:
@@ -53,24 +64,48 @@ class PollSource:
 
     def open(self, container_id: str, interval: float, cancel: CancelToken) -> "EngineReader":
         """Return a reader; the engine is first asked by its first `read`."""
-        return EngineReader(self._engine, self._documents(container_id, interval, cancel), cancel)
+        return self.resume(container_id, Pace(interval), cancel)
 
-    def _documents(self, container_id: str, interval: float, cancel: CancelToken) -> Documents:
-        yield self._ask(container_id, cancel)
-        schedule = poll_schedule(time.monotonic(), interval)
-        while _wait_until(schedule.next_after(time.monotonic()), cancel):
+    def resume(self, container_id: str, pace: Pace, cancel: CancelToken) -> "EngineReader":
+        """Return a reader that goes on where another one of the container has ended."""
+        return EngineReader(self._engine, self._documents(container_id, pace, cancel), cancel, pace)
+
+    def _documents(self, container_id: str, pace: Pace, cancel: CancelToken) -> Documents:
+        if pace.due == -math.inf:
             yield self._ask(container_id, cancel)
+            pace.begin(poll_schedule(time.monotonic(), pace.interval))
+        while not cancel.wait(pace.due - time.monotonic()):
+            if time.monotonic() < pace.due:
+                yield None
+            else:
+                document = self._ask(container_id, cancel)
+                pace.note_served(document[0])
+                yield document
 
     def _ask(self, container_id: str, cancel: CancelToken) -> tuple[float, bytes]:
         raw = self._engine.stats_once(container_id, cancel)
         return time.monotonic(), raw
 
 
-def _wait_until(due: float, cancel: CancelToken) -> bool:
-    """Sleep until the monotonic moment `due`. Return False if cancelled."""
-    while (left := due - time.monotonic()) > 0 and not cancel.is_set():
-        cancel.wait(left)  # a wake-up is meant for the waits after errors, and does not end this one
-    return not cancel.is_set()
+class CheaperSource:
+    """Asks the engine in the way that is cheaper for a container's interval."""
+
+    def __init__(self, engine: EngineClient) -> None:
+        self._engine = engine
+
+    def choose(self, interval: float) -> PollSource | StreamSource:
+        """Return the source for this interval."""
+        poll = interval >= POLL_FROM_SECONDS and self._engine.supports_one_shot
+        return PollSource(self._engine) if poll else StreamSource(self._engine)
+
+    def adapt(self, reader: "EngineReader", container_id: str, interval: float, cancel: CancelToken) -> "EngineReader":
+        """Let a reader go on with another interval. Return it, or the one that takes over from it."""
+        before, after = self.choose(reader.pace.interval), self.choose(interval)
+        reader.set_interval(interval)
+        if before.name == after.name:
+            return reader
+        reader.close()
+        return after.resume(container_id, reader.pace, cancel)
 
 
 class EngineReader:
@@ -78,11 +113,15 @@ class EngineReader:
 
     One unusable document costs one usage. MAX_BAD_DOCUMENTS of them in a row raise InvalidResponseError. A document
     with the same time as the one before counts as unusable: an engine that is stuck sends one document again and again.
+
+    Attributes:
+        pace: when the next reading is due.
     """
 
     blocking = True
 
-    def __init__(self, engine: EngineClient, documents: Documents, cancel: CancelToken) -> None:
+    def __init__(self, engine: EngineClient, documents: Documents, cancel: CancelToken, pace: Pace) -> None:
+        self.pace = pace
         self._engine = engine
         self._documents = documents
         self._cancel = cancel
@@ -98,12 +137,20 @@ class EngineReader:
         """Return the next reading, as `source.Reader` says."""
         if not wait:
             return None
-        for arrived, raw in self._documents:
+        for document in self._documents:
+            if document is None:
+                return None
+            arrived, raw = document
             if reading := self._decode(raw, arrived):
                 return reading
         if self._cancel.is_set():
             raise CancelledError
         raise ReadingsEndedError("the engine ended the readings")
+
+    def set_interval(self, interval: float) -> None:
+        """Read with another interval from now on."""
+        if interval != self.pace.interval:
+            self.pace.change(interval)
 
     def close(self) -> None:
         """Close the connection to the engine."""

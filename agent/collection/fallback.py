@@ -1,26 +1,22 @@
-"""Which source is used: the configured one, or with `auto` the cheapest one that is sure to be right."""
+"""The source `auto`: the cheapest one that is sure to be right, for each container."""
 
 import logging
 import time
 from collections.abc import Callable
 from threading import Lock
 
-from agent.collection.engine_source import EngineReader, PollSource, StreamSource
+from agent.collection.engine_source import CheaperSource, EngineReader
 from agent.collection.kernel_source import KernelSource, VerifiedFiles
 from agent.collection.schedule import Schedule
-from agent.collection.source import Source
 from agent.engine.client import EngineClient
 from agent.engine.errors import EngineError, EngineUnreachableError, NoSuchContainerError
 from agent.kernel.files import KernelUnreadableError
-from agent.kernel.reader import KernelReader
 from agent.metrics.reading import ContainerNotRunningError, Reading, ReadingError
 from agent.runtime.cancel import CancelToken
 from agent.runtime.limits import LimitError
-from agent.runtime.retry import Backoff
+from agent.runtime.retry import Backoff, BackoffPolicy
 
 log = logging.getLogger(__name__)
-
-POLL_FROM_SECONDS = 2.0  # from this interval up a poll is cheaper than a stream
 
 # The waits before a container's files are tried again: 1, 4, 16, 60, 60 … minutes.
 FIRST_RETRY_SECONDS = 60.0
@@ -28,29 +24,11 @@ RETRY_FACTOR = 4
 MAX_RETRY_SECONDS = 3600.0
 
 
-def create_source(
-    name: str, interval: float, engine: EngineClient, on_change: Callable[[], None] = lambda: None
-) -> Source:
-    """Return the source that the configuration names.
-
-    Args:
-        name: auto, kernel, poll or stream.
-        interval: seconds between two readings of a container that has no interval of its own.
-        engine: the engine of the containers.
-        on_change: called when the `name` of the source in use has changed.
-    """
-    kernel = KernelSource(engine, KernelReader(descriptors=engine.descriptors))
-    if name == "auto":
-        return FallbackSource(engine, interval, kernel if engine.local else None, on_change)
-    if name == "kernel":
-        return kernel
-    return PollSource(engine) if name == "poll" else StreamSource(engine)
-
-
 class FallbackSource:
     """Reads the kernel's files of every container for which they are verified, and asks the engine for all others.
 
     Attributes:
+        engine_source: asks the engine.
         trouble: why the files of some container were not used, the latest such reason; None if there was none so far.
     """
 
@@ -62,7 +40,7 @@ class FallbackSource:
         on_change: Callable[[], None] = lambda: None,
         first_retry: float = FIRST_RETRY_SECONDS,
     ) -> None:
-        self._engine = engine
+        self.engine_source = CheaperSource(engine)
         self._interval = interval  # of most containers, which `name` is about
         self._kernel = kernel
         self._on_change = on_change
@@ -78,7 +56,7 @@ class FallbackSource:
 
         It stays `kernel` until files fail at a moment at which no container's files are read.
         """
-        return "kernel" if self._kernel_works else self._engine_source(self._interval).name
+        return "kernel" if self._kernel_works else self.engine_source.choose(self._interval).name
 
     @property
     def decided(self) -> bool:
@@ -126,11 +104,15 @@ class FallbackSource:
 
     def open_engine(self, container_id: str, interval: float, cancel: CancelToken) -> EngineReader:
         """Return a reader that asks the engine."""
-        return self._engine_source(interval).open(container_id, interval, cancel)
+        return self.engine_source.choose(interval).open(container_id, interval, cancel)
+
+    def set_interval(self, interval: float) -> None:
+        """Let `name` be about another interval. Each collector tells its reader itself."""
+        self._interval = interval
 
     def retry_backoff(self) -> Backoff:
         """Return a new backoff: the waits before the files of one container are tried again."""
-        return Backoff(self._first_retry, RETRY_FACTOR, MAX_RETRY_SECONDS)
+        return Backoff(BackoffPolicy(self._first_retry, RETRY_FACTOR, MAX_RETRY_SECONDS))
 
     def note_closed(self) -> None:
         """Note that the files of one container were closed. This alone does not change `name`."""
@@ -140,10 +122,6 @@ class FallbackSource:
     def note_unreadable(self, name: str, interval: float, error: KernelUnreadableError) -> None:
         """Note that the files of the container `name` can no longer be read. Call `note_closed` first."""
         self._note_failure(name, interval, error, was_read=True)
-
-    def _engine_source(self, interval: float) -> PollSource | StreamSource:
-        poll = interval >= POLL_FROM_SECONDS and self._engine.supports_one_shot
-        return PollSource(self._engine) if poll else StreamSource(self._engine)
 
     def _note_failure(self, container: str, interval: float, error: Exception, was_read: bool) -> None:
         """Note and log that a container's files are not used.
@@ -155,7 +133,7 @@ class FallbackSource:
             self._kernel_works = bool(self._kernel_readers)
             first, self.trouble = self.trouble is None, str(error)
         level = logging.WARNING if was_read else logging.INFO if first else logging.DEBUG
-        source = self._engine_source(interval).name
+        source = self.engine_source.choose(interval).name
         log.log(level, "the kernel's files of %s are not used, but source %s: %s", container, source, error)
         if changed:
             self._on_change()
@@ -203,6 +181,17 @@ class FallbackReader:
                 self._ask_engine()
         return self._read_engine(wait)
 
+    def set_interval(self, interval: float) -> None:
+        """Read with another interval from now on; the engine may be asked in the other way, stream or poll, for it."""
+        if interval == self._interval:
+            return
+        self._interval = interval
+        if self._files:
+            self._files.set_interval(interval)
+        elif self._engine_reader:
+            reader, adapt = self._engine_reader, self._source.engine_source.adapt
+            self._engine_reader = adapt(reader, self._container_id, interval, self._cancel)
+
     def close(self) -> None:
         """Close the files and the connection to the engine."""
         self._close_files()
@@ -234,7 +223,7 @@ class FallbackReader:
             self._retry_at = time.monotonic() + self._backoff.next_wait()
             return
         log.info("the kernel's files of %s are read again", files.name)
-        files.continue_at(time.monotonic() + self._interval)
+        files.continue_from(time.monotonic())
         self._files = files
         if self._engine_reader:
             self._engine_reader.close()

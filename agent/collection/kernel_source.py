@@ -64,12 +64,21 @@ class VerifiedFiles:
         self._files = files
         self._first: Reading | None = first
         self._interval = interval
+        self._read_at: float | None = None  # monotonic moment of the last reading after the first
         self.schedule = first_aligned_schedule(first.arrived, interval)
 
-    def continue_at(self, due: float) -> None:
-        """Take over from another reader: drop the first reading, and read next at about the monotonic moment `due`."""
+    def continue_from(self, moment: float) -> None:
+        """Take over from another reader: drop the first reading, and read next an interval after about `moment`."""
         self._first = None
-        self.schedule = aligned_schedule(due, self._interval)
+        self._read_at = moment
+        self.schedule = aligned_schedule(moment + self._interval, self._interval)
+
+    def set_interval(self, interval: float) -> None:
+        """Read with another interval from now on; the second reading comes as early as it would have."""
+        if interval != self._interval:
+            self._interval = interval
+            due = self.schedule.begin if self._read_at is None else self._read_at + interval
+            self.schedule = aligned_schedule(due, interval)
 
     def read(self, wait: bool = True) -> Reading:  # noqa: ARG002 - this reader never waits
         """Return the verified first reading, once; after that what the files say now.
@@ -79,7 +88,9 @@ class VerifiedFiles:
         if self._first:
             first, self._first = self._first, None
             return first
-        return self._files.read()
+        reading = self._files.read()
+        self._read_at = reading.arrived
+        return reading
 
     def close(self) -> None:
         """Close the files."""

@@ -5,12 +5,7 @@ little less often than once a second. Counted from the last reading, each readin
 """
 
 import math
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
-from typing import TypeVar
-
-T = TypeVar("T")
 
 ENGINE_TICK_SECONDS = 1.0  # between two documents of an engine's stream, about
 ALIGNMENT_SECONDS = 1.0  # aligned schedules begin at multiples of this, or of the interval where that is shorter
@@ -70,25 +65,64 @@ def _alignment(interval: float) -> float:
     return min(interval, ALIGNMENT_SECONDS)
 
 
-def downsample(interval: float, arrivals: Iterable[tuple[float, T]]) -> Iterator[tuple[float, T]]:
-    """Yield the first two arrivals, then the one nearest to each moment of a schedule that begins at the second.
+class Pace:
+    """When the next reading of the engine is due, for one reader after the other of one container.
 
-    Each arrival has to be yielded or dropped before the next one comes. It counts as the nearest if it comes at most
-    half a tick before the moment, or later: the next one comes a tick later, and would be further away. Arrivals that
-    are rarer than the moments are all yielded. After a stall, the moments that were missed are left out.
+    The interval may change: then the next reading is due an interval after the moment that was served last, and at once
+    if that has passed.
 
-    Args:
-        interval: seconds between two moments of the schedule.
-        arrivals: the monotonic moment in seconds and the item of each arrival, in order.
+    Attributes:
+        interval: seconds between two readings.
+        due: when the next reading is due, monotonic; at first in the past.
     """
-    slack = min(ENGINE_TICK_SECONDS / 2, interval / 2)
-    source = iter(arrivals)
-    begin = due = 0.0
-    for begin, item in islice(source, 2):
-        yield begin, item
-        due = begin + interval
-    schedule = Schedule(begin, interval)
-    for arrival, item in source:
-        if arrival + slack >= due:
-            yield arrival, item
-            due = schedule.next_after(arrival + slack)
+
+    def __init__(self, interval: float) -> None:
+        self.interval = interval
+        self.due = -math.inf
+        self._schedule: Schedule | None = None
+        self._served: float | None = None  # the moment of the schedule that was served last
+
+    def begin(self, schedule: Schedule) -> None:
+        """Follow a schedule from now on."""
+        self._schedule, self.due = schedule, schedule.begin
+
+    def note_served(self, moment: float) -> None:
+        """Note that the reading which was due has been taken. The next one is due after `moment`."""
+        if self._schedule:
+            self.due = self._schedule.next_after(moment)
+            self._served = self.due - self._schedule.interval
+
+    def change(self, interval: float) -> None:
+        """Go on with another interval."""
+        self.interval = interval
+        if self._schedule:
+            begin = self._schedule.begin if self._served is None else self._served + interval
+            self.begin(Schedule(begin, interval))
+
+
+class Sampler:
+    """Picks the first two arrivals of a stream, then the one nearest to each moment of a schedule the second begins.
+
+    No arrival can be picked after the next one has come. So an arrival counts as nearest from half a tick before a
+    moment on: the next arrival comes a tick later, and would be further away. A source slower than the schedule passes
+    whole. After a stall, the moments that were missed are left out.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._first = 2 if pace.due == -math.inf else 0  # arrivals still to be picked before the schedule begins
+
+    def picks(self, arrival: float) -> bool:
+        """Return whether to use what arrives at this monotonic moment. Ask once for each arrival, in their order."""
+        pace = self._pace
+        if self._first:
+            self._first -= 1
+            if not self._first:
+                pace.begin(Schedule(arrival, pace.interval))
+                pace.note_served(arrival)
+            return True
+        slack = min(ENGINE_TICK_SECONDS, pace.interval) / 2
+        if arrival + slack < pace.due:
+            return False
+        pace.note_served(arrival + slack)
+        return True

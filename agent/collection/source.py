@@ -47,8 +47,9 @@ class Reader(Protocol):
             wait: whether the reader may block until there is a reading.
 
         Returns:
-            The reading; None if there is none at this moment. Then look at `blocking` again. If it is true, call this
-            again in a thread that may wait. If not, call this again at the next moment of `schedule`.
+            The reading; None if there is none at this moment, or the reader's token was woken. Then look at `blocking`
+            again. If it is true, call this again in a thread that may wait. If not, call this again at the next moment
+            of `schedule`.
 
         Raises:
             CancelledError: the reader's token was cancelled.
@@ -56,6 +57,10 @@ class Reader(Protocol):
             ReadingError: what was read cannot be used; ContainerNotRunningError if the container does not run.
             LimitError: the system allows no more descriptors.
         """
+        ...
+
+    def set_interval(self, interval: float) -> None:
+        """Read with another interval from now on, counted from the last reading; nothing changes if it is the same."""
         ...
 
     def close(self) -> None:

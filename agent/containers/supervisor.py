@@ -21,6 +21,7 @@ from agent.containers.reconcile import RetainedStatusReconciler
 from agent.containers.registry import ContainerRegistry
 from agent.containers.tracked import TrackedContainer
 from agent.containers.work_queue import DIE_ACTIONS, MOVE_ACTIONS, REMOVE_ACTIONS, WorkQueue
+from agent.engine.errors import EngineUnreachableError
 from agent.engine.protocol import Event
 from agent.runtime.limits import ThreadLimitError
 from agent.runtime.scheduler import Scheduler
@@ -134,7 +135,7 @@ class Supervisor:
         the subscription is renewed after each `engine.timeout` without an event.
         """
         for collector in self.collectors:
-            collector.retry_if_unreachable()
+            collector.retry_after(EngineUnreachableError)
 
     @property
     def collectors(self) -> list[Collector]:

@@ -49,10 +49,11 @@ class CancelToken:
             self._woken = True
             self._changed.notify_all()
 
-    def clear_wake(self) -> None:
-        """Discard a wake-up that no wait has taken."""
+    def clear_wake(self) -> bool:
+        """Discard a wake-up that no wait has taken. Return whether there was one."""
         with self._changed:
-            self._woken = False
+            woken, self._woken = self._woken, False
+            return woken
 
     def wait(self, timeout: float) -> bool:
         """Sleep for at most `timeout` seconds. Return True if cancelled, False after the time or a wake-up."""

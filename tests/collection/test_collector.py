@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 import pytest
 from support.daemons.no_threads import no_threads
@@ -15,9 +15,9 @@ from support.fakes.local_machine import LocalMachine
 
 from agent.collection.collector import Collector
 from agent.collection.context import CollectorContext
-from agent.config import BackoffSettings
 from agent.messages.payloads import Measurements
 from agent.runtime.logs import WarnOnce
+from agent.runtime.retry import BackoffPolicy
 from agent.runtime.scheduler import Scheduler
 from agent.runtime.watchdog import Watchdog
 
@@ -30,14 +30,15 @@ class RunningCollector:
     def __init__(self, machine: LocalMachine, interval: float, limit: int | None = None) -> None:
         self.usages: SimpleQueue[Measurements] = SimpleQueue()
         self.inspections: SimpleQueue[None] = SimpleQueue()
-        watchdog, backoff = Watchdog(), BackoffSettings(base=0.1, factor=1, cap=0.1)
+        watchdog, self.backoff = Watchdog(), BackoffPolicy(0.1, 1, 0.1)
         self.scheduler = Scheduler("readings", watchdog=watchdog)
-        common = CollectorContext(
+        self.source = machine.fallback_source()
+        self.common = CollectorContext(
             machine.client,
-            machine.fallback_source(),
+            self.source,
             interval,
             5,
-            backoff,
+            self.backoff,
             None,
             watchdog,
             self.scheduler,
@@ -46,8 +47,13 @@ class RunningCollector:
             lambda: True,
         )
         name, key = machine.container.name, machine.container.id
-        self.collector = Collector(name, key, common, self.usages.put, lambda: self.inspections.put(None))
+        self.collector = Collector(name, key, self.common, self.usages.put, lambda: self.inspections.put(None))
         self.collector.start()
+
+    def change_interval(self, interval: float) -> None:
+        """Change the interval of all collectors."""
+        self.common.interval = interval
+        self.collector.update_interval()
 
     def next(self) -> Measurements:
         """Return the next usage."""
@@ -156,3 +162,55 @@ def test_usage_limit_ends_the_collector(machine: LocalMachine, interval: float) 
         one.next()
         wait_until(lambda: one.collector.finished, PATIENCE, "it does not end")
     assert one.usages.empty()
+
+
+@pytest.mark.parametrize("begin", [0.5, 3600])
+def test_interval_changes_between_two_readings_of_files(machine: LocalMachine, begin: float) -> None:
+    """The next reading does not wait for the old interval; no call to the engine is made, and no thread started."""
+    with collected(machine, begin) as one:
+        one.next()
+        requests = machine.request_count()
+        one.change_interval(3600)
+        one.change_interval(0.5)
+        assert [one.next()["interval"] > 0 for _ in range(3)]
+        assert machine.request_count() == requests
+        assert own_threads() == []
+        one.change_interval(3600)
+        while not one.usages.empty():
+            one.next()
+        with pytest.raises(Empty):
+            one.usages.get(timeout=1.5)
+
+
+def test_interval_changes_while_the_engine_is_asked(machine: LocalMachine, expected_warnings: ExpectWarnings) -> None:
+    """The thread leaves its wait, changes between stream and poll, and returns to the files when they are back."""
+    expected_warnings("the kernel's files of .* are not used, but source stream: .*many")
+    with collected(machine, 0.5) as one:
+        one.until(kernel=True)
+        machine.tree.change({"memory.current": "many\n"})
+        one.until(kernel=False)
+        one.change_interval(3600)  # a poll, at which no attempt to read the files is due for an hour
+        while not one.usages.empty():
+            one.next()
+        one.change_interval(0.5)
+        one.until(kernel=False)
+        machine.show_engine_values()
+        one.until(kernel=True)
+
+
+def test_wait_for_the_next_attempt_ends_with_another_backoff(
+    machine: LocalMachine, expected_warnings: ExpectWarnings
+) -> None:
+    """An attempt that would have been made an hour later is made now."""
+    expected_warnings("no readings of web")
+    with collected(machine, 0.5) as one:
+        one.next()
+        one.backoff.change(3600, 1, 3600)
+        machine.tree.change({"pids.current": "0\n"})
+        one.inspections.get(timeout=PATIENCE)
+        machine.tree.change({"pids.current": "2\n"})
+        while not one.usages.empty():
+            one.next()
+        one.backoff.change(0.1, 1, 0.1)
+        one.collector.retry_after(Exception)
+        one.next()

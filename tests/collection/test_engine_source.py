@@ -12,7 +12,7 @@ from support.fakes.engine import FakeEngine
 from support.fakes.http import Answer
 
 from agent.collection.engine_source import PollSource, StreamSource
-from agent.collection.fallback import create_source
+from agent.collection.factory import create_source
 from agent.collection.source import ReadingsEndedError, Source
 from agent.engine.client import EngineClient
 from agent.engine.errors import EngineUnreachableError, InvalidResponseError, NoSuchContainerError

@@ -9,7 +9,8 @@ from support.daemons.dockerd import PrivateEngine
 from support.daemons.podman import Podman
 from support.engine_client import ReaderThread, connected, readings
 
-from agent.collection.fallback import FallbackSource, create_source
+from agent.collection.factory import create_source
+from agent.collection.fallback import FallbackSource
 from agent.runtime.cancel import CancelToken
 
 

@@ -15,7 +15,7 @@ from support.engine_client import ReaderThread, connected, descriptors, readings
 from support.fakes.http import json_answer
 from support.fakes.local_machine import LocalMachine
 
-from agent.collection.fallback import create_source
+from agent.collection.factory import create_source
 from agent.collection.kernel_source import KernelSource
 from agent.engine.client import EngineClient
 from agent.engine.errors import NoSuchContainerError

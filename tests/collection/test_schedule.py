@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.collection.schedule import Schedule, aligned_schedule, downsample, first_aligned_schedule, poll_schedule
+from agent.collection.schedule import Pace, Sampler, Schedule, aligned_schedule, first_aligned_schedule, poll_schedule
 
 
 def picked_arrivals(interval: float, arrivals: list[float]) -> list[float]:
-    return [arrival for arrival, _ in downsample(interval, ((arrival, None) for arrival in arrivals))]
+    return list(filter(Sampler(Pace(interval)).picks, arrivals))
 
 
 def ticks(count: int, tick: float, begin: float = 100.0) -> list[float]:
@@ -21,21 +21,6 @@ def ticks(count: int, tick: float, begin: float = 100.0) -> list[float]:
 def test_first_two_arrivals_pass_at_once() -> None:
     """Two readings make the first usage, so the first two arrivals pass however close they are."""
     assert picked_arrivals(10, [0.0, 0.3, 0.6, 1.6]) == [0.0, 0.3]
-
-
-def test_downsampling_does_not_read_ahead() -> None:
-    """An arrival is passed on before the next one is asked for."""
-    taken = []
-
-    def arrivals() -> Iterator[tuple[float, str]]:
-        for number in range(5):
-            taken.append(number)
-            yield float(number), f"reading {number}"
-
-    thinned = downsample(1, arrivals())
-    for number in range(5):
-        assert next(thinned) == (float(number), f"reading {number}")
-        assert taken == list(range(number + 1))
 
 
 @pytest.mark.parametrize(
@@ -160,3 +145,49 @@ def test_missed_moments_are_left_out(begin: float, interval: float, passed: floa
     due = Schedule(begin, interval).next_after(begin + passed)
     assert 0 < due - (begin + passed) <= interval * (1 + 1e-6)
     assert (due - begin) / interval == pytest.approx(round((due - begin) / interval), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("intervals", "due"),
+    [
+        ((10, 1), 111.0),  # an interval after the last moment that was served; if that has passed, at once
+        ((10, 60), 170.0),
+        ((10, 3600, 1), 111.0),
+        ((10, 10), 120.0),
+    ],
+)
+def test_other_interval_counts_from_the_last_reading(intervals: tuple[float, ...], due: float) -> None:
+    """However often the interval changes before the next reading."""
+    pace = Pace(intervals[0])
+    pace.begin(Schedule(100, intervals[0]))
+    pace.note_served(110.3)
+    for interval in intervals[1:]:
+        pace.change(interval)
+    assert pace.due == due
+    pace.note_served(max(due, 115))
+    assert pace.due == next(moment for moment in moments(Schedule(due, intervals[-1]), 0) if moment > max(due, 115))
+
+
+def test_other_interval_does_not_delay_the_second_reading() -> None:
+    """A first usage comes as soon as it would have come."""
+    pace = Pace(10)
+    assert pace.due < 0
+    pace.change(3600)
+    pace.begin(poll_schedule(100, pace.interval))
+    pace.change(60)
+    assert pace.due == 100.5
+    pace.note_served(100.5)
+    assert pace.due == 160.5
+
+
+@given(changes=st.lists(st.sampled_from([0.5, 1.0, 2.0, 10.0]), max_size=20))
+def test_stream_goes_on_with_each_interval(changes: list[float]) -> None:
+    """From one change to the next, arrivals are as far apart as the interval says, and each begins with a pick."""
+    pace, arrivals = Pace(1), iter(ticks(2000, 1.0))
+    sampler = Sampler(pace)
+    assert [sampler.picks(next(arrivals)) for _ in range(2)] == [True, True]
+    for interval in changes:
+        pace.change(interval)
+        picked = [arrival for arrival in islice(arrivals, 41) if sampler.picks(arrival)]
+        assert len(picked) >= 41 // max(interval, 1) - 1
+        assert all(later - earlier == max(interval, 1) for earlier, later in pairwise(picked[1:]))

@@ -12,7 +12,7 @@ from support.fakes.engine import FakeEngine
 
 from agent.collection.context import CollectorContext
 from agent.collection.engine_source import StreamSource
-from agent.config import BackoffSettings, EngineSettings
+from agent.config import EngineSettings
 from agent.containers.filter import ContainerFilter
 from agent.containers.reconcile import RetainedStatusReconciler
 from agent.containers.registry import ContainerRegistry
@@ -25,6 +25,7 @@ from agent.messages.outbox import Outbox
 from agent.messages.payloads import EngineInfo
 from agent.messages.topics import MessageBuilder
 from agent.runtime.logs import WarnOnce
+from agent.runtime.retry import BackoffPolicy
 from agent.runtime.scheduler import Scheduler
 from agent.runtime.watchdog import Watchdog
 
@@ -146,7 +147,7 @@ class ContainersHarness:
 
     def _start(self, info: EngineInfo) -> None:
         self.connects += 1
-        backoff = BackoffSettings(base=0.1, factor=1, cap=0.1)
+        backoff = BackoffPolicy(0.1, 1, 0.1)
         assert info["version"] == self.fake.version
         source = StreamSource(self.engine)
         self.supervisor.start(
