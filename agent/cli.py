@@ -12,8 +12,9 @@ import gc
 import os
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -23,7 +24,7 @@ from agent.config import DEFAULT_PATHS, Config, ConfigError, find, load
 from agent.runtime.cancel import CancelToken
 from agent.runtime.heartbeat import read_health
 from agent.runtime.logs import configure_logging
-from agent.runtime.signals import ending_signals
+from agent.runtime.signals import ReloadRequest, agent_signals
 from agent.runtime.streams import discard, open_standard_streams
 from agent.runtime.text import escape
 
@@ -45,10 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     open_standard_streams()
     options = _parser().parse_args(arguments)
     ending = CancelToken()
+    reload = ReloadRequest(ending)
     try:
         # Signals are handled from here on, because importing what the agent needs takes half a second.
-        with ending_signals(ending) if options.command == "run" else nullcontext():
-            code = _run_command(options, ending)
+        with agent_signals(ending, reload) if options.command == "run" else nullcontext():
+            code = _run_command(options, ending, reload)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output has ended
         discard(sys.stdout)
@@ -71,7 +73,7 @@ def _flush_log() -> None:
         discard(sys.stderr)
 
 
-def _run_command(options: argparse.Namespace, ending: CancelToken) -> int:
+def _run_command(options: argparse.Namespace, ending: CancelToken, reload: ReloadRequest) -> int:
     if options.command == "schema":
         return _schema()
     if options.command == "health":
@@ -80,8 +82,10 @@ def _run_command(options: argparse.Namespace, ending: CancelToken) -> int:
     for_service = options.command in ("check", "forget")  # whose credential may not be readable from here
     if for_service and options.password_file:
         environment = {**os.environ, "USAGE_AGENT_BROKER__PASSWORD_FILE": options.password_file}
+    # Found once: a file that has vanished must be a mistake when it is read anew, and not mean the defaults.
+    load_config = partial(load, options.config or find(DEFAULT_PATHS), environment, needs_credential=not for_service)
     try:
-        config = load(options.config, environment, needs_credential=not for_service)
+        config = load_config()
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
@@ -91,7 +95,7 @@ def _run_command(options: argparse.Namespace, ending: CancelToken) -> int:
         case "forget":
             return _forget(config, options)
         case _:
-            return _run(config, options, ending)
+            return _run(config, load_config, options, ending, reload)
 
 
 def _schema() -> int:
@@ -115,7 +119,13 @@ def _check(config: Config, named: Path | None) -> int:
     return check(config, path, others)
 
 
-def _run(config: Config, options: argparse.Namespace, ending: CancelToken) -> int:
+def _run(
+    config: Config,
+    load_config: Callable[[], Config],
+    options: argparse.Namespace,
+    ending: CancelToken,
+    reload: ReloadRequest,
+) -> int:
     gc.disable()  # modules are not garbage: to look for some meanwhile is a twentieth of a start's CPU time
     from agent.engine.charset import skip_charset_detection
     from agent.runtime.limits import raise_descriptor_limit
@@ -129,7 +139,7 @@ def _run(config: Config, options: argparse.Namespace, ending: CancelToken) -> in
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     raise_descriptor_limit()
     configure_logging(config.agent.log_level, config.agent.log_format)
-    return Service(config, ending, once=options.once, dry_run=options.dry_run).run()
+    return Service(config, load_config, ending, reload, once=options.once, dry_run=options.dry_run).run()
 
 
 def _health() -> int:

@@ -56,6 +56,11 @@ class AgentStatusPublisher:
         with self._lock:
             self._publish(self._with_time())
 
+    def set_interval(self, interval: float) -> None:
+        """Publish the interval from now on."""
+        with self._lock:
+            self._publish({**self._with_time(), "interval": interval})
+
     def set_engine(self, info: EngineInfo, source: Source) -> None:
         """Publish the status with the engine that has answered, and from now on with the source of the readings."""
         with self._lock:

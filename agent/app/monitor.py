@@ -4,14 +4,17 @@ each second      what has changed for Home Assistant is published
                  retained statuses of removed containers expire
                  Watchdog, EngineWatcher, Publisher ──► heartbeat file, READY=1, WATCHDOG=1 and STATUS= of systemd
 each interval    the agent's counters are published
+at a SIGHUP      the configuration is read anew
 with `--once`    the loop ends when every container had its usages and the broker has them, or when that took too long
 """
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from agent.app.agent_status import AgentCountersPublisher
+from agent.app.reload import Reloader
 from agent.containers.registry import ContainerRegistry
 from agent.containers.supervisor import Supervisor
 from agent.containers.watcher import EngineWatcher
@@ -21,6 +24,7 @@ from agent.mqtt.publisher import Publisher
 from agent.mqtt.stdout import StdoutPublisher
 from agent.runtime.cancel import CancelToken
 from agent.runtime.heartbeat import HeartbeatFile
+from agent.runtime.signals import ReloadRequest
 from agent.runtime.systemd import SystemdNotifier
 from agent.runtime.watchdog import Watchdog
 
@@ -83,6 +87,17 @@ class HealthReporter:
             status = "; ".join(troubles) or f"{collectors} containers, {usages}"
             self._systemd.notify("WATCHDOG=1", f"STATUS={status}")
 
+    @contextmanager
+    def reloading(self) -> Iterator[None]:
+        """Report that the configuration is read anew while the block runs, and afterwards that the agent goes on."""
+        if self._ready:  # before that, READY=1 would say that the start is over
+            self._systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            yield
+        finally:
+            if self._ready:
+                self._systemd.notify("READY=1")
+
     def report_stopping(self) -> None:
         """Report that the agent was asked to end, and is ending."""
         self._systemd.notify("STOPPING=1")
@@ -104,7 +119,7 @@ class Monitor:
 
     Args:
         ending: ends the loop.
-        interval: seconds between two publications of the agent's counters.
+        reload: made at each SIGHUP.
         engine_timeout: seconds after which a call to the engine fails.
         once: end the loop when every container had its usages and nothing waits in the outbox, at the latest after
             twice the `engine_timeout`.
@@ -113,24 +128,26 @@ class Monitor:
     def __init__(
         self,
         ending: CancelToken,
-        interval: float,
+        reload: ReloadRequest,
         engine_timeout: float,
         once: bool,
         registry: ContainerRegistry,
         supervisor: Supervisor,
         discovery: DiscoveryPublisher,
         health: HealthReporter,
+        reloader: Reloader,
         counters: AgentCountersPublisher,
         outbox: Outbox,
     ) -> None:
         self._ending = ending
-        self._interval = interval
+        self._reload = reload
         self._completion_timeout = 2 * engine_timeout
         self._once = once
         self._registry = registry
         self._supervisor = supervisor
         self._discovery = discovery
         self._health = health
+        self._reloader = reloader
         self._counters = counters
         self._outbox = outbox
 
@@ -141,16 +158,21 @@ class Monitor:
             Whether the agent did what it was started for. With `once`: whether every container had its usages, and all
             of them were delivered. Without it: True.
         """
-        started = time.monotonic()
-        next_counters = started + self._interval
+        started = next_counters = time.monotonic()
+        next_counters += self._reloader.config.agent.interval
         while not self._ending.wait(ONCE_CHECK_SECONDS if self._once else CHECK_SECONDS):
             now = time.monotonic()
             if self._discovery.run_pending(now):
                 next_counters = min(next_counters, now + CHECK_SECONDS)  # Home Assistant listens from then on
             self._registry.clear_expired(now, self._discovery.release)
             self._health.report()
+            if self._reload.take():
+                with self._health.reloading():
+                    self._reloader.reload()
+            interval = self._reloader.config.agent.interval
+            next_counters = min(next_counters, now + interval)  # it may have become shorter
             if now >= next_counters:
-                next_counters = max(next_counters + self._interval, now)
+                next_counters = max(next_counters + interval, now)
                 self._counters.publish(now - started)
             if self._once and self._supervisor.complete and self._outbox.idle:
                 return True

@@ -44,6 +44,11 @@ class ContainerRegistry:
         self._containers: dict[str, TrackedContainer] = {}  # in the order in which they became known
         self.revision = 0  # grows with each change of what the engine says of a container, and of its level
 
+    def select(self, selection: ContainerFilter) -> None:
+        """Select containers anew; this takes effect for each when it is inspected next."""
+        with self.lock:
+            self._selection = selection
+
     def get(self, container_id: str) -> TrackedContainer | None:
         """Return a container, or None if the engine does not know it."""
         with self.lock:

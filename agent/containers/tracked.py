@@ -120,6 +120,8 @@ class TrackedContainer:
     def end(self, reason: Reason, container: Container | None = None) -> None:
         """Stop the collector, and publish that the container has stopped if that was not published yet.
 
+        That it was removed or is excluded from now on is published also of a container that had stopped before.
+
         Args:
             reason: why.
             container: the container as it ended, if the engine no longer describes that.
@@ -128,7 +130,7 @@ class TrackedContainer:
             self.collector.stop()
             self.collector = None
         self.status.set_trouble(None)
-        if self.status.last_status and (self.status.is_announced_running or reason == "removed"):
+        if self.status.last_status and (self.status.is_announced_running or reason in ("removed", "excluded")):
             self.status.announce_stopped(reason, container)
 
     def handle_die(self, event: Event, before: Container | None, found: Container | None) -> None:

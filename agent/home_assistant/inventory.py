@@ -48,6 +48,9 @@ class Found(NamedTuple):
 class Inventory:
     """Looks up what there is to discover.
 
+    Attributes:
+        interval: the argument; it may be changed.
+
     Args:
         registry: the containers.
         messages: knows the host and the topics.
@@ -65,7 +68,7 @@ class Inventory:
     ) -> None:
         self._registry = registry
         self._messages = messages
-        self._interval = interval
+        self.interval = interval
         self._has_machine = has_machine
         self._known: dict[str, _Known] = {}  # by container id
 
@@ -109,7 +112,7 @@ class Inventory:
             device_id, entity_slug(host), host, manufacturer="usage-agent", model="Docker host", version=__version__
         )
         topics = Topics(agent_topic, agent_topic, self._messages.counters_topic)
-        return host_payload(device, topics, self._interval, self._has_machine, kept)
+        return host_payload(device, topics, self.interval, self._has_machine, kept)
 
     def _container(
         self, tracked: TrackedContainer, device_id: str, host_id: str, known: _Known, kept: Ids
@@ -126,7 +129,7 @@ class Inventory:
         )
         topics = Topics(self._messages.agent_topic, *self._messages.container_topics(status.level))
         has_network = known.has_network or not known.has_usages
-        interval = status.container.agent_labels.interval or self._interval
+        interval = status.container.agent_labels.interval or self.interval
         return container_payload(device, topics, interval, has_network, known.has_health, kept)
 
 

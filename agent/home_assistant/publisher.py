@@ -124,6 +124,11 @@ class DiscoveryPublisher:
         self._was_read = False
         self._changed = True
 
+    def set_interval(self, interval: float) -> None:
+        """Announce anew what depends on the interval between two usages: when a value expires."""
+        self._inventory.interval = interval
+        self._changed = True
+
     def run_pending(self, now: float) -> bool:
         """Publish what is due at the monotonic moment `now`. Return whether the host's device was announced."""
         self._take_news(now)

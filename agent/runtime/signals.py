@@ -1,6 +1,5 @@
-"""Signals: the first SIGTERM or SIGINT ends the agent in order, the second one at once."""
+"""Signals: the first SIGTERM or SIGINT ends the agent in order, the second one at once; SIGHUP asks for a reload."""
 
-import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,17 +7,36 @@ from types import FrameType
 
 from agent.runtime.cancel import CancelToken
 
-log = logging.getLogger(__name__)
+
+class ReloadRequest:
+    """Whether the configuration is to be read anew. Several requests before a `take` are one.
+
+    Args:
+        main: the main thread's token, which is woken at a request.
+    """
+
+    def __init__(self, main: CancelToken) -> None:
+        self._main = main
+        self._made = False
+
+    def make(self) -> None:
+        """Ask for a reload; a signal handler may call this."""
+        self._made = True
+        self._main.wake()
+
+    def take(self) -> bool:
+        """Return whether there was a request since the last call."""
+        made, self._made = self._made, False
+        return made
 
 
 @contextmanager
-def ending_signals(ending: CancelToken) -> Iterator[None]:
+def agent_signals(ending: CancelToken, reload: ReloadRequest) -> Iterator[None]:
     """Handle signals while the block runs; afterwards the earlier handlers are restored.
-
-    SIGHUP is only logged: the configuration is read at the start, and by default the signal would kill the agent.
 
     Args:
         ending: set at the first SIGTERM or SIGINT. The next one has its default effect, which kills the process.
+        reload: made at each SIGHUP. By default that signal would kill the agent.
     """
 
     def end(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
@@ -26,10 +44,10 @@ def ending_signals(ending: CancelToken) -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
         ending.set()
 
-    def explain(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        log.warning("SIGHUP: the configuration is read at the start only; restart the agent to apply changes")
+    def request_reload(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        reload.make()
 
-    handlers = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: explain}
+    handlers = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: request_reload}
     earlier = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield

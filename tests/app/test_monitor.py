@@ -1,5 +1,6 @@
 """What the monitor reports to systemd and in the heartbeat file."""
 
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,3 +145,18 @@ def test_the_heartbeat_is_removed_at_the_end(harness: Harness) -> None:
     assert harness.report()[0] == "STOPPING=1"
     harness.reporter.report_stopped()
     assert "no running agent" in harness.health()[0]
+
+
+def test_systemd_is_told_of_a_reload_once_the_start_is_over(harness: Harness) -> None:
+    """READY=1 follows also when the reload fails; before the start is over it would say that it is."""
+    harness.watchdog.expect_within("events", -1)
+    with harness.reporter.reloading():
+        pass
+    assert harness.report() == []
+    harness.watchdog.clear("events")
+    harness.report()
+    with pytest.raises(ValueError, match="defect"), harness.reporter.reloading():
+        raise ValueError("defect")
+    reloading, moment, ready, *_ = harness.report()
+    assert (reloading, ready) == ("RELOADING=1", "READY=1")
+    assert re.fullmatch(r"MONOTONIC_USEC=[0-9]+", moment)

@@ -115,19 +115,6 @@ def test_second_sigterm_ends_at_once(
     assert running.wait(30) == -signal.SIGTERM
 
 
-def test_sighup_changes_nothing(
-    engine: PrivateEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record
-) -> None:
-    """The configuration is read at the start only; after a SIGHUP the log says that a restart is needed."""
-    broker = own_broker()
-    subscriber = record(broker)
-    running = start_agent(engine, broker)
-    subscriber.agent("running")
-    running.signal(signal.SIGHUP)
-    running.wait_for_line("restart the agent to apply changes")
-    subscriber.counters(after=time.monotonic())
-
-
 @pytest.mark.parametrize("source", ["stream", "poll", "kernel"])
 def test_usages_are_evenly_apart(
     engine: PrivateEngine, own_broker: OwnBroker, start_agent: StartAgent, record: Record, source: str

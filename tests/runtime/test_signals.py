@@ -12,11 +12,14 @@ import pytest
 CODE = """
 import signal
 from agent.runtime.cancel import CancelToken
-from agent.runtime.signals import ending_signals
+from agent.runtime.signals import ReloadRequest, agent_signals
 ending = CancelToken()
-with ending_signals(ending):
+reload = ReloadRequest(ending)
+with agent_signals(ending, reload):
     print("ready", flush=True)
-    print("ending" if ending.wait(60) else "woken", flush=True)
+    while not ending.wait(60):
+        print("reload" if reload.take() else "woken", reload.take(), flush=True)
+    print("ending", flush=True)
     CancelToken().wait({after})
 print("restored" if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL else "kept", flush=True)
 """
@@ -69,12 +72,13 @@ def test_the_second_signal_kills(start: Start) -> None:
     assert process.wait(30) == -signal.SIGTERM
 
 
-def test_a_hangup_is_logged_and_ends_nothing(start: Start) -> None:
-    """The configuration is read at the start only."""
+def test_a_hangup_asks_for_a_reload_and_wakes_the_main_thread(start: Start) -> None:
+    """It ends nothing, and is there to be taken once."""
     process = start(0)
-    process.send_signal(signal.SIGHUP)
-    assert process.stderr
-    assert "restart the agent to apply changes" in process.stderr.readline()
+    for _ in range(2):
+        process.send_signal(signal.SIGHUP)
+        assert process.stdout
+        assert process.stdout.readline() == "reload False\n"
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=30)
     assert output == "ending\nrestored\n"

@@ -100,6 +100,11 @@ class Machine:
         lines = self.shell(f"journalctl --unit={UNIT} --output=json --no-pager").splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
+    def logged(self, priority: int) -> list[str]:
+        """Return the agent's own lines in the journal of this priority."""
+        entries = [entry for entry in self.journal() if entry.get("SYSLOG_IDENTIFIER") == "usage-agent"]
+        return [str(entry["MESSAGE"]) for entry in entries if entry["PRIORITY"] == str(priority)]
+
     def wait(self, condition: Callable[[], object], what: str = "the machine boots") -> None:
         """Wait until a condition is true; add the journal to the error if it does not become true."""
         try:

@@ -152,9 +152,9 @@ def test_journal_has_the_priority_of_each_line(boot: Boot, own_broker: MakeBroke
     machine = boot(broker.port)
     machine.wait_publishing()
     broker.kill()
-    machine.wait(lambda: _logged(machine, WARNING), "the agent warns about the broker")
-    assert _logged(machine, INFO)
-    assert not [line for line in _logged(machine, INFO) + _logged(machine, WARNING) if line.startswith("<")]
+    machine.wait(lambda: machine.logged(WARNING), "the agent warns about the broker")
+    assert machine.logged(INFO)
+    assert not [line for line in machine.logged(INFO) + machine.logged(WARNING) if line.startswith("<")]
 
 
 def test_password_is_a_credential_of_the_service_only(boot: Boot, own_broker: MakeBroker, short_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_password_is_a_credential_of_the_service_only(boot: Boot, own_broker: Ma
 def test_wrong_password_is_told_in_the_status(boot: Boot, own_broker: MakeBroker, short_path: Path) -> None:
     """With a wrong password the agent keeps running and retries; log and status say so."""
     machine = _boot_with_login(boot, own_broker, short_path, "wrong")
-    machine.wait(lambda: _logged(machine, WARNING), "the agent warns about the password")
+    machine.wait(lambda: machine.logged(WARNING), "the agent warns about the password")
     machine.wait(lambda: "password" in machine.show("StatusText"), "the status names the password")
     assert machine.show("ActiveState") == "active"
     assert machine.show("NRestarts") == "0"
@@ -200,12 +200,6 @@ def test_bad_configuration_fails_the_unit_without_a_restart(boot: Boot) -> None:
     assert machine.show("ExecMainStatus") == "2"
     assert machine.show("NRestarts") == "0"
     assert any("broker.keepalive" in str(entry["MESSAGE"]) for entry in machine.journal())
-
-
-def _logged(machine: Machine, priority: int) -> list[str]:
-    """Return the agent's own log lines of this priority."""
-    entries = [entry for entry in machine.journal() if entry.get("SYSLOG_IDENTIFIER") == "usage-agent"]
-    return [str(entry["MESSAGE"]) for entry in entries if entry["PRIORITY"] == str(priority)]
 
 
 def _receives_status(broker: socket.socket) -> bool:

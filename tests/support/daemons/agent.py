@@ -36,6 +36,7 @@ class RunningAgent:
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.config = directory / "config.toml"
+        self._tables = dict(config)
         self.config.write_text(to_toml(config))
         self.lines: list[str] = []
         self.output: list[str] = []
@@ -93,6 +94,15 @@ class RunningAgent:
     def signal(self, number: int) -> None:
         """Send a signal."""
         self._process.send_signal(number)
+
+    def reload(self, **tables: Mapping[str, Any]) -> None:
+        """Change keys in the configuration file, which is never half written, and send SIGHUP."""
+        for table, keys in tables.items():
+            self._tables[table] = {**self._tables.get(table, {}), **keys}
+        new = self.config.with_suffix(".new")
+        new.write_text(to_toml(self._tables))
+        new.replace(self.config)
+        self.signal(signal.SIGHUP)
 
     def wait(self, timeout: float = PATIENCE) -> int:
         """Wait until the agent has ended by itself and all its lines are read; return its exit code."""
