@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agent import __version__
 from agent.collection.source import Source
-from agent.config import Config
+from agent.config import Config, HomeAssistantSettings
 from agent.containers.registry import ContainerRegistry
 from agent.containers.supervisor import Supervisor
 from agent.engine.client import EngineClient
@@ -47,8 +47,7 @@ class AgentStatusPublisher:
             "started_at": self.started_at,
             "interval": config.agent.interval,
         }
-        if config.home_assistant.enabled:
-            self._status["home_assistant"] = config.home_assistant.prefix
+        self._note_home_assistant(config.home_assistant)
         self.topic = messages.agent_status(self._status).topic
 
     def publish(self) -> None:
@@ -60,6 +59,12 @@ class AgentStatusPublisher:
         """Publish the interval from now on."""
         with self._lock:
             self._publish({**self._with_time(), "interval": interval})
+
+    def set_home_assistant(self, settings: HomeAssistantSettings) -> None:
+        """Publish whether there are discovery messages for Home Assistant from now on."""
+        with self._lock:
+            self._note_home_assistant(settings)
+            self._publish(self._with_time())
 
     def set_engine(self, info: EngineInfo, source: Source) -> None:
         """Publish the status with the engine that has answered, and from now on with the source of the readings."""
@@ -77,6 +82,12 @@ class AgentStatusPublisher:
         with self._lock:
             status: AgentStatus = {**self._with_time(), "status": "stopped", "reason": "connection lost"}
         return self._messages.agent_status(status)
+
+    def _note_home_assistant(self, settings: HomeAssistantSettings) -> None:
+        if settings.enabled:
+            self._status["home_assistant"] = settings.prefix
+        else:
+            self._status.pop("home_assistant", None)
 
     def _publish(self, status: AgentStatus) -> None:
         if self._status["status"] == "stopped":

@@ -66,6 +66,16 @@ def _set_outbox(parts: Parts, config: Config) -> None:
     parts.outbox.set_limits(config.outbox.capacity, config.outbox.on_full)
 
 
+def _set_home_assistant(parts: Parts, config: Config) -> None:
+    settings = config.home_assistant
+    parts.status.set_home_assistant(settings)
+    parts.discovery.configure(settings)
+    if isinstance(parts.publisher, Publisher):
+        parts.publisher.read_retained()
+    else:
+        parts.add_retained({})  # there is no broker that could have retained any
+
+
 Step = Callable[[Parts, Config], None]
 
 STEPS: Mapping[str, Step] = {
@@ -80,6 +90,8 @@ STEPS: Mapping[str, Step] = {
     "topics.forget_removed": _set_retention,
     "outbox.capacity": _set_outbox,
     "outbox.on_full": _set_outbox,
+    "home_assistant.enabled": _set_home_assistant,
+    "home_assistant.prefix": _set_home_assistant,
 }
 """The keys that can take effect while the agent runs, each with its step. All other keys need a restart."""
 

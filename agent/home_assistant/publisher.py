@@ -92,10 +92,10 @@ class DiscoveryPublisher:
 
     def subscription(self) -> Subscription:
         """Return what to subscribe to: the agent's own topics, and Home Assistant's if it is enabled."""
-        own = self._messages.own_topics
-        if not self._settings.enabled:
+        own, settings = self._messages.own_topics, self._settings
+        if not settings.enabled:
             return Subscription(own)
-        topics = self._topics
+        topics = DiscoveryTopics(settings.prefix)
         device = topics.root + host_device_id(self._messages.host)
         return Subscription(
             own,

@@ -73,6 +73,8 @@ def test_exactly_these_keys_take_effect() -> None:
         "topics.forget_removed",
         "outbox.capacity",
         "outbox.on_full",
+        "home_assistant.enabled",
+        "home_assistant.prefix",
     }
 
 

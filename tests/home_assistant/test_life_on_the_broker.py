@@ -1,6 +1,7 @@
 """When discovery messages are on the broker: announced, changed, announced again, and removed."""
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -183,6 +184,30 @@ def test_birth_of_home_assistant_brings_all_again(
     topics = [HOST, WEB, "containers/h/web/status", "containers/h/status"]
     again = {topic: first(subscriber, topic, lambda message: not message.retain) for topic in topics}
     assert max(again[HOST].arrived, again[WEB].arrived) <= min(again[topics[2]].arrived, again[topics[3]].arrived)
+
+
+def test_reload_enables_and_disables(
+    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, subscribe: Subscribe
+) -> None:
+    """On one connection: enabled, with another prefix, and disabled; what is retained is always what is configured."""
+    broker = own_broker()
+    fake_engine.run("web")
+    agent = start_agent(fake_engine, broker)
+    subscriber = subscribe(broker.url, "#")
+    subscriber.on("containers/h/web/usage")
+    expected = {"device/usage-agent_h/config", "device/usage-agent_h_web/config"}
+    for prefix in ("homeassistant", "ha"):
+        agent.reload(home_assistant={"enabled": True, "prefix": prefix})
+        topics = {f"{prefix}/{topic}" for topic in expected}
+        wait_until(lambda topics=topics: retained(broker.url, "+/device/+/config").keys() == topics, 20, "others")  # type: ignore[misc]
+    agent.reload(home_assistant={"enabled": False})
+    wait_for_devices(broker)
+    agent.reload(home_assistant=ENABLED)
+    wait_for_devices(broker, "usage-agent_h", "usage-agent_h_web")
+    counters = subscriber.on("containers/h/agent", after=time.monotonic())[-1].json
+    assert counters["broker"] == {"connects": 1, "disconnects": 0}
+    numbers = [message.json["seq"] for message in subscriber.on("containers/h/web/usage")]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
 def test_several_hosts_share_a_broker(fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent) -> None:
