@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from support import progress
 from support.daemons import dockerd, faketime, mosquitto, network, podman, qemu, rabbitmq, sshd, systemd
+from support.home_assistant import installation
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # has no types of its own
 
 pytest_plugins = ["support.fixtures"]
@@ -40,6 +41,7 @@ REQUIREMENTS: dict[str, Callable[[], str | None]] = {
     "image": systemd.missing,
     "fuzz": fuzzer_missing,
     "machine": qemu.missing,
+    "home_assistant": lambda: mosquitto.missing() or installation.missing(),
 }
 """By marker: a function that returns why such a test cannot run on this machine, or None."""
 
@@ -51,6 +53,7 @@ MARKED_BY_FIXTURE = {
     "own_broker": "broker",
     "rabbitmq": "rabbitmq",
     "network": "network",
+    "home_assistant": "home_assistant",
 }
 
 
@@ -73,6 +76,9 @@ GROUPS = {
 }
 """By file: tests that share an expensive resource, or that would slow each other down. One worker runs a group, one
 test after the other."""
+
+GROUP_BY_PARAMETER = re.compile(r"home-assistant-[\d.]+")
+"""A parameter in a test's id that makes it part of a group: tests share one Home Assistant of each version."""
 
 SLOW_DIRECTORIES = ("faults", "end_to_end", "mqtt", "containers", "collection", "engine")
 """Directories with the longest tests, longest first: they begin first, so that short tests fill the end."""
@@ -125,10 +131,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
-    """Scheduler of single tests and of the groups in GROUPS."""
+    """Scheduler of single tests and of the groups in GROUPS and GROUP_BY_PARAMETER."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return GROUPS.get(nodeid.partition("::")[0], nodeid)
+        return _group(nodeid) or nodeid
+
+
+def _group(nodeid: str) -> str | None:
+    path, _, name = nodeid.partition("::")
+    parameter = GROUP_BY_PARAMETER.search(name)
+    return parameter[0] if parameter else GROUPS.get(path)
 
 
 def _heavy(item: pytest.Item) -> bool:
@@ -139,7 +151,7 @@ def _sort_key(item: pytest.Item) -> tuple[bool, bool, int]:
     """Return the sort key of a test: groups come first, as one worker runs a whole group."""
     directory = item.path.parent.name
     rank = SLOW_DIRECTORIES.index(directory) if directory in SLOW_DIRECTORIES else len(SLOW_DIRECTORIES)
-    return item.nodeid.partition("::")[0] not in GROUPS, not item.get_closest_marker("slow"), rank
+    return _group(item.nodeid) is None, not item.get_closest_marker("slow"), rank
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,0 +1,1 @@
+"""A real Home Assistant with its MQTT integration, for tests and pictures."""
