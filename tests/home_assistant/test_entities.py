@@ -1,8 +1,8 @@
 """What Home Assistant shows of real containers: values, classes, units, statistics; and that it never complains."""
 
 import re
-from collections.abc import Callable
-from functools import reduce
+from collections.abc import Callable, Iterable
+from functools import partial, reduce
 from typing import Any
 
 from support.daemons.agent import RunningAgent
@@ -26,10 +26,10 @@ BROKER_LOST = re.compile("The connection was lost|The client is not currently co
 
 
 def start(
-    start_agent: StartAgent, engine: Any, home_assistant: HomeAssistant, host: str, **tables: Any
+    start_agent: StartAgent, fake: Any, subject: HomeAssistant, /, host: str, **tables: dict[str, Any]
 ) -> RunningAgent:
     """Start an agent with discovery, of a host that no other test uses."""
-    return start_agent(engine, home_assistant.broker, agent={"host": host}, **{"home_assistant": ENABLED, **tables})
+    return start_agent(fake, subject.broker, agent={"host": host}, **{"home_assistant": ENABLED, **tables})
 
 
 def shows(home_assistant: HomeAssistant, **states: str) -> None:
@@ -63,7 +63,7 @@ def is_shown(home_assistant: HomeAssistant, entity_id: str, values: list[Any]) -
 def test_every_entity_has_its_value(
     engine: PrivateEngine, home_assistant: HomeAssistant, start_agent: StartAgent, subscribe: Subscribe
 ) -> None:
-    """Busy, limited, stopped and unhealthy containers, and the host: values, units and classes are those of the table."""
+    """Busy, limited, stopped and unhealthy containers, and the host: values, units and classes are right."""
     engine.run("sh", "-c", "while :; do :; done", name="busy", memory="64m", cpus="0.2")
     engine.run("sh", "-c", "exit 3", name="stopped")
     engine.run("sleep", "inf", name="sick", **{"health_cmd": "false", "health_interval": "1s", "health_retries": 1})
@@ -86,22 +86,25 @@ def test_every_entity_has_its_value(
     )
     assert home_assistant.state("sensor.values_busy_memory_limit") == str(64 << 20)
     assert home_assistant.state("binary_sensor.values_busy_health") is None
-    for topic, device, entities in (
-        ("containers/values/busy/usage", "values_busy", CONTAINER_ENTITIES),
-        ("containers/values/agent", "values", HOST_ENTITIES + MACHINE_ENTITIES),
-    ):
-        for entity in (entity for entity in entities if entity.origin != "status" and not entity.shows_network):
-            entity_id = f"sensor.{device}_{entity.key}"
-            wait_until(
-                lambda entity_id=entity_id, entity=entity, topic=topic: is_shown(
-                    home_assistant, entity_id, [value(message.json, entity) for message in subscriber.on(topic)[-5:]]
-                ),
-                PATIENCE,
-                f"{entity_id} does not show what was published",
-            )
+    check_values(home_assistant, subscriber, "containers/values/busy/usage", "values_busy", CONTAINER_ENTITIES)
+    check_values(home_assistant, subscriber, "containers/values/agent", "values", HOST_ENTITIES + MACHINE_ENTITIES)
     check_attributes(home_assistant, "values")
     assert home_assistant.devices()["usage-agent_values_busy"]["via_device_id"] is not None
     assert home_assistant.complaints() == []
+
+
+def check_values(
+    home_assistant: HomeAssistant, subscriber: Subscriber, topic: str, device: str, entities: Iterable[Entity]
+) -> None:
+    """Check that each entity that reads a topic shows what was published there."""
+
+    def is_right(entity: Entity) -> bool:
+        newest = [value(message.json, entity) for message in subscriber.on(topic)[-5:]]
+        return is_shown(home_assistant, f"sensor.{device}_{entity.key}", newest)
+
+    for entity in entities:
+        if entity.origin != "status" and not entity.shows_network:
+            wait_until(partial(is_right, entity), PATIENCE, f"{entity.key} does not show what was published")
 
 
 def check_attributes(home_assistant: HomeAssistant, host: str) -> None:
