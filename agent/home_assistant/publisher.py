@@ -96,12 +96,14 @@ class DiscoveryPublisher:
         if not self._settings.enabled:
             return Subscription(own)
         topics = self._topics
-        device = topics.root + host_device_id(self._messages.host)
+        device_id = host_device_id(self._messages.host)
+        device, announced = topics.root + device_id, topics.config(device_id)
         return Subscription(
             own,
-            optional=(topics.configs, topics.birth),
+            optional=(topics.configs, topics.birth, announced),
             wants=lambda topic: topic.startswith((own.removesuffix("#"), device)),  # not the devices of other programs
             live=topics.birth,
+            again=announced,  # `usage-agent migrate-discovery` sends it once more
         )
 
     def add_retained(self, retained: Mapping[str, bytes]) -> None:
