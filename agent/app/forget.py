@@ -14,6 +14,7 @@ import orjson
 
 from agent.app.broker_session import connected, publish_all, read_retained
 from agent.config import Config
+from agent.home_assistant.migration import read_backup
 from agent.messages.topics import Message, MessageBuilder
 from agent.mqtt.connection import Connection
 from agent.mqtt.errors import BrokerError
@@ -76,11 +77,12 @@ def _own_topics(retained: Mapping[str, bytes], messages: MessageBuilder) -> list
     """Return the topics of the agent's retained messages, in the order of clearing.
 
     The agent's own status comes last: as long as other messages are left, it shows that there was an agent. A message
-    without a status is not the agent's, and is left alone.
+    without a status is not the agent's, and is left alone, but for what a migration has kept of docker2mqtt.
     """
     own = [topic for topic, payload in retained.items() if _status(payload) in ("running", "stopped")]
-    containers = sorted(topic for topic in own if messages.level_of(topic) is not None)
-    return containers + [topic for topic in own if topic == messages.agent_topic]
+    containers = [topic for topic in own if messages.level_of(topic) is not None]
+    backups = [topic for topic, payload in retained.items() if messages.level_of_backup(topic) and read_backup(payload)]
+    return sorted([*containers, *backups]) + [topic for topic in own if topic == messages.agent_topic]
 
 
 def _status(payload: bytes) -> object:
