@@ -1,6 +1,7 @@
 """The commands and their exit codes: 0 success, 2 configuration, 1 anything else; `check` also 3 engine, 4 broker.
 
-`forget` returns 2 also for the host of a running agent, and 4 if the broker cannot be used.
+`forget` and `migrate-discovery` return 4 if the broker cannot be used, and 2 also if they must not do what they are
+asked for: for the host of a running agent, or while `home_assistant.enabled` is false.
 
 Each command imports what it needs when it runs. A container's health check runs `health` every half minute, for months:
 it must not load the client libraries of engine and broker each time.
@@ -33,8 +34,12 @@ COMMANDS = {
     "check": "try configuration, engine and broker, and print what works and what does not",
     "schema": "print the JSON Schema of the payloads",
     "forget": "clear what the agent of a host that is gone has left retained on the broker",
+    "migrate-discovery": "take over the entities that docker2mqtt has made in Home Assistant, with their history",
     "health": "print whether the running agent is well; needs neither its configuration nor its password",
 }
+
+FOR_SERVICE = ("check", "forget", "migrate-discovery")
+"""The commands that are run beside the service, whose credential may not be readable from there."""
 
 # How long a thread may keep the interpreter while others wait for it. With Python's default of 5 ms each waiting thread
 # wakes 200 times a second to ask for it; with thousands of streams a busy agent came to do nothing else.
@@ -79,7 +84,7 @@ def _run_command(options: argparse.Namespace, ending: CancelToken, reload: Reloa
     if options.command == "health":
         return _health()
     environment: Mapping[str, str] = os.environ
-    for_service = options.command in ("check", "forget")  # whose credential may not be readable from here
+    for_service = options.command in FOR_SERVICE
     if for_service and options.password_file:
         environment = {**os.environ, "USAGE_AGENT_BROKER__PASSWORD_FILE": options.password_file}
     # Found once: a file that has vanished must be a mistake when it is read anew, and not mean the defaults.
@@ -94,6 +99,8 @@ def _run_command(options: argparse.Namespace, ending: CancelToken, reload: Reloa
             return _check(config, options.config)
         case "forget":
             return _forget(config, options)
+        case "migrate-discovery":
+            return _migrate(config, options)
         case _:
             return _run(config, load_config, options, ending, reload)
 
@@ -154,6 +161,12 @@ def _forget(config: Config, options: argparse.Namespace) -> int:
     return forget(config, options.host or config.agent.host, options.dry_run)
 
 
+def _migrate(config: Config, options: argparse.Namespace) -> int:
+    from agent.app.migrate import migrate
+
+    return migrate(config, options.host or config.agent.host, options.dry_run, options.undo)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="usage-agent",
@@ -169,12 +182,20 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--once", action="store_true", help="publish one usage of every container, then exit")
     run.add_argument("--dry-run", action="store_true", help="print what would be published, and use no broker")
     text = "file with the broker's password, in place of broker.password_file"
-    for name in ("check", "forget"):
+    for name in FOR_SERVICE:
         commands.choices[name].add_argument("--password-file", metavar="PATH", help=text)
     forget = commands.choices["forget"]
     forget.add_argument("--host", type=_host, metavar="HOST", help="the host, as in agent.host (default: agent.host)")
     forget.add_argument("--dry-run", action="store_true", help="print what would be cleared, and clear nothing")
+    _add_migration(commands.choices["migrate-discovery"])
     return parser
+
+
+def _add_migration(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--from", required=True, choices=["docker2mqtt"], help="the program that has made the entities")
+    parser.add_argument("--host", type=_host, metavar="HOST", help="what it calls this host (default: agent.host)")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done, and change nothing")
+    parser.add_argument("--undo", action="store_true", help="give the entities back")
 
 
 def _host(text: str) -> str:

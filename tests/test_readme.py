@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text()
 
 def test_every_command_is_described() -> None:
     """The table of commands has exactly the commands of the program."""
-    described = set(re.findall(r"^\| `usage-agent (\w+)", README, re.MULTILINE))
+    described = set(re.findall(r"^\| `usage-agent ([\w-]+)", README, re.MULTILINE))
     assert described == set(COMMANDS)
 
 

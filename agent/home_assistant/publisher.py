@@ -95,13 +95,14 @@ class DiscoveryPublisher:
         own, settings = self._messages.own_topics, self._settings
         if not settings.enabled:
             return Subscription(own)
-        topics = DiscoveryTopics(settings.prefix)
-        device = topics.root + host_device_id(self._messages.host)
+        topics, device_id = DiscoveryTopics(settings.prefix), host_device_id(self._messages.host)
+        device, announced = topics.root + device_id, topics.config(device_id)
         return Subscription(
             own,
-            optional=(topics.configs, topics.birth),
+            optional=(topics.configs, topics.birth, announced),
             wants=lambda topic: topic.startswith((own.removesuffix("#"), device)),  # not the devices of other programs
             live=topics.birth,
+            again=announced,  # `usage-agent migrate-discovery` sends it once more
         )
 
     def add_retained(self, retained: Mapping[str, bytes]) -> None:

@@ -5,6 +5,7 @@
     <base>/<host>/check                           what `usage-agent check` publishes as a test
     <base>/<host>/<container>/status   retained   whether usages of a container are published
     <base>/<host>/<container>/usage               one usage
+    <base>/<host>/<container>/docker2mqtt  retained  what docker2mqtt had announced of it, if that was migrated
     <prefix>/device/<device id>/config retained   Home Assistant's discovery of a device
 
 A level that stands for a host or a container is made by `safe()`. Pure: payload dictionaries in, bytes out.
@@ -92,11 +93,19 @@ class MessageBuilder:
         """Return the container's topic level if this is the topic of a container's usages of this agent, else None."""
         return self._level(topic, "/usage")
 
+    def level_of_backup(self, topic: str) -> str | None:
+        """Return the container's topic level if this is the topic of what docker2mqtt had announced, else None."""
+        return self._level(topic, "/docker2mqtt")
+
     def _level(self, topic: str, suffix: str) -> str | None:
         prefix = f"{self._root}/"
         if not topic.startswith(prefix) or not topic.endswith(suffix):
             return None
         return topic[len(prefix) : -len(suffix)] or None
+
+    def backup(self, level: str, payload: object) -> Message:
+        """Return the message that keeps what docker2mqtt had announced of a container; None clears it."""
+        return self.discovery(f"{self._root}/{level}/docker2mqtt", payload)
 
     def discovery(self, topic: str, payload: object) -> Message:
         """Return the message by which Home Assistant discovers a device; None as the payload removes the device."""

@@ -24,6 +24,7 @@ class ClientCallbacks:
         heard: Whether the expected message has come in.
         retained: Payloads of retained messages, by topic.
         live: Payload of the newest message of the subscription's live topic; None if none has come.
+        again: Whether a message has come that means that there is more to read.
         packet_count: Packets received so far, of the kinds that have a callback.
     """
 
@@ -37,6 +38,7 @@ class ClientCallbacks:
         self.heard = False
         self.retained: dict[str, bytes] = {}
         self.live: bytes | None = None
+        self.again = False
         self._subscription: Subscription | None = None  # the last one
         self.packet_count = 0
         self._last_error = _LastErrorHandler()
@@ -99,6 +101,8 @@ class ClientCallbacks:
                 self.retained[topic] = bytes(message.payload)
         elif topic == subscription.live:
             self.live = bytes(message.payload)
+        elif topic == subscription.again:
+            self.again = True
         else:
             self.heard = self.heard or bytes(message.payload) == subscription.expected
 

@@ -201,8 +201,8 @@ class Connection:
         return self._callbacks.heard
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        """End a subscription, but for its live topic."""
-        self._client.unsubscribe([name for name in subscription.filters if name != subscription.live])
+        """End a subscription, but for the topics that stay subscribed."""
+        self._client.unsubscribe(subscription.passing)
 
     def take_retained(self) -> dict[str, bytes]:
         """Take the payloads of the retained messages that have come in, by topic."""
@@ -213,6 +213,11 @@ class Connection:
         """Take the payload of the newest message of the subscription's live topic; None if none has come in."""
         live, self._callbacks.live = self._callbacks.live, None
         return live
+
+    def take_again(self) -> bool:
+        """Take whether a message has come in that means that there is more to read."""
+        again, self._callbacks.again = self._callbacks.again, False
+        return again
 
     def disconnect(self, timeout: float) -> None:
         """End the connection with a DISCONNECT, so that the will is not published; within `timeout` seconds."""

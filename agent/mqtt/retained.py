@@ -103,6 +103,8 @@ class RetainedReader:
             return
         if (payload := connection.take_live()) is not None:
             self._on_live(payload)
+        if connection.take_again():
+            self._repeat = True  # at the next opportunity: what follows the message comes as well
         arrived = connection.take_retained()  # also after the end: late messages must not pile up
         if self._done:
             return
@@ -134,6 +136,8 @@ class RetainedReader:
 
     def _warn_of_refused(self, connection: Connection) -> None:
         for topic_filter in connection.refused_filters:
+            if topic_filter == self._subscription.again:  # one topic of those that are warned of anyway
+                continue
             is_live = topic_filter == self._subscription.live
             consequence = "does not hear that Home Assistant starts" if is_live else "cannot remove outdated devices"
             self._warn(connection, topic_filter, consequence)

@@ -17,6 +17,7 @@ class Subscription:
         optional: Further filters. The broker may refuse each of them.
         wants: Returns whether the retained message of a topic is kept. By default all are.
         live: A topic of `optional`: its later messages are kept as well, and it stays subscribed.
+        again: A topic of `optional` that stays subscribed, too: a later message means that there is more to read.
         expected: Payload of a message of the agent's own that is to be heard (MQTT 5, section 3.8.3.1, No Local).
     """
 
@@ -24,9 +25,15 @@ class Subscription:
     optional: tuple[str, ...] = ()
     wants: Callable[[str], bool] = field(default=_always)
     live: str | None = None
+    again: str | None = None
     expected: bytes | None = None
 
     @property
     def filters(self) -> tuple[str, ...]:
         """All filters, the one that matters first."""
         return (self.topic_filter, *self.optional)
+
+    @property
+    def passing(self) -> list[str]:
+        """The filters that are subscribed only until the retained messages have come."""
+        return [name for name in self.filters if name not in (self.live, self.again)]

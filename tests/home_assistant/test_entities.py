@@ -66,7 +66,7 @@ def test_every_entity_has_its_value(
     """Busy, limited, stopped and unhealthy containers, and the host: values, units and classes are right."""
     engine.run("sh", "-c", "while :; do :; done", name="busy", memory="64m", cpus="0.2")
     engine.run("sh", "-c", "exit 3", name="stopped")
-    engine.run("sleep", "inf", name="sick", **{"health_cmd": "false", "health_interval": "1s", "health_retries": 1})
+    engine.run("sleep", "inf", name="sick", health_cmd="false", health_interval="1s", health_retries=1)
     subscriber = subscribe(home_assistant.broker.url, "containers/values/#")
     start(start_agent, engine, home_assistant, "values")
     shows(
