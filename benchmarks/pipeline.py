@@ -44,7 +44,7 @@ class Pipeline:
             will=lambda: will,
             subscription=lambda: Subscription(messages.own_topics),
             on_retained=lambda _retained: None,
-            on_live=lambda _payload: None,
+            on_live=lambda _topic, _payload: False,
             backoff=BackoffPolicy(5, 4, 120),
             watchdog=Watchdog(),
             interval=lambda: 10,

@@ -1,9 +1,10 @@
 """`usage-agent forget`: clears what the agent of a host has left retained on the broker, after the host is gone.
 
-read_retained()  ─►  _is_running(): refuse  ─►  _own_topics(), in order  ─►  publish_all(), empty  ─►  read_retained()
+_read()  ─►  _is_running(): refuse  ─►  _devices(), _own_topics()  ─►  publish_all(), empty  ─►  _read()
 
-The second reading is over a new connection. It shows what the broker really did: with MQTT 3.1.1 a broker acknowledges
-even what it forbids.
+Devices of Home Assistant go first, and the statuses that they read a while later: Home Assistant would log errors about
+empty ones. The second reading is over a new connection. It shows what the broker really did: with MQTT 3.1.1 a broker
+acknowledges even what it forbids.
 """
 
 import shlex
@@ -13,12 +14,15 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from agent.app.broker_session import connected, publish_all, read_retained
-from agent.config import Config
+from agent.config import Config, HomeAssistantSettings
+from agent.home_assistant.discovery import read_payload
 from agent.home_assistant.migration import read_backup
-from agent.messages.topics import Message, MessageBuilder
+from agent.messages.topics import DiscoveryTopics, Message, MessageBuilder
 from agent.mqtt.connection import Connection
 from agent.mqtt.errors import BrokerError
 from agent.runtime.text import escape
+
+AFTER_DEVICES_SECONDS = 1.0  # in which Home Assistant removes the devices
 
 AGENT_RUNS, BROKER_FAILED = 2, 4  # exit codes: the host's agent runs; the broker failed, as in `check`
 
@@ -40,15 +44,24 @@ def forget(config: Config, host: str, dry_run: bool) -> int:
             retained = read_retained(connection, messages.own_topics)
             if _is_running(retained.get(messages.agent_topic)):
                 return _refuse(host, messages.agent_topic, connection)
-            own = _own_topics(retained, messages)
+            prefix = _prefix(retained.get(messages.agent_topic), config.home_assistant)
+            devices = _devices(connection, prefix, messages) if prefix else []
+            statuses = _own_topics(retained, messages)
+            own = devices + statuses
             _print("left alone", sorted(retained.keys() - own), ": no status of usage-agent")
             if dry_run or not own:
                 _print("would clear", own)
                 print(f"{_number(own)} of host {escape(host)} at {connection.address}, below {messages.own_topics}")
                 return 0
-            refused = publish_all(connection, (Message(topic, b"", retain=True, qos=1) for topic in own))
+            refused = publish_all(connection, map(_cleared, devices))
+            if devices:
+                connection.poll_until(lambda: False, AFTER_DEVICES_SECONDS)
+            refused |= publish_all(connection, map(_cleared, statuses))
         with connected(config.broker, "forget") as connection:
-            remaining = read_retained(connection, messages.own_topics).keys() & set(own)
+            left = read_retained(connection, messages.own_topics).keys() | set(
+                _devices(connection, prefix, messages) if prefix else ()
+            )
+            remaining = left & set(own)
     except BrokerError as error:
         print(f"broker: {escape(str(error))}", file=sys.stderr)
         return BROKER_FAILED
@@ -57,6 +70,26 @@ def forget(config: Config, host: str, dry_run: bool) -> int:
         reason = refused.get(topic, "it is still there; let this account publish on it, in the broker's access rules")
         print(f"not cleared: {escape(topic)}: {reason}", file=sys.stderr)
     return BROKER_FAILED if remaining else 0
+
+
+def _cleared(topic: str) -> Message:
+    return Message(topic, b"", retain=True, qos=1)
+
+
+def _prefix(payload: bytes | None, settings: HomeAssistantSettings) -> str | None:
+    """Return the prefix of the discovery messages that the host's agent may have left; None if it has left none."""
+    prefix = _document(payload or b"").get("home_assistant")
+    if isinstance(prefix, str):
+        return prefix
+    return settings.prefix if settings.enabled else None
+
+
+def _devices(connection: Connection, prefix: str, messages: MessageBuilder) -> list[str]:
+    """Return the topics of the discovery messages of the host's agent."""
+    topics = DiscoveryTopics(prefix)
+    found = {topic: read_payload(payload) for topic, payload in read_retained(connection, topics.configs).items()}
+    end = messages.agent_topic_end
+    return sorted(topic for topic, device in found.items() if device and device.agent_topic.endswith(end))
 
 
 def _is_running(payload: bytes | None) -> bool:
@@ -86,11 +119,15 @@ def _own_topics(retained: Mapping[str, bytes], messages: MessageBuilder) -> list
 
 
 def _status(payload: bytes) -> object:
+    return _document(payload).get("status")
+
+
+def _document(payload: bytes) -> Mapping[str, object]:
     try:
         document = orjson.loads(payload)
     except orjson.JSONDecodeError:
-        return None
-    return document.get("status") if isinstance(document, dict) else None
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def _print(what: str, topics: Sequence[str], remark: str = "") -> None:

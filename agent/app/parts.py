@@ -107,7 +107,7 @@ class Parts:
             will=self.status.will,
             subscription=self.discovery.subscription,
             on_retained=self.add_retained,
-            on_live=self.discovery.note_birth,
+            on_live=self.discovery.note_message,
             backoff=self.backoff,
             watchdog=watchdog,
             interval=lambda: self.collection.interval,

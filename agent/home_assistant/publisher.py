@@ -101,8 +101,7 @@ class DiscoveryPublisher:
             own,
             optional=(topics.configs, topics.birth, announced),
             wants=lambda topic: topic.startswith((own.removesuffix("#"), device)),  # not the devices of other programs
-            live=topics.birth,
-            again=announced,  # `usage-agent migrate-discovery` sends it once more
+            live=(topics.birth, announced),
         )
 
     def add_retained(self, retained: Mapping[str, bytes]) -> None:
@@ -110,11 +109,18 @@ class DiscoveryPublisher:
         with self._lock:
             self._retained = {**(self._retained or {}), **retained}
 
-    def note_birth(self, payload: bytes) -> None:
-        """Note what Home Assistant says of itself."""
+    def note_message(self, topic: str, payload: bytes) -> bool:
+        """Note a message of Home Assistant about itself, or a discovery message of the host by another program.
+
+        Return whether to read again what is retained: `usage-agent migrate-discovery` has changed the devices of the
+        containers before it sends that of the host.
+        """
+        if topic != self._topics.birth:
+            return True
         if payload == BIRTH:
             with self._lock:
                 self._born = True
+        return False
 
     # On the main thread
 

@@ -23,8 +23,7 @@ class ClientCallbacks:
         awaits_suback: Whether a subscription is not answered yet.
         heard: Whether the expected message has come in.
         retained: Payloads of retained messages, by topic.
-        live: Payload of the newest message of the subscription's live topic; None if none has come.
-        again: Whether a message has come that means that there is more to read.
+        live: Payload of the newest message of each of the subscription's live topics, by topic.
         packet_count: Packets received so far, of the kinds that have a callback.
     """
 
@@ -37,8 +36,7 @@ class ClientCallbacks:
         self.awaits_suback = False
         self.heard = False
         self.retained: dict[str, bytes] = {}
-        self.live: bytes | None = None
-        self.again = False
+        self.live: dict[str, bytes] = {}
         self._subscription: Subscription | None = None  # the last one
         self.packet_count = 0
         self._last_error = _LastErrorHandler()
@@ -99,10 +97,8 @@ class ClientCallbacks:
         if message.retain:
             if subscription.wants(topic):
                 self.retained[topic] = bytes(message.payload)
-        elif topic == subscription.live:
-            self.live = bytes(message.payload)
-        elif topic == subscription.again:
-            self.again = True
+        elif topic in subscription.live:
+            self.live[topic] = bytes(message.payload)
         else:
             self.heard = self.heard or bytes(message.payload) == subscription.expected
 

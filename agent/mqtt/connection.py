@@ -209,15 +209,10 @@ class Connection:
         retained, self._callbacks.retained = self._callbacks.retained, {}
         return retained
 
-    def take_live(self) -> bytes | None:
-        """Take the payload of the newest message of the subscription's live topic; None if none has come in."""
-        live, self._callbacks.live = self._callbacks.live, None
+    def take_live(self) -> dict[str, bytes]:
+        """Take the payloads of the newest messages of the subscription's live topics that have come in, by topic."""
+        live, self._callbacks.live = self._callbacks.live, {}
         return live
-
-    def take_again(self) -> bool:
-        """Take whether a message has come in that means that there is more to read."""
-        again, self._callbacks.again = self._callbacks.again, False
-        return again
 
     def disconnect(self, timeout: float) -> None:
         """End the connection with a DISCONNECT, so that the will is not published; within `timeout` seconds."""

@@ -41,7 +41,7 @@ from agent.mqtt.poison import PoisonMessageDetector
 from agent.mqtt.reachability import Observation, ReachabilityMonitor
 from agent.mqtt.reason_codes import FIRST_FAILURE
 from agent.mqtt.rejections import Rejections
-from agent.mqtt.retained import RetainedConsumer, RetainedReader
+from agent.mqtt.retained import LiveConsumer, RetainedConsumer, RetainedReader
 from agent.mqtt.subscription import Subscription
 from agent.runtime.cancel import CancelledError, CancelToken
 from agent.runtime.retry import Backoff, BackoffPolicy, retrying
@@ -63,7 +63,7 @@ class Publisher:
         will: Returns the will; called for each connection, on the publisher's thread.
         subscription: Returns what to read after each connect.
         on_retained: Called with the retained messages among it, on the publisher's thread: it must not block.
-        on_live: Called with each message of its live topic, likewise.
+        on_live: Called with each message of its live topics, likewise.
         backoff: Waits between attempts to connect. A rejected status is sent again after its cap.
         watchdog: Expects each step to end in time.
         interval: Returns the seconds between two usages of a container.
@@ -80,7 +80,7 @@ class Publisher:
         will: Callable[[], Message],
         subscription: Callable[[], Subscription],
         on_retained: RetainedConsumer,
-        on_live: Callable[[bytes], None],
+        on_live: LiveConsumer,
         backoff: BackoffPolicy,
         watchdog: Watchdog,
         interval: Callable[[], float],

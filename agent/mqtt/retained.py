@@ -27,6 +27,10 @@ RESUBSCRIBE_SECONDS = 3600.0  # until the next subscription, once subscriptions 
 RetainedConsumer = Callable[[dict[str, bytes]], None]
 """Takes the payloads of the retained messages by topic. Called on the publisher's thread: it must not block."""
 
+LiveConsumer = Callable[[str, bytes], bool]
+"""Takes the topic and payload of a message. Returns whether what is retained has changed, and is to be read again.
+Called on the publisher's thread: it must not block."""
+
 log = logging.getLogger(__name__)
 
 
@@ -36,14 +40,14 @@ class RetainedReader:
     Args:
         subscription: Returns what to subscribe to.
         consume: Called with what was collected.
-        on_live: Called with the payload of each message of the subscription's live topic; it must not block.
+        on_live: Called with each message of the subscription's live topics.
     """
 
     def __init__(
         self,
         subscription: Callable[[], Subscription],
         consume: RetainedConsumer,
-        on_live: Callable[[bytes], None],
+        on_live: LiveConsumer,
     ) -> None:
         self._make_subscription = subscription
         self._consume = consume
@@ -101,10 +105,9 @@ class RetainedReader:
                 self._consume({})
         if connection.subscription_granted is None:
             return
-        if (payload := connection.take_live()) is not None:
-            self._on_live(payload)
-        if connection.take_again():
-            self._repeat = True  # at the next opportunity: what follows the message comes as well
+        for topic, payload in connection.take_live().items():
+            if self._on_live(topic, payload):
+                self._repeat = True  # at the next opportunity: what follows the message comes as well
         arrived = connection.take_retained()  # also after the end: late messages must not pile up
         if self._done:
             return
@@ -136,10 +139,8 @@ class RetainedReader:
 
     def _warn_of_refused(self, connection: Connection) -> None:
         for topic_filter in connection.refused_filters:
-            if topic_filter == self._subscription.again:  # one topic of those that are warned of anyway
-                continue
-            is_live = topic_filter == self._subscription.live
-            consequence = "does not hear that Home Assistant starts" if is_live else "cannot remove outdated devices"
+            is_live = topic_filter in self._subscription.live
+            consequence = "does not hear when Home Assistant starts" if is_live else "cannot remove outdated devices"
             self._warn(connection, topic_filter, consequence)
 
     def _warn(self, connection: Connection, topic_filter: str, consequence: str) -> None:

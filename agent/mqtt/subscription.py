@@ -16,16 +16,14 @@ class Subscription:
         topic_filter: The one that matters: whether the broker grants it is whether it grants the subscription.
         optional: Further filters. The broker may refuse each of them.
         wants: Returns whether the retained message of a topic is kept. By default all are.
-        live: A topic of `optional`: its later messages are kept as well, and it stays subscribed.
-        again: A topic of `optional` that stays subscribed, too: a later message means that there is more to read.
+        live: Topics of `optional` that stay subscribed: their later messages are kept as well.
         expected: Payload of a message of the agent's own that is to be heard (MQTT 5, section 3.8.3.1, No Local).
     """
 
     topic_filter: str
     optional: tuple[str, ...] = ()
     wants: Callable[[str], bool] = field(default=_always)
-    live: str | None = None
-    again: str | None = None
+    live: tuple[str, ...] = ()
     expected: bytes | None = None
 
     @property
@@ -36,4 +34,4 @@ class Subscription:
     @property
     def passing(self) -> list[str]:
         """The filters that are subscribed only until the retained messages have come."""
-        return [name for name in self.filters if name not in (self.live, self.again)]
+        return [name for name in self.filters if name not in self.live]

@@ -41,6 +41,11 @@ def first(subscriber: Subscriber, topic: str, matches: Callable[[Received], bool
     return subscriber.wait_for(lambda message: message.topic == topic and matches(message))[0]
 
 
+def is_empty(message: Received) -> bool:
+    """Return whether a message clears what is retained."""
+    return not message.payload
+
+
 def test_host_and_containers_are_announced_in_one_go(
     fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, subscribe: Subscribe
 ) -> None:
@@ -208,6 +213,26 @@ def test_reload_enables_and_disables(
     assert counters["broker"] == {"connects": 1, "disconnects": 0}
     numbers = [message.json["seq"] for message in subscriber.on("containers/h/web/usage")]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_forget_clears_devices_before_statuses(
+    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, subscribe: Subscribe
+) -> None:
+    """`usage-agent forget` knows from the agent's status that there are devices, whatever it is configured to."""
+    broker = own_broker()
+    fake_engine.run("web")
+    agent = start_agent(fake_engine, broker, home_assistant={"enabled": True, "prefix": "ha"})
+    wait_for_devices(broker, "usage-agent_h", "usage-agent_h_web")
+    agent.stop()
+    subscriber = subscribe(broker.url, "#")
+    forget = start_agent(fake_engine, broker, "forget")
+    assert forget.wait() == 0, forget.log
+    assert retained(broker.url) == {}
+    devices = [
+        first(subscriber, f"ha/device/{name}/config", is_empty) for name in ("usage-agent_h", "usage-agent_h_web")
+    ]
+    statuses = [first(subscriber, f"containers/h/{name}", is_empty) for name in ("web/status", "status")]
+    assert min(message.arrived for message in statuses) - max(message.arrived for message in devices) >= 0.5
 
 
 def test_several_hosts_share_a_broker(fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent) -> None:

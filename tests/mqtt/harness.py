@@ -87,7 +87,7 @@ class RunningPublisher:
             will=lambda: status("lost"),
             subscription=lambda: Subscription(f"{BASE}/#"),
             on_retained=self.retained.put,
-            on_live=lambda _payload: None,
+            on_live=lambda _topic, _payload: False,
             backoff=self.backoff,
             watchdog=self.watchdog,
             interval=lambda: 1,
