@@ -99,7 +99,11 @@ class DiscoveryPublisher:
         device, announced = topics.root + device_id, topics.config(device_id)
         return Subscription(
             own,
-            optional=(topics.configs, topics.birth, announced),
+            optional={
+                topics.configs: "cannot remove outdated devices from Home Assistant",
+                topics.birth: "does not hear when Home Assistant starts",
+                announced: "does not hear of a migration",
+            },
             wants=lambda topic: topic.startswith((own.removesuffix("#"), device)),  # not the devices of other programs
             live=(topics.birth, announced),
         )

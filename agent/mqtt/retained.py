@@ -139,9 +139,7 @@ class RetainedReader:
 
     def _warn_of_refused(self, connection: Connection) -> None:
         for topic_filter in connection.refused_filters:
-            is_live = topic_filter in self._subscription.live
-            consequence = "does not hear when Home Assistant starts" if is_live else "cannot remove outdated devices"
-            self._warn(connection, topic_filter, consequence)
+            self._warn(connection, topic_filter, self._subscription.optional[topic_filter])
 
     def _warn(self, connection: Connection, topic_filter: str, consequence: str) -> None:
         if topic_filter not in self._warned:

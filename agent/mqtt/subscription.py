@@ -1,6 +1,6 @@
 """What a connection subscribes to, and which of the messages that come in are kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -14,14 +14,14 @@ class Subscription:
 
     Attributes:
         topic_filter: The one that matters: whether the broker grants it is whether it grants the subscription.
-        optional: Further filters. The broker may refuse each of them.
+        optional: Further filters, each of which the broker may refuse, with what the agent cannot do then.
         wants: Returns whether the retained message of a topic is kept. By default all are.
         live: Topics of `optional` that stay subscribed: their later messages are kept as well.
         expected: Payload of a message of the agent's own that is to be heard (MQTT 5, section 3.8.3.1, No Local).
     """
 
     topic_filter: str
-    optional: tuple[str, ...] = ()
+    optional: Mapping[str, str] = field(default_factory=dict)
     wants: Callable[[str], bool] = field(default=_always)
     live: tuple[str, ...] = ()
     expected: bytes | None = None
