@@ -38,7 +38,7 @@ RECORD = re.compile(r"^\d{4}-\d\d-\d\d [\d:.+]+ (?P<level>[A-Z]+) .*(?:\n(?!\d{4
 EXPECTED = re.compile(
     r"We found a custom integration statistics_now"  # it is ours
     r"|Skipping pip installation of required modules"  # they are installed
-    r"|\[homeassistant\.setup\](?!.*mqtt)"  # cameras and speech, see `installation.INTEGRATIONS`
+    r"|\[(haffmpeg\.tools|homeassistant\.components\.(camera\.img_util|ffmpeg))\]"  # ffmpeg is not
     r"|\[tests\.marker\]"
 )
 """What is in log records that say nothing about MQTT."""
