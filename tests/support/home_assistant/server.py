@@ -39,6 +39,7 @@ EXPECTED = re.compile(
     r"We found a custom integration statistics_now"  # it is ours
     r"|Skipping pip installation of required modules"  # they are installed
     r"|\[(haffmpeg\.tools|homeassistant\.components\.(camera\.img_util|ffmpeg))\]"  # ffmpeg is not
+    r"|\[haffmpeg\.core\]"  # cameras again
     r"|\[tests\.marker\]"
     r"|\[paho\.mqtt\.client\]|\[homeassistant\.components\.mqtt\.client\]"  # a broker that a test restarts, or is slow
     r"|\[homeassistant\] Error doing job(?s:.)*The client is not currently connected"  # likewise
