@@ -79,7 +79,7 @@ class DiscoveryPublisher:
         self._announced: dict[str, bytes] = {}  # payloads of this run, by topic
         self._discovered: dict[str, Discovered] = {}  # what the agent has on the broker, by topic
         self._removed: dict[str, _Removed] = {}  # by topic
-        self._taken: set[str] = set()  # device ids that other agents use
+        self._taken: set[str] = set()  # device ids that other agents use, or have used: an id stays what it is
         self._changed = False  # whether to compare at the next opportunity
         self._revision = -1  # of the registry, at the last comparison
         self._was_read = False  # what the broker had retained
@@ -178,7 +178,6 @@ class DiscoveryPublisher:
 
     def _adopt(self, retained: Mapping[str, bytes]) -> None:
         """Take over what an earlier run of the agent has left, and note which device ids others use."""
-        self._taken.clear()
         for topic, payload in retained.items():
             device_id = self._topics.device_id_of(topic)
             found = read_payload(payload) if device_id else None
