@@ -69,7 +69,7 @@ def container_device_ids(
 
 
 def entity_slug(*parts: str) -> str:
-    """Return what an entity id may have behind the dot, such as `nas_web`: small letters, digits, single underscores."""
+    """Return the first part of an object id, such as `nas_web`: small letters, digits and single underscores."""
     return _NO_SLUG.sub("_", "_".join(parts).lower()).strip("_")[:MAX_SLUG_CHARACTERS]
 
 
