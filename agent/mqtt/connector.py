@@ -92,15 +92,17 @@ class Connector:
     def _connect_to(self, address: Address, patience: float) -> Connection:
         """Connect with one version of MQTT, and with the other one if the broker does not understand the first.
 
-        Old brokers refuse MQTT 5 with a reason code, or just close the connection.
+        Old brokers refuse MQTT 5 with a reason code, or just close the connection. A broker that closes the connection
+        with one version and refuses the other one is not ready: its cluster elects a leader, for example.
         """
+        error: BrokerError | None = None
         for protocol in self._protocols(address):
             try:
                 connection = self._connect_downgrading(address, protocol, patience)
             except BrokerRefusedError as refused:
                 if refused.code != ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
                     raise
-                error: BrokerError = refused
+                error = error or refused
             except BrokerUnreachableError as unreachable:
                 if not any(seen.reachability is Reachability.CLOSING for seen in unreachable.observations):
                     raise
@@ -108,6 +110,7 @@ class Connector:
             else:
                 self._last_protocols[address] = protocol
                 return connection
+        assert error is not None  # noqa: S101 - for the type checker: there is at least one version
         raise error
 
     def _protocols(self, address: Address) -> tuple[Protocol, ...]:

@@ -17,11 +17,18 @@ from support.fakes.scripted_broker import (
     Packet,
     ScriptedBroker,
     accept_all,
+    connack,
     puback,
 )
 
+from agent.config import BrokerSettings
 from agent.mqtt.connection import CONNECT_TIMEOUT_SECONDS
+from agent.mqtt.connector import Connector
+from agent.mqtt.deadline import Deadline
+from agent.mqtt.errors import BrokerUnreachableError
 from agent.mqtt.failover import FAILOVER_SECONDS
+from agent.runtime.wakeup import WakeupEvent
+from agent.runtime.watchdog import Watchdog
 from mqtt.harness import WAIT_SECONDS, ExpectWarnings, Publish, usage
 
 MAX_KEEPALIVE = 65535  # MQTT 5, section 3.1.2.10
@@ -168,3 +175,23 @@ def test_brokers_that_end_every_connection_are_not_hammered(
     running.add(usage())
     wait_until(lambda: "s at the latest" in caplog.text, WAIT_SECONDS, "no wait")
     assert running.connections() == (3, 3)
+
+
+def test_broker_that_is_not_ready_does_not_lack_the_version(scripted_broker: ScriptedBroker) -> None:
+    """NATS speaks MQTT 3.1.1 only. While its cluster elects a leader it closes connections, and that will pass."""
+    ready = True
+
+    def answer(packet: Packet) -> Answer:
+        if packet.level == 5:
+            return connack(5, 0x84)
+        return accept_all(packet) if ready else None
+
+    scripted_broker.answer = answer
+    settings = BrokerSettings(url=(scripted_broker.url,))
+    connector = Connector(settings, "usage-agent", None, Deadline(), WakeupEvent(), Watchdog())
+    connector.connect().abort()
+    ready = False
+    with pytest.raises(BrokerUnreachableError, match="closed the connection"):
+        connector.connect()
+    ready = True
+    connector.connect().abort()
