@@ -229,9 +229,9 @@ class DiscoveryPublisher:
             return False
         earlier = self._discovered.get(topic)
         complete = with_removals(payload, earlier.platforms) if earlier else payload
-        self._outbox.add_status(message if complete is payload else self._messages.discovery(topic, complete))
-        self._announced[topic] = message.payload
+        self._announced[topic] = message.payload  # before it can come back from the broker, see note_message()
         self._discovered[topic] = summarize(payload)
+        self._outbox.add_status(message if complete is payload else self._messages.discovery(topic, complete))
         return True
 
     def _remove(self, topic: str) -> None:
