@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterable
 from functools import partial, reduce
 from typing import Any
 
+import pytest
 from support.daemons.agent import RunningAgent
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.processes import PATIENCE, wait_until
 from support.daemons.subscriber import Subscriber
 from support.fakes.engine import FakeEngine
+from support.home_assistant.installation import NEWEST
 from support.home_assistant.server import HomeAssistant
 
 from agent.home_assistant.entities import CONTAINER_ENTITIES, HOST_ENTITIES, MACHINE_ENTITIES, Entity
@@ -189,10 +191,14 @@ def test_no_complaint_whatever_happens(
     assert home_assistant.complaints() == []
 
 
-def test_two_hundred_containers_are_known_within_seconds(
+@pytest.mark.parametrize("home_assistant", [NEWEST], indirect=True, ids=lambda version: f"home-assistant-{version}")
+def test_two_hundred_containers_are_known_at_once(
     fake_engine: FakeEngine, home_assistant: HomeAssistant, start_agent: StartAgent
 ) -> None:
-    """Discovery of many containers leaves in one go, and Home Assistant says nothing about it."""
+    """Discovery of many containers leaves in one go, and Home Assistant says nothing about it.
+
+    The recorder leaves this host out: on a small machine it would be busy with it for minutes.
+    """
     for number in range(200):
         fake_engine.run(f"many{number:03}")
     start(start_agent, fake_engine, home_assistant, "crowd")

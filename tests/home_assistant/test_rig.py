@@ -42,7 +42,7 @@ def shows(home_assistant: HomeAssistant, device: Device, value: str | None) -> N
 def recorded(home_assistant: HomeAssistant, device: Device, *values: str) -> None:
     """Wait until the recorder has these values of the sensor, in this order."""
     wait_until(
-        lambda: print("HIST", home_assistant.history(device.memory)) or [state for state in home_assistant.history(device.memory) if state.isdigit()] == [*values],
+        lambda: [state for state in home_assistant.history(device.memory) if state.isdigit()] == [*values],
         PATIENCE,
         f"other values are recorded than {', '.join(values)}",
     )

@@ -26,6 +26,9 @@ logger:
   default: warning
 recorder:
   commit_interval: 0
+  exclude:
+    entity_globs:
+      - "*.crowd_*"
 history:
 statistics_now:
 """
