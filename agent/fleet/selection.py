@@ -79,7 +79,7 @@ class Selection:
 
     Attributes:
         host: glob on hosts.
-        container: glob on containers, or a part of the name without any of `*?[`.
+        container: glob on containers.
         sort: order of the containers of each host.
         hosts_only: without the containers.
     """

@@ -89,6 +89,7 @@ class Fleet:
     Attributes:
         hosts: by topic level.
         connected_at: since when messages come in without an interruption.
+        container_count: containers of all hosts.
         full: whether messages of further hosts or containers were ignored.
     """
 
@@ -98,7 +99,7 @@ class Fleet:
         self.full = False
         self._base = base
         self._history_seconds = history_seconds
-        self._container_count = 0
+        self.container_count = 0
 
     def containers(self) -> Iterator[tuple[Host, Container]]:
         """Return all containers, each with its host."""
@@ -182,16 +183,16 @@ class Fleet:
         return Change(kind, host, container) if changed else None
 
     def _new_container(self, host: Host, level: str, payload: Document | None, now: float) -> Container | None:
-        if payload is None or self._container_count >= MAX_CONTAINERS:
+        if payload is None or self.container_count >= MAX_CONTAINERS:
             self.full |= payload is not None
             return None
-        self._container_count += 1
+        self.container_count += 1
         host.containers[level] = Container(level, self._history_seconds, now)
         return host.containers[level]
 
     def _remove(self, host: Host, container: Container) -> None:
         del host.containers[container.level]
-        self._container_count -= 1
+        self.container_count -= 1
 
     def _remove_empty(self, host: Host) -> None:
         if not host.containers and host.status is None:

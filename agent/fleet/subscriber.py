@@ -1,6 +1,5 @@
 """Receiving all agents' messages, over one connection that is made again whenever it ends."""
 
-import logging
 import secrets
 from collections.abc import Callable
 
@@ -19,8 +18,6 @@ ANSWER_SECONDS = 10.0  # for the broker to answer the subscription
 DISCONNECT_SECONDS = 1.0
 RETRY_BASE_SECONDS, RETRY_FACTOR, RETRY_CAP_SECONDS = 0.5, 2.0, 10.0  # somebody is looking
 
-log = logging.getLogger(__name__)
-
 
 class Subscriber:
     """Subscribes to everything below `base`. `stop` may be called from any thread, the rest from one.
@@ -32,6 +29,7 @@ class Subscriber:
         on_message: called with topic and payload of each message.
         on_connect: called after each new connection, before its first message: what is retained comes again.
         on_wait: called at least every MAX_POLL_SECONDS while there is a connection.
+        on_trouble: called with the reason when there is no connection any more, and after each attempt that has failed.
 
     Attributes:
         address: of the broker that is connected; None while none is.
@@ -43,14 +41,16 @@ class Subscriber:
         settings: BrokerSettings,
         base: str,
         purpose: str,
-        on_message: Callable[[str, bytes], None],
+        on_message: Callable[[str, bytes], object],
         on_connect: Callable[[], None] = lambda: None,
         on_wait: Callable[[], None] = lambda: None,
+        on_trouble: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         self.address: str | None = None
         self.trouble = ""
         self._filter = f"{base}/#"
-        self._on_message, self._on_connect, self._on_wait = on_message, on_connect, on_wait
+        self._on_message, self._on_connect = on_message, on_connect
+        self._on_wait, self._on_trouble = on_wait, on_trouble
         self._cancel, self._deadline, self._wake = CancelToken(), Deadline(), WakeupEvent()
         client_id = f"{settings.client_id}-{purpose}-{secrets.token_hex(3)}"
         self._connector = Connector(settings, client_id, None, self._deadline, self._wake, Watchdog())
@@ -80,8 +80,8 @@ class Subscriber:
         """Receive messages until `stop`, and connect again whenever the connection ends."""
         backoff = Backoff(BackoffPolicy(RETRY_BASE_SECONDS, RETRY_FACTOR, RETRY_CAP_SECONDS))
 
-        def on_wait(error: BaseException, seconds: float) -> None:
-            log.debug("%s; the next attempt is in %.1f s", error, seconds)
+        def on_wait(error: BaseException, _seconds: float) -> None:
+            self._on_trouble(str(error))
 
         def receive() -> None:
             if self._connection is None:

@@ -5,6 +5,7 @@ Selection.rows() ──► Layout(width) ──► Layout.row() ──► termin
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 from agent.fleet import format as fmt
@@ -24,6 +25,7 @@ CPU_BUSY_PERCENT, CPU_FULL_PERCENT = 80.0, 80.0  # of one core; of the whole hos
 MEMORY_BUSY_PERCENT, MEMORY_FULL_PERCENT = 75.0, 90.0  # of the limit
 SPARK_FLOOR_PERCENT = 10.0
 SPARK_WIDTH, BAR_WIDTH = 8, 5
+NOTE_WIDTH = 14  # of what takes the place of numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ def _uptime(row: Row) -> Segment:
     return fmt.duration(started_seconds_ago(row)), "plain"
 
 
+_HEALTH = Column("HEALTH", 9, 7, _health, left=True)
+
 COLUMNS = (
     Column("CPU", 6, 0, _cpu),
     Column("", SPARK_WIDTH, 4, _spark, left=True),
@@ -95,8 +99,11 @@ COLUMNS = (
     Column("WR/s", 4, 3, lambda row: (fmt.rate(row.numbers.write), "plain")),
     Column("PIDS", 4, 5, _pids),
     Column("UP", 4, 6, _uptime),
-    Column("HEALTH", 9, 7, _health, left=True),
+    _HEALTH,
 )
+
+
+COLUMNS_BY_RANK = sorted(COLUMNS, key=lambda column: column.rank)
 
 
 class Layout:
@@ -112,11 +119,12 @@ class Layout:
         longest = max((fmt.width_of(fmt.clean(_name(row)[:MAX_NAME_WIDTH])) for row in rows), default=0) + 2
         wanted = min(max(longest, MIN_NAME_WIDTH), MAX_NAME_WIDTH)
         shown: list[Column] = []
-        for column in sorted(COLUMNS, key=lambda column: column.rank):
-            least = MIN_NAME_WIDTH if column.rank < 4 else min(wanted, 2 * MIN_NAME_WIDTH)
-            if least + sum(other.width + 1 for other in [*shown, column]) > self.width:
+        for rank, group in groupby(COLUMNS_BY_RANK, key=lambda column: column.rank):
+            more = [*shown, *group]
+            least = min(wanted, 18) if rank else MIN_NAME_WIDTH
+            if least + sum(column.width + 1 for column in more) > self.width:
                 break
-            shown.append(column)
+            shown = more
         self.columns = [column for column in COLUMNS if column in shown]
         taken = sum(column.width + 1 for column in self.columns)
         self.name_width = max(1, min(wanted, self.width - taken))
@@ -135,10 +143,21 @@ class Layout:
         name = fmt.fit(f"{MARKS[row.state or 'running']} {row.container.name}", self.name_width)
         if row.state in ("stopped", "lost"):
             return [(fmt.fit(f"{name} {stopped_text(row, wall)}", self.width), "dim")]
-        remark = note(row)
-        marked: Style = "warning" if remark or row.state == "late" else "plain"
-        segments = [(name, marked), *self._cells(row, dim=row.state != "running")]
-        return [*segments, (" " + fmt.fit(remark, self.note_width), "warning")] if self.note_width else segments
+        remark = note(row, with_health=_HEALTH not in self.columns)
+        marked: Style = "warning" if remark else "plain"
+        cells = self._cells(row, dim=row.state != "running")
+        return self._with_note([(name, marked), *cells], remark)
+
+    def _with_note(self, segments: list[Segment], remark: str) -> list[Segment]:
+        """Return a line with a remark at its end: beside the numbers if there is room, else in place of the last."""
+        if not remark:
+            return segments
+        room = max(self.note_width, min(fmt.width_of(fmt.clean(remark[:99])), NOTE_WIDTH, self.width // 3))
+        left = self.width - room - 1
+        while len(segments) > 1 and sum(fmt.width_of(piece) for piece, _ in segments) > left:
+            segments = segments[:-1]
+        taken = sum(fmt.width_of(piece) for piece, _ in segments)
+        return [*segments, (" " * (left + 1 - taken) + fmt.fit(remark, room), "warning")]
 
     def _host(self, row: Row, wall: float) -> list[Segment]:
         name = fmt.fit(row.host.name, self.name_width)

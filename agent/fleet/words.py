@@ -66,14 +66,14 @@ def host_note(host: Host, wall: float) -> str:
     )
 
 
-def note(row: Row) -> str:
+def note(row: Row, with_health: bool) -> str:
     """Return what is unusual about a container that runs: trouble, lateness, health, pause, dropped usages."""
     if row.container is None:
         return ""
     status, dropped = row.container.status, row.container.sequence.dropped
     notes = [
         text(status, "trouble") or ("late" if row.state == "late" else ""),
-        "unhealthy" if text(status, "health") == "unhealthy" else "",
+        "unhealthy" if with_health and text(status, "health") == "unhealthy" else "",
         state if (state := text(status, "state")) and state != "running" else "",
         f"{dropped} dropped" if dropped else "",
     ]
