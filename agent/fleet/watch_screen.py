@@ -128,11 +128,13 @@ class WatchApp(App[None]):
     """
 
     ENABLE_COMMAND_PALETTE = False
-    CSS = "Screen { background: transparent; } Table { height: 1fr; background: transparent; scrollbar-size: 1 1; }"
+    CSS = "Screen { background: transparent; } Table { height: 1fr; background: transparent; overflow-x: hidden; }"
+    CSS += " Table { scrollbar-size: 0 1; }"
     CSS += " Input { height: 1; border: none; padding: 0; display: none; background: transparent; }"
     BINDINGS = [  # noqa: RUF012 - textual reads it from the class
         Binding("s", "sort", show=False),
-        Binding("slash", "filter", show=False),
+        # Before the widgets, so that it has its effect before the next key.
+        Binding("slash", "filter", show=False, priority=True),
         Binding("h", "hosts", show=False),
         Binding("p", "pause", show=False),
         Binding("q,ctrl+c", "quit", show=False),
@@ -185,6 +187,10 @@ class WatchApp(App[None]):
             self._show_rows(now)
         self._show_lines()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Return whether a key has its meaning now; called by textual."""
+        return action != "filter" or isinstance(self.focused, Table)
+
     def action_sort(self) -> None:
         """Sort by the next column."""
         following = SORTS[(SORTS.index(self._selection.sort) + 1) % len(SORTS)]
@@ -203,7 +209,7 @@ class WatchApp(App[None]):
         """Ask for a part of the names."""
         self.query_one(Input).styles.display = "block"
         self._help.styles.display = "none"
-        self.query_one(Input).focus()
+        self.screen.set_focus(self.query_one(Input))
 
     def action_clear(self) -> None:
         """Show all containers that were asked for."""

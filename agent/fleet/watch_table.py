@@ -23,7 +23,7 @@ STYLES: dict[Style, RichStyle] = {
     "full": RichStyle(bold=True, color="red"),
     "warning": RichStyle(color="yellow"),
 }
-_CURSOR = RichStyle(reverse=True)
+_CURSOR = RichStyle(reverse=True, dim=False)  # textual draws dim and reversed text invisible
 
 
 def strip(segments: Sequence[Segment], width: int, style: RichStyle | None = None) -> Strip:
@@ -72,7 +72,7 @@ class Table(ScrollView, can_focus=True):
         keys = {row.key: index for index, row in enumerate(rows)}
         self._cursor = keys.get(current.key, before) if current else 0
         self._cursor = max(0, min(self._cursor, len(rows) - 1))
-        size = Size(self.size.width, len(rows))
+        size = Size(1, len(rows))
         if size != self.virtual_size:
             self.virtual_size = size
         if self._cursor != before:  # it keeps its line on the screen
@@ -110,6 +110,7 @@ class Table(ScrollView, can_focus=True):
         """Lay the rows out anew."""
         self._lines.clear()
         self.show(self.rows)
+        self._move_to(self._cursor)
 
     def _move_to(self, index: int) -> None:
         self._cursor = max(0, min(index, len(self.rows) - 1))

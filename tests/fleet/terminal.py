@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import signal
 import struct
 import subprocess
 import termios
@@ -10,7 +11,9 @@ import threading
 from collections.abc import Mapping, Sequence
 
 import pyte
-from support.daemons.processes import PATIENCE, end_with_parent, wait_until
+from support.daemons.processes import end_with_parent, wait_until
+
+SECONDS = 30.0  # to wait for what is expected: what is not there by then does not come
 
 
 class Terminal:
@@ -52,6 +55,12 @@ class Terminal:
             cells = [cell for row in self._screen.buffer.values() for cell in row.values()]
         return {colour for cell in cells for colour in (cell.fg, cell.bg)} - {"default"}
 
+    def reversed_lines(self) -> list[str]:
+        """Return the lines that begin with reversed colours."""
+        with self._lock:
+            rows = [row for row in range(self._screen.lines) if self._screen.buffer[row][0].reverse]
+            return [self._screen.display[row] for row in rows]
+
     def line(self, text: str) -> str:
         """Return the line with a text; fails if there is none, or more than one."""
         (found,) = [line for line in self.lines if text in line]
@@ -66,19 +75,20 @@ class Terminal:
         with self._lock:
             self._screen.resize(rows, columns)
         self._set_size(columns, rows)
+        self.process.send_signal(signal.SIGWINCH)  # the kernel does for the processes of a terminal's session
 
     def wait_for(self, text: str) -> None:
         """Wait until a text is on the screen."""
-        wait_until(lambda: any(text in line for line in self.lines), PATIENCE, f"{text!r} on\n" + "\n".join(self.lines))
+        wait_until(lambda: any(text in line for line in self.lines), SECONDS, f"{text!r} on\n" + "\n".join(self.lines))
 
     def wait_until_gone(self, text: str) -> None:
         """Wait until a text is not on the screen any more."""
-        wait_until(lambda: not any(text in line for line in self.lines), PATIENCE, f"{text!r} stays")
+        wait_until(lambda: not any(text in line for line in self.lines), SECONDS, f"{text!r} stays")
 
     def wait(self) -> int:
         """Wait for the end of the program; return its exit code."""
-        code = self.process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
+        code = self.process.wait(SECONDS)
+        self._reader.join(SECONDS)
         return code
 
     def close(self) -> None:
