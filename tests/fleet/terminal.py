@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 import pyte
-from support.daemons.processes import end_with_parent, wait_until
+from support.daemons.processes import NotReadyError, end_with_parent, wait_until
 
 SECONDS = 30.0  # to wait for what is expected: what is not there by then does not come
 
@@ -79,7 +79,11 @@ class Terminal:
 
     def wait_for(self, text: str) -> None:
         """Wait until a text is on the screen."""
-        wait_until(lambda: any(text in line for line in self.lines), SECONDS, f"{text!r} on\n" + "\n".join(self.lines))
+        try:
+            wait_until(lambda: any(text in line for line in self.lines), SECONDS, f"{text!r} is not there")
+        except NotReadyError as error:
+            error.add_note("\n".join(self.lines))
+            raise
 
     def wait_until_gone(self, text: str) -> None:
         """Wait until a text is not on the screen any more."""

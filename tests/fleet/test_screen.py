@@ -181,7 +181,7 @@ def test_another_size_while_it_runs(agents: Agents, terminal: Open) -> None:
     screen.wait_for("HEALTH")
     screen.resize(40, 12)
     screen.wait_until_gone("RX/s")
-    screen.wait_for("  web")
+    screen.wait_for("· web")
     assert names(screen)[-1] == "web"
     screen.resize(80, 24)
     screen.wait_for("RX/s")
