@@ -26,7 +26,15 @@ BROKER_FAILED = 4  # exit code, as in `check`
 HISTORY_SECONDS = 600.0
 PIPE_COLUMNS = 132  # room for all columns
 
-_SGR: dict[Style, str] = {"dim": "2", "title": "1", "host": "1;36", "busy": "33", "full": "1;31", "warning": "33"}
+_SGR: dict[Style, str] = {
+    "dim": "2",
+    "title": "1",
+    "host": "1;36",
+    "graph": "32",
+    "busy": "33",
+    "full": "1;31",
+    "warning": "33",
+}
 """Styles on a terminal (ECMA-48, section 8.3.117)."""
 
 

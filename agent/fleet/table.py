@@ -14,8 +14,8 @@ from agent.fleet.selection import Numbers, Row
 from agent.fleet.state import State
 from agent.fleet.words import host_note, note, started_seconds_ago, stopped_text
 
-Style = Literal["plain", "dim", "title", "host", "busy", "full", "warning"]
-"""`busy` and `full` tell the load; `warning` marks what is wrong."""
+Style = Literal["plain", "dim", "title", "host", "graph", "busy", "full", "warning"]
+"""`graph`, `busy` and `full` tell the load; `warning` marks what is wrong."""
 
 Segment = tuple[str, Style]
 
@@ -58,16 +58,20 @@ def _cpu(row: Row) -> Segment:
 def _spark(row: Row) -> Segment:
     if row.container is None:
         return f"{row.running}/{row.shown}".rjust(SPARK_WIDTH), "plain"
-    return fmt.sparkline(row.container.history.series("cpu"), SPARK_WIDTH, SPARK_FLOOR_PERCENT), "plain"
+    return fmt.sparkline(row.container.history.series("cpu"), SPARK_WIDTH, SPARK_FLOOR_PERCENT), "graph"
 
 
 def _memory_share(numbers: Numbers) -> float | None:
     return None if numbers.memory is None or not numbers.limit else numbers.memory / numbers.limit
 
 
-def _memory_style(row: Row) -> Style:
+def _memory_style(row: Row, normal: Style = "plain") -> Style:
     share = 100 * (_memory_share(row.numbers) or 0)
-    return "full" if share >= MEMORY_FULL_PERCENT else "busy" if share >= MEMORY_BUSY_PERCENT else "plain"
+    return "full" if share >= MEMORY_FULL_PERCENT else "busy" if share >= MEMORY_BUSY_PERCENT else normal
+
+
+def _memory_bar(row: Row) -> Segment:
+    return fmt.bar(_memory_share(row.numbers), BAR_WIDTH), _memory_style(row, "graph")
 
 
 def _pids(row: Row) -> Segment:
@@ -91,7 +95,7 @@ COLUMNS = (
     Column("CPU", 6, 0, _cpu),
     Column("", SPARK_WIDTH, 4, _spark, left=True),
     Column("MEMORY", 8, 0, lambda row: (fmt.byte_count(row.numbers.memory), _memory_style(row))),
-    Column("", BAR_WIDTH, 1, lambda row: (fmt.bar(_memory_share(row.numbers), BAR_WIDTH), _memory_style(row)), True),
+    Column("", BAR_WIDTH, 1, _memory_bar, left=True),
     Column("LIMIT", 8, 8, lambda row: (fmt.byte_count(row.numbers.limit), "plain")),
     Column("RX/s", 4, 2, lambda row: (fmt.rate(row.numbers.rx), "plain")),
     Column("TX/s", 4, 2, lambda row: (fmt.rate(row.numbers.tx), "plain")),
@@ -157,6 +161,8 @@ class Layout:
         while len(segments) > 1 and sum(fmt.width_of(piece) for piece, _ in segments) > left:
             segments = segments[:-1]
         taken = sum(fmt.width_of(piece) for piece, _ in segments)
+        if taken > left:
+            return segments
         return [*segments, (" " * (left + 1 - taken) + fmt.fit(remark, room), "warning")]
 
     def _host(self, row: Row, wall: float) -> list[Segment]:

@@ -19,11 +19,13 @@ STYLES: dict[Style, RichStyle] = {
     "dim": RichStyle(dim=True),
     "title": RichStyle(bold=True),
     "host": RichStyle(bold=True, color="cyan"),
+    "graph": RichStyle(color="green"),
     "busy": RichStyle(color="yellow"),
     "full": RichStyle(bold=True, color="red"),
     "warning": RichStyle(color="yellow"),
 }
-_CURSOR = RichStyle(reverse=True, dim=False)  # textual draws dim and reversed text invisible
+# Of one colour. Not dim: textual draws text that is dim and reversed in the colour behind it.
+_CURSOR = RichStyle(reverse=True, dim=False, color="default")
 
 
 def strip(segments: Sequence[Segment], width: int, style: RichStyle | None = None) -> Strip:
