@@ -9,6 +9,7 @@ COMMANDS = {
     "run": "run the agent in the foreground",
     "check": "try configuration, engine and broker, and print what works and what does not",
     "watch": "show a live table of every container of every host on the broker; needs no engine",
+    "web": "serve a page with every container of every host on the broker; needs no engine",
     "schema": "print the JSON Schema of the payloads",
     "forget": "clear what the agent of a host that is gone has left retained on the broker",
     "migrate-discovery": "take over the entities that docker2mqtt has made in Home Assistant, with their history",

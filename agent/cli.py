@@ -63,7 +63,7 @@ def _signals(command: str, ending: CancelToken, reload: ReloadRequest) -> Abstra
     match command:
         case "run":
             return agent_signals(ending, reload)
-        case "watch":
+        case "watch" | "web":
             return ending_signals(ending)
         case _:
             return nullcontext()
@@ -93,6 +93,8 @@ def _run_command(options: argparse.Namespace, ending: CancelToken, reload: Reloa
     match options.command:
         case "check":
             return _check(config, options.config)
+        case "web":
+            return _web(config, ending)
         case "forget":
             return _forget(config, options)
         case "migrate-discovery":
@@ -160,6 +162,16 @@ def _health() -> int:
     troubles = read_health(os.environ)
     print("\n".join(map(escape, troubles)) or "well")
     return 1 if troubles else 0
+
+
+def _web(config: Config, ending: CancelToken) -> int:
+    try:
+        from agent.fleet.web.command import web
+    except ModuleNotFoundError as error:
+        print(f"the page needs {error.name}, which is not installed: pip install 'usage-agent[web]'", file=sys.stderr)
+        return 2
+    configure_logging(config.agent.log_level, config.agent.log_format)
+    return web(config, ending)
 
 
 def _forget(config: Config, options: argparse.Namespace) -> int:
