@@ -14,32 +14,20 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 
 import orjson
 
-from agent import __version__
+from agent.arguments import FOR_SERVICE, parser
 from agent.config import DEFAULT_PATHS, Config, ConfigError, find, load
 from agent.runtime.cancel import CancelToken
 from agent.runtime.heartbeat import read_health
 from agent.runtime.logs import configure_logging
-from agent.runtime.signals import ReloadRequest, agent_signals
+from agent.runtime.signals import ReloadRequest, agent_signals, ending_signals
 from agent.runtime.streams import discard, open_standard_streams
 from agent.runtime.text import escape
-
-COMMANDS = {
-    "run": "run the agent in the foreground",
-    "check": "try configuration, engine and broker, and print what works and what does not",
-    "schema": "print the JSON Schema of the payloads",
-    "forget": "clear what the agent of a host that is gone has left retained on the broker",
-    "migrate-discovery": "take over the entities that docker2mqtt has made in Home Assistant, with their history",
-    "health": "print whether the running agent is well; needs neither its configuration nor its password",
-}
-
-FOR_SERVICE = ("check", "forget", "migrate-discovery")
-"""The commands that are run beside the service, whose credential may not be readable from there."""
 
 # How long a thread may keep the interpreter while others wait for it. With Python's default of 5 ms each waiting thread
 # wakes 200 times a second to ask for it; with thousands of streams a busy agent came to do nothing else.
@@ -49,12 +37,12 @@ SWITCH_INTERVAL_SECONDS = 0.05
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     open_standard_streams()
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     ending = CancelToken()
     reload = ReloadRequest(ending)
     try:
         # Signals are handled from here on, because importing what the agent needs takes half a second.
-        with agent_signals(ending, reload) if options.command == "run" else nullcontext():
+        with _signals(options.command, ending, reload):
             code = _run_command(options, ending, reload)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output has ended
@@ -71,6 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _signals(command: str, ending: CancelToken, reload: ReloadRequest) -> AbstractContextManager[None]:
+    match command:
+        case "run":
+            return agent_signals(ending, reload)
+        case "watch" | "web":
+            return ending_signals(ending)
+        case _:
+            return nullcontext()
+
+
 def _flush_log() -> None:
     try:
         sys.stderr.flush()
@@ -83,10 +81,8 @@ def _run_command(options: argparse.Namespace, ending: CancelToken, reload: Reloa
         return _schema()
     if options.command == "health":
         return _health()
-    environment: Mapping[str, str] = os.environ
     for_service = options.command in FOR_SERVICE
-    if for_service and options.password_file:
-        environment = {**os.environ, "USAGE_AGENT_BROKER__PASSWORD_FILE": options.password_file}
+    environment = _environment(options)
     # Found once: a file that has vanished must be a mistake when it is read anew, and not mean the defaults.
     load_config = partial(load, options.config or find(DEFAULT_PATHS), environment, needs_credential=not for_service)
     try:
@@ -97,12 +93,25 @@ def _run_command(options: argparse.Namespace, ending: CancelToken, reload: Reloa
     match options.command:
         case "check":
             return _check(config, options.config)
+        case "web":
+            return _web(config, ending)
         case "forget":
             return _forget(config, options)
         case "migrate-discovery":
             return _migrate(config, options)
+        case "watch":
+            return _watch(config, options, ending)
         case _:
             return _run(config, load_config, options, ending, reload)
+
+
+def _environment(options: argparse.Namespace) -> Mapping[str, str]:
+    """Return the environment, with what the arguments say instead of it."""
+    replaced = {
+        "USAGE_AGENT_BROKER__PASSWORD_FILE": getattr(options, "password_file", None),
+        "USAGE_AGENT_TOPICS__BASE": getattr(options, "topic_base", None),
+    }
+    return {**os.environ, **{name: value for name, value in replaced.items() if value}}
 
 
 def _schema() -> int:
@@ -155,6 +164,16 @@ def _health() -> int:
     return 1 if troubles else 0
 
 
+def _web(config: Config, ending: CancelToken) -> int:
+    try:
+        from agent.fleet.web.command import web
+    except ModuleNotFoundError as error:
+        print(f"the page needs {error.name}, which is not installed: pip install 'usage-agent[web]'", file=sys.stderr)
+        return 2
+    configure_logging(config.agent.log_level, config.agent.log_format)
+    return web(config, ending)
+
+
 def _forget(config: Config, options: argparse.Namespace) -> int:
     from agent.app.forget import forget
 
@@ -167,44 +186,9 @@ def _migrate(config: Config, options: argparse.Namespace) -> int:
     return migrate(config, options.host or config.agent.host, options.dry_run, options.undo)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="usage-agent",
-        description="Publishes the resource usage of every container to MQTT: one JSON message per interval.",
-    )
-    parser.add_argument("--version", action="version", version=f"usage-agent {__version__}")
-    _add_config(parser, None)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, text in COMMANDS.items():
-        # Without a default of its own: that would overwrite a --config in front of the command.
-        _add_config(commands.add_parser(name, help=text, description=text), argparse.SUPPRESS)
-    run = commands.choices["run"]
-    run.add_argument("--once", action="store_true", help="publish one usage of every container, then exit")
-    run.add_argument("--dry-run", action="store_true", help="print what would be published, and use no broker")
-    text = "file with the broker's password, in place of broker.password_file"
-    for name in FOR_SERVICE:
-        commands.choices[name].add_argument("--password-file", metavar="PATH", help=text)
-    forget = commands.choices["forget"]
-    forget.add_argument("--host", type=_host, metavar="HOST", help="the host, as in agent.host (default: agent.host)")
-    forget.add_argument("--dry-run", action="store_true", help="print what would be cleared, and clear nothing")
-    _add_migration(commands.choices["migrate-discovery"])
-    return parser
+def _watch(config: Config, options: argparse.Namespace, ending: CancelToken) -> int:
+    from agent.fleet.selection import Selection
+    from agent.fleet.watch import WatchOptions, watch
 
-
-def _add_migration(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--from", required=True, choices=["docker2mqtt"], help="the program that has made the entities")
-    parser.add_argument("--host", type=_host, metavar="HOST", help="what it calls this host (default: agent.host)")
-    parser.add_argument("--dry-run", action="store_true", help="print what would be done, and change nothing")
-    parser.add_argument("--undo", action="store_true", help="give the entities back")
-
-
-def _host(text: str) -> str:
-    """Return the argument of --host. An empty one is refused: it was an unset variable, and would mean this host."""
-    if not text:
-        raise argparse.ArgumentTypeError("is empty, allowed is the name of a host")
-    return text
-
-
-def _add_config(parser: argparse.ArgumentParser, default: object) -> None:
-    text = "configuration file (default: ./config.toml, else /etc/usage-agent/config.toml, else built-in defaults)"
-    parser.add_argument("--config", type=Path, metavar="PATH", default=default, help=text)
+    selection = Selection(options.host or "*", options.filter or "*", options.sort)
+    return watch(config, WatchOptions(selection, options.once, options.json), ending)

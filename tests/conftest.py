@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import pytest
 from hypothesis import HealthCheck, settings
-from support import progress
+from support import browser, progress
 from support.daemons import dockerd, faketime, mosquitto, nats, network, podman, qemu, rabbitmq, sshd, systemd
 from support.home_assistant import installation
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # has no types of its own
@@ -42,6 +42,7 @@ REQUIREMENTS: dict[str, Callable[[], str | None]] = {
     "image": systemd.missing,
     "fuzz": fuzzer_missing,
     "machine": qemu.missing,
+    "browser": browser.missing,
     "home_assistant": lambda: mosquitto.missing() or installation.missing(),
 }
 """By marker: a function that returns why such a test cannot run on this machine, or None."""
@@ -56,6 +57,7 @@ MARKED_BY_FIXTURE = {
     "cluster": "nats",
     "network": "network",
     "home_assistant": "home_assistant",
+    "browser": "browser",
 }
 
 
@@ -70,6 +72,7 @@ GROUPS = {
     "tests/image/test_image.py": "Debian",
     "tests/systemd/test_systemd.py": "Debian",
     "tests/kernel/test_machine.py": "qemu",
+    "tests/fleet/web/test_page.py": "browser",
     "tests/mqtt/test_rabbitmq.py": "RabbitMQ",
     "tests/end_to_end/test_parity.py": "docker stats",
     "tests/faults/test_broker_frozen.py": "many containers",

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from agent import __version__
-from agent.cli import COMMANDS, main
+from agent.arguments import COMMANDS
+from agent.cli import main
 from agent.config import Config, load
 from agent.messages.payloads import schema
 from agent.messages.topics import MessageBuilder

@@ -97,8 +97,11 @@ STEPS: Mapping[str, Step] = {
 
 
 def changed_keys(running: Config, found: Config) -> list[str]:
-    """Return the paths of the keys whose values differ, in the order of the configuration."""
-    return [path for path in KEYS if _value(running, path) != _value(found, path)]
+    """Return the paths of the agent's keys whose values differ, in the order of the configuration.
+
+    The keys of the web page are not the agent's: another process serves it.
+    """
+    return [path for path, key in KEYS.items() if key.table != "web" and _value(running, path) != _value(found, path)]
 
 
 def merge(running: Config, found: Config, paths: Collection[str]) -> Config:

@@ -1,6 +1,7 @@
 """The configuration: defined in `settings.py`, loaded by `loader.py` from `config.toml` and the environment."""
 
 from agent.config.loader import DEFAULT_PATHS, find, load
+from agent.config.passwords import read_password, read_web_password
 from agent.config.secret import Secret, is_absent_credential
 from agent.config.settings import (
     AgentSettings,
@@ -13,8 +14,8 @@ from agent.config.settings import (
     OutboxSettings,
     ShutdownSettings,
     TopicsSettings,
+    WebSettings,
     default_client_id,
-    read_password,
 )
 from agent.config.urls import EMBEDDED, Address
 
@@ -33,9 +34,11 @@ __all__ = [
     "Secret",
     "ShutdownSettings",
     "TopicsSettings",
+    "WebSettings",
     "default_client_id",
     "find",
     "is_absent_credential",
     "load",
     "read_password",
+    "read_web_password",
 ]

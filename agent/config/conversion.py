@@ -9,7 +9,7 @@ from msgspec import inspect
 
 from agent.config.fields import Key, WrongValueError, did_you_mean, unwrap
 from agent.config.secret import MAX_PASSWORD_BYTES, Secret
-from agent.config.urls import EMBEDDED, masked, parse_broker, parse_engine
+from agent.config.urls import EMBEDDED, masked, parse_broker, parse_engine, parse_listen
 from agent.runtime.text import quote
 
 PLACEHOLDERS = ("name", "id", "short_id", "project", "service")
@@ -130,6 +130,11 @@ def _check_broker_url(text: str) -> str:
     return text
 
 
+def _check_listen(text: str) -> str:
+    parse_listen(text)
+    return text
+
+
 def _check_levels(text: str) -> str:
     if re.search("[+#]", text):
         raise ValueError("allowed is text without + and #")
@@ -164,5 +169,6 @@ CHECKS: Mapping[str, Callable[[str], str]] = {
     "topics.base": _check_base,
     "topics.container": _check_template,
     "home_assistant.prefix": _check_base,
+    "web.listen": _check_listen,
 }
 """By key: what its type does not check. Returns the value to use, or raises ValueError with what is allowed."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from agent.config.files import why_unreadable
 from agent.config.secret import is_absent_credential, read_secret
-from agent.config.urls import parse_broker
+from agent.config.urls import is_loopback, parse_broker, parse_listen
 from agent.runtime.text import quote
 
 Contradiction = tuple[tuple[str, ...], str]  # the paths of the keys, and the text of the mistake
@@ -36,6 +36,8 @@ def _all(values: Mapping[str, Any], wrong: set[str], needs_credential: bool) -> 
         if f"{table}.url" not in wrong:
             yield from _unused_tls(table, values)
     yield from _credentials(values, needs_credential)
+    if "web.listen" not in wrong:
+        yield from _unprotected_page(values)
 
 
 def _certificates(table: str, values: Mapping[str, Any]) -> Iterator[Contradiction]:
@@ -81,6 +83,16 @@ def _credentials(values: Mapping[str, Any], needs_credential: bool) -> Iterator[
             yield (path, username, "broker.url"), f"{path} is set without {username}, allowed are both or neither"
     if values[username] is None and any(address.password and address.username is None for address in addresses):
         yield ("broker.url", username), "broker.url has a password without a user name, allowed are both or neither"
+
+
+def _unprotected_page(values: Mapping[str, Any]) -> Iterator[Contradiction]:
+    listen, file, anonymous = "web.listen", "web.password_file", "web.anonymous"
+    if values[file] is not None and values[anonymous]:
+        yield (file, anonymous), f"{file} is set and {anonymous} is true, allowed is one of them"
+    if values[file] is None and not values[anonymous] and not is_loopback(parse_listen(values[listen])[0]):
+        allowed = f"set {file}, or {anonymous} = true if everybody there may see the page"
+        text = f"{listen} is {quote(values[listen])}, which other machines may reach: {allowed}"
+        yield (listen, file, anonymous), text
 
 
 def _unreadable(path: str) -> str:

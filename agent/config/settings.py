@@ -11,8 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from agent.config.files import why_unreadable
-from agent.config.secret import Secret, read_secret, warn_if_world_readable
+from agent.config.secret import Secret
 from agent.config.urls import EMBEDDED, Address, parse_broker
 
 LOCAL_SOCKET = "unix:///var/run/docker.sock"
@@ -211,6 +210,23 @@ class ShutdownSettings(Struct, frozen=True, kw_only=True):
     ] = 5.0
 
 
+class WebSettings(Struct, frozen=True, kw_only=True):
+    """The web page of `usage-agent web`."""
+
+    listen: Annotated[
+        Text, Meta(description="Address and port of the page; without a password only 127.0.0.1, [::1] or localhost.")
+    ] = "127.0.0.1:8642"
+    password_file: Annotated[
+        Text | None, Meta(description="File with the password of the page, for any user name (empty: no password).")
+    ] = None
+    anonymous: Annotated[
+        bool, Meta(description="Let everybody who reaches another address than loopback see the page (true, false).")
+    ] = False
+    history: Annotated[
+        float, Meta(ge=60, le=86400, description="Seconds of usages that are kept for the graphs (60 to 86400).")
+    ] = 3600.0
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """The whole configuration, table by table. `Config()` has the defaults."""
 
@@ -222,28 +238,9 @@ class Config(Struct, frozen=True, kw_only=True):
     outbox: OutboxSettings = OutboxSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     home_assistant: HomeAssistantSettings = HomeAssistantSettings()
+    web: WebSettings = WebSettings()
 
 
 def default_client_id(host: str) -> str:
     """Return the MQTT client identifier that the agent of a host uses if none is configured."""
     return f"usage-agent-{host}"
-
-
-def read_password(settings: BrokerSettings) -> Secret | None:
-    """Return the password of `password` or `password_file`, or None. The file is read at each call.
-
-    An address may have a password of its own instead; at most one of the three is set.
-
-    Raises:
-        ConfigError: the file cannot be used.
-    """
-    if settings.password_file is None:
-        return settings.password
-    try:
-        warn_if_world_readable(settings.password_file)
-        return read_secret(settings.password_file)
-    except OSError as error:
-        reason = why_unreadable(error)
-    except ValueError as error:
-        reason = str(error)
-    raise ConfigError(f"broker.password_file: {settings.password_file} {reason}")

@@ -6,7 +6,7 @@ Every ValueError raised here says what is allowed, and never quotes the address:
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import quote, unquote
 
 from agent.config.secret import MASK, Secret
@@ -110,6 +110,22 @@ def parse_engine(text: str) -> str:
         raise ValueError("allowed is ssh://user@host:port with nothing after it")
     user = "" if username is None else f"{quote(username)}@"
     return f"{scheme}://{user}{_bracketed(host)}{'' if port is None else f':{port}'}{rest.rstrip('/')}"
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Return host and port of an address to listen on; port 0 is any free one. Raises ValueError."""
+    match = _HOST_AND_PORT.fullmatch(text)
+    if match is None or not match["host"] or not match["port"] or int(match["port"]) > 65535:
+        raise ValueError("allowed is an address and a port, such as 127.0.0.1:8642 or [::1]:8642")
+    return _host(match["host"]), int(match["port"])
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches what listens on a host."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def masked(text: str) -> str:

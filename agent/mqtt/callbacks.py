@@ -24,6 +24,7 @@ class ClientCallbacks:
         heard: Whether the expected message has come in.
         retained: Payloads of retained messages, by topic.
         live: Payload of the newest message of each of the subscription's live topics, by topic.
+        stream: Topic and payload of each message of a subscription that is a stream.
         packet_count: Packets received so far, of the kinds that have a callback.
     """
 
@@ -37,6 +38,7 @@ class ClientCallbacks:
         self.heard = False
         self.retained: dict[str, bytes] = {}
         self.live: dict[str, bytes] = {}
+        self.stream: deque[tuple[str, bytes]] = deque()
         self._subscription: Subscription | None = None  # the last one
         self.packet_count = 0
         self._last_error = _LastErrorHandler()
@@ -94,7 +96,9 @@ class ClientCallbacks:
             topic = message.topic
         except UnicodeDecodeError:  # some brokers accept topics that are not UTF-8; none of them is the agent's
             return
-        if message.retain:
+        if subscription.stream:
+            self.stream.append((topic, bytes(message.payload)))
+        elif message.retain:
             if subscription.wants(topic):
                 self.retained[topic] = bytes(message.payload)
         elif topic in subscription.live:

@@ -18,7 +18,7 @@ from agent.mqtt.client import Client, Protocol, subscribe
 from agent.mqtt.deadline import Deadline
 from agent.mqtt.errors import BrokerError, BrokerRefusedError, connect_error, end_error, unanswered_error
 from agent.mqtt.reason_codes import ReasonCode
-from agent.mqtt.sockets import probe_unix_socket
+from agent.mqtt.sockets import probe_unix_socket, wait_writable
 from agent.mqtt.subscription import Subscription
 from agent.mqtt.tls import TlsFileError
 from agent.runtime.wakeup import WakeupEvent
@@ -50,9 +50,7 @@ class Connection:
         self.address, self.protocol = address, protocol
         self.capabilities = Capabilities()  # the broker's, once the connection is open
         self._opened_at = 0.0  # monotonic; when the CONNACK came
-        self._client_id = client_id
-        self._wake = wake
-        self._resume = resume
+        self._client_id, self._wake, self._resume = client_id, wake, resume
         self._callbacks = ClientCallbacks()
         self._in_flight: dict[int, Delivery] = {}  # by message id
         self._buffers_input = address.scheme not in ("mqtt", "unix", "embedded")  # TLS, WebSockets
@@ -108,8 +106,9 @@ class Connection:
         sock = self._client.socket()
         if sock is None:
             raise self._end_error()
-        pending = getattr(sock, "pending", None)  # TLS may hold decrypted bytes of which poll() knows nothing
-        has_decrypted = bool(pending and pending())
+        has_decrypted = (
+            getattr(sock, "pending", int)() > 0
+        )  # TLS may hold decrypted bytes, of which poll() knows nothing
         wanted = (sock.fileno(), select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
         if self._registered != wanted:
             self._poll.register(*wanted)
@@ -214,14 +213,17 @@ class Connection:
         live, self._callbacks.live = self._callbacks.live, {}
         return live
 
+    def take_stream(self) -> Iterator[tuple[str, bytes]]:
+        """Take topic and payload of each message that has come in, if the subscription is a stream."""
+        while self._callbacks.stream:
+            yield self._callbacks.stream.popleft()
+
     def disconnect(self, timeout: float) -> None:
         """End the connection with a DISCONNECT, so that the will is not published; within `timeout` seconds."""
         deadline = time.monotonic() + timeout
         self._client.disconnect()  # paho closes the socket once all is written
         while (sock := self._client.socket()) is not None and (left := deadline - time.monotonic()) > 0:
-            writable = select.poll()
-            writable.register(sock.fileno(), select.POLLOUT)
-            writable.poll(1000 * left)
+            wait_writable(sock.fileno(), left)
             self._client.loop_write()
         self.abort()
 

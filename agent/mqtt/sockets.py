@@ -1,6 +1,7 @@
 """Options and probes of sockets that other modules own."""
 
 import os
+import select
 import socket
 
 # Sent bytes may stay unacknowledged for so long (tcp(7), TCP_USER_TIMEOUT). A cut network is noticed after 4.5 s
@@ -30,3 +31,10 @@ def probe_unix_socket(path: str) -> None:
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock:
         sock.connect(path)
+
+
+def wait_writable(fd: int, seconds: float) -> None:
+    """Wait until a socket accepts output, at most so many seconds."""
+    writable = select.poll()
+    writable.register(fd, select.POLLOUT)
+    writable.poll(1000 * seconds)

@@ -17,6 +17,7 @@ class Subscription:
         optional: Further filters, each of which the broker may refuse, with what the agent cannot do then.
         wants: Returns whether the retained message of a topic is kept. By default all are.
         live: Topics of `optional` that stay subscribed: their later messages are kept as well.
+        stream: Whether every message is kept, in its order, and for nothing else.
         expected: Payload of a message of the agent's own that is to be heard (MQTT 5, section 3.8.3.1, No Local).
     """
 
@@ -24,6 +25,7 @@ class Subscription:
     optional: Mapping[str, str] = field(default_factory=dict)
     wants: Callable[[str], bool] = field(default=_always)
     live: tuple[str, ...] = ()
+    stream: bool = False
     expected: bytes | None = None
 
     @property

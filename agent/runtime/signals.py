@@ -39,16 +39,27 @@ def agent_signals(ending: CancelToken, reload: ReloadRequest) -> Iterator[None]:
         reload: made at each SIGHUP. By default that signal would kill the agent.
     """
 
+    def request_reload(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        reload.make()
+
+    earlier = signal.signal(signal.SIGHUP, request_reload)
+    try:
+        with ending_signals(ending):
+            yield
+    finally:
+        signal.signal(signal.SIGHUP, earlier)
+
+
+@contextmanager
+def ending_signals(ending: CancelToken) -> Iterator[None]:
+    """Let the first SIGTERM or SIGINT set `ending` while the block runs; the next one kills the process."""
+
     def end(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         ending.set()
 
-    def request_reload(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        reload.make()
-
-    handlers = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: request_reload}
-    earlier = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    earlier = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

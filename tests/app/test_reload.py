@@ -15,6 +15,7 @@ from agent.config import (
     Secret,
     ShutdownSettings,
     TopicsSettings,
+    WebSettings,
 )
 from agent.config.fields import KEYS
 
@@ -50,13 +51,18 @@ CHANGED = Config(
     outbox=OutboxSettings(capacity=1, on_full="drop_oldest"),
     shutdown=ShutdownSettings(timeout=1),
     home_assistant=HomeAssistantSettings(enabled=True, prefix="p"),
+    web=WebSettings(listen="[::1]:1", password_file="f", anonymous=True, history=60),
 )
+AGENT_KEYS = [path for path, key in KEYS.items() if key.table != "web"]
 
 
 def test_every_key_is_compared() -> None:
-    """Nothing has changed in the same configuration; everything has, in one where every key differs."""
+    """Nothing has changed in the same configuration; everything has, in one where every key differs.
+
+    The keys of the web page do not count: the agent has nothing to do with them.
+    """
     assert changed_keys(RUNNING, Config(agent=AgentSettings(host="h"))) == []
-    assert changed_keys(RUNNING, CHANGED) == list(KEYS)
+    assert changed_keys(RUNNING, CHANGED) == AGENT_KEYS
 
 
 def test_exactly_these_keys_take_effect() -> None:
@@ -89,7 +95,7 @@ def test_credentials_in_the_address_are_compared(credentials: str) -> None:
 def test_the_configuration_in_effect_has_only_the_keys_that_take_effect() -> None:
     """So a key that needs a restart differs at the next reload, too."""
     merged = merge(RUNNING, CHANGED, STEPS)
-    assert changed_keys(RUNNING, merged) == list(filter(STEPS.__contains__, KEYS))
-    assert changed_keys(merged, CHANGED) == [path for path in KEYS if path not in STEPS]
+    assert changed_keys(RUNNING, merged) == list(filter(STEPS.__contains__, AGENT_KEYS))
+    assert changed_keys(merged, CHANGED) == [path for path in AGENT_KEYS if path not in STEPS]
     assert merge(RUNNING, CHANGED, []) == RUNNING
     assert msgspec.structs.astuple(merge(RUNNING, CHANGED, KEYS).topics) == msgspec.structs.astuple(CHANGED.topics)

@@ -11,6 +11,11 @@ UNKNOWN_IN_BROKER = (
 SCHEMES = "allowed are mqtt://, mqtts://, ws://, wss:// and unix://, or the word embedded"
 NO_PASSWORD = "allowed is an address without a password: use a key (ssh://) or tls_cert and tls_key (tcp://)"
 
+LISTEN = "allowed is an address and a port, such as 127.0.0.1:8642 or [::1]:8642"
+UNPROTECTED = (
+    "which other machines may reach: set web.password_file, or web.anonymous = true if everybody there may see the page"
+)
+
 
 @pytest.mark.parametrize(
     ("toml", "line"),
@@ -104,10 +109,21 @@ NO_PASSWORD = "allowed is an address without a password: use a key (ssh://) or t
         ("outbox.on_full = 'drop_newer'", 'outbox.on_full is "drop_newer", allowed are drop_newest and drop_oldest; '
          "did you mean drop_newest?"),
         ("shutdown.timeout = -1", "shutdown.timeout is -1, allowed is a number from 0 to 3600"),
+        ("web.listen = '8642'", f'web.listen is "8642", {LISTEN}'),
+        ("web.listen = ':8642'", f'web.listen is ":8642", {LISTEN}'),
+        ("web.listen = 'localhost'", f'web.listen is "localhost", {LISTEN}'),
+        ("web.listen = '127.0.0.1:65536'", f'web.listen is "127.0.0.1:65536", {LISTEN}'),
+        ("web.listen = '0.0.0.0:80'", f'web.listen is "0.0.0.0:80", {UNPROTECTED}'),
+        ("web.listen = '[::]:80'", f'web.listen is "[::]:80", {UNPROTECTED}'),
+        ("web.listen = 'server:80'", f'web.listen is "server:80", {UNPROTECTED}'),
+        ("web.listen = '127.0.0.1.example.org:80'", f'web.listen is "127.0.0.1.example.org:80", {UNPROTECTED}'),
+        ("web.password_file = 'f'\nweb.anonymous = true",
+         "web.password_file is set and web.anonymous is true, allowed is one of them"),
+        ("web.history = 59", "web.history is 59, allowed is a number from 60 to 86400"),
         ("agnet.host = 'a'", "agnet is unknown, allowed are the tables agent, engine, backoff, broker, topics, outbox, "
-         "shutdown, home_assistant; did you mean agent?"),
+         "shutdown, home_assistant, web; did you mean agent?"),
         ("password = 'secret'", "password is unknown, allowed are the tables agent, engine, backoff, broker, topics, "
-         "outbox, shutdown, home_assistant; did you mean broker.password?"),
+         "outbox, shutdown, home_assistant, web; did you mean broker.password?"),
         ("broker.pasword = 'secret'", f"broker.pasword is unknown, {UNKNOWN_IN_BROKER}; did you mean broker.password?"),
         ("broker.capacity = 1", f"broker.capacity is unknown, {UNKNOWN_IN_BROKER}; did you mean outbox.capacity?"),
         ('broker."a\\u001b.b" = 1', f'broker."a\\x1b.b" is unknown, {UNKNOWN_IN_BROKER}'),

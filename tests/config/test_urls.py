@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.config import Address, Secret
-from agent.config.urls import masked, parse_broker, parse_engine
+from agent.config.urls import is_loopback, masked, parse_broker, parse_engine, parse_listen
 
 
 @pytest.mark.parametrize(
@@ -135,3 +135,28 @@ def test_an_address_as_text_can_be_parsed_again(scheme: str, host: str, port: in
     address = parse_broker(f"{scheme}://{host}:{port}")
     assert parse_broker(str(address)) == address
     assert masked(str(address)) == str(address)
+
+
+@pytest.mark.parametrize(
+    ("text", "listen"),
+    [
+        ("127.0.0.1:8642", ("127.0.0.1", 8642)),
+        ("[::1]:0", ("::1", 0)),
+        ("localhost:65535", ("localhost", 65535)),
+    ],
+)
+def test_an_address_to_listen_on_has_a_host_and_a_port(text: str, listen: tuple[str, int]) -> None:
+    """The brackets of an IPv6 address are no part of it."""
+    assert parse_listen(text) == listen
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost", "LOCALHOST"])
+def test_loopback_is_what_only_this_machine_reaches(host: str) -> None:
+    """The name localhost is one of its addresses everywhere (RFC 6761, section 6.3)."""
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "127.0.0.1.example.org", "localhost.example.org"])
+def test_whatever_else_is_not_loopback(host: str) -> None:
+    """A name that only looks like it is none."""
+    assert not is_loopback(host)

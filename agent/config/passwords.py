@@ -1,0 +1,40 @@
+"""Reading the passwords that the configuration names."""
+
+from agent.config.files import why_unreadable
+from agent.config.secret import Secret, read_secret, warn_if_world_readable
+from agent.config.settings import BrokerSettings, ConfigError, WebSettings
+
+
+def read_password(settings: BrokerSettings) -> Secret | None:
+    """Return the password of `password` or `password_file`, or None. The file is read at each call.
+
+    An address may have a password of its own instead; at most one of the three is set.
+
+    Raises:
+        ConfigError: the file cannot be used.
+    """
+    if settings.password_file is None:
+        return settings.password
+    return _read("broker.password_file", settings.password_file)
+
+
+def read_web_password(settings: WebSettings) -> Secret | None:
+    """Return the password of the page, or None if it has none.
+
+    Only the page reads this file: the agent, which may run as another user, shares the configuration with it.
+
+    Raises:
+        ConfigError: the file cannot be used.
+    """
+    return None if settings.password_file is None else _read("web.password_file", settings.password_file)
+
+
+def _read(key: str, path: str) -> Secret:
+    try:
+        warn_if_world_readable(path)
+        return read_secret(path)
+    except OSError as error:
+        reason = why_unreadable(error)
+    except ValueError as error:
+        reason = str(error)
+    raise ConfigError(f"{key}: {path} {reason}")

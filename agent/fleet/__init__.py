@@ -1,0 +1,1 @@
+"""The side of the subscribers: all hosts as their messages show them. Start reading at `state.py`."""

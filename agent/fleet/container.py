@@ -1,0 +1,116 @@
+"""A container, as its messages show it. Pure."""
+
+from agent.fleet.documents import Document, integer, number, text
+from agent.fleet.history import History
+from agent.fleet.sequence import Sequence
+
+MAX_LATE_USAGES = 20  # what an agent has in flight comes twice after a reconnect; more is the host's clock or `seq`
+
+
+class Container:
+    """What was said of one container.
+
+    Attributes:
+        level: its topic level or levels, which are what it is known by.
+        status: the newest status that is retained; None if there is none.
+        usage: the newest usage, or the last one that the status tells of; None before the first.
+        usage_at: when the newest usage came in; None if none has come in yet.
+        first_heard_at: when the first message came in.
+        heard_at: when the last message came in.
+        sequence: counts the usages that were dropped.
+        history: values of the last usages.
+    """
+
+    def __init__(self, level: str, history_seconds: float, now: float) -> None:
+        self.level = level
+        self.status: Document | None = None
+        self.usage: Document | None = None
+        self.usage_at: float | None = None
+        self.first_heard_at = self.heard_at = now
+        self.sequence = Sequence()
+        self.history = History(history_seconds)
+        self._id = ""
+        self._run: object = None  # the agent's, of the newest usage
+        self._previous_interval: float | None = None
+        self._late_usages = 0  # in a row
+
+    @property
+    def name(self) -> str:
+        """Its name; where nothing tells it, its topic level."""
+        return text(self.status, "container", "name") or text(self.usage, "container", "name") or self.level
+
+    @property
+    def stopped(self) -> bool:
+        """Whether its status says that it has no usages, whatever its host's agent says."""
+        return text(self.status, "status") == "stopped"
+
+    def set_status(self, status: Document | None, now: float) -> bool:
+        """Take a status, or that it was cleared. Return whether it makes sense."""
+        if status is not None and text(status, "status") not in ("running", "stopped"):
+            return False
+        self.status, self.heard_at = status, now
+        self._set_id(status)
+        last = None if status is None else status.get("last_usage")
+        if self.usage is None and isinstance(last, dict):
+            self.usage = last
+        return True
+
+    def add_usage(self, usage: Document, run: object, now: float) -> bool:
+        """Take a usage.
+
+        Args:
+            usage: the payload.
+            run: something that is another in each run of the agent, or None if that is not known.
+            now: when it came in.
+
+        Returns:
+            Whether it is newer than all before. Others only correct the number of dropped ones.
+        """
+        seq, time = integer(usage, "seq"), number(usage, "timestamp")
+        if seq is None or time is None or seq < 1 or text(usage, "time") is None:
+            return False
+        self._set_id(usage)
+        self.heard_at = now
+        if not self._is_newer(seq, time, run):
+            return False
+        previous = None if self.usage_at is None else self.interval(None)
+        self.usage, self.usage_at, self._run = usage, now, run
+        self._previous_interval = previous
+        self.history.add(time / 1e9, usage)
+        return True
+
+    def interval(self, agents: float | None) -> float | None:
+        """Return the seconds between its usages, if they are known.
+
+        The interval of a single usage is longer after a pause, such as that of a suspended machine. It counts only if
+        it is also the agent's, or that of the usage before.
+
+        Args:
+            agents: `agent.interval` of its host's agent.
+        """
+        newest = number(self.usage, "interval") or None
+        if newest is None or self._previous_interval is None:
+            return newest or agents
+        return min(newest, max(self._previous_interval, agents or 0))
+
+    def _is_newer(self, seq: int, time: float, run: object) -> bool:
+        before = number(self.usage, "timestamp") if self.usage_at is not None else None
+        restarted = None not in (run, self._run) and run != self._run
+        if before is not None and (restarted or (time > before and seq <= self.sequence.newest)):
+            self.sequence.restart(seq)
+        elif not self.sequence.add(seq):
+            self._late_usages += 1
+            if self._late_usages <= MAX_LATE_USAGES:
+                return False
+            self.sequence.forget()
+            self.sequence.add(seq)
+        self._late_usages = 0
+        return True
+
+    def _set_id(self, document: Document | None) -> None:
+        new = text(document, "container", "id") or self._id
+        if self._id and new != self._id:  # another container of the same name, with numbers of its own
+            self.sequence.forget()
+            self._previous_interval = None
+            self.usage, self.usage_at = None, None
+        self._id = new

@@ -1,0 +1,99 @@
+"""One container in full, as lines of text. Pure."""
+
+from collections.abc import Iterator
+
+from agent.fleet import format as fmt
+from agent.fleet.documents import Document, find, text
+from agent.fleet.selection import Row
+from agent.fleet.words import end_of, host_note, note, started_seconds_ago
+
+SERIES = (
+    ("CPU", "cpu", 10.0),
+    ("memory", "memory", 1.0),
+    ("received", "rx", 1000.0),
+    ("sent", "tx", 1000.0),
+    ("read", "read", 1000.0),
+    ("written", "write", 1000.0),
+)
+"""Graphs: title, series and what a full block stands for at least."""
+
+LABEL_WIDTH = 12
+_BYTES = ("used", "usage", "limit", "rss", "cache", "swap", "mapped_file", "max_usage")
+
+
+def detail(row: Row, width: int, wall: float) -> list[str]:
+    """Return everything that is known of a container, or of a host's agent.
+
+    Args:
+        row: which one.
+        width: characters of a line.
+        wall: Unix time in seconds.
+    """
+    lines = _host(row, wall) if row.container is None else [*_container(row, wall), "", *_graphs(row, width)]
+    usage = row.host.counters if row.container is None else row.container.usage
+    for section, document in _sections(usage):
+        lines += ["", section.replace("_", " ").upper()]
+        lines += [_field(name, value) for name, value in document.items() if not isinstance(value, list | dict)]
+    return [fmt.fit(line, width).rstrip() for line in lines]
+
+
+def _sections(document: Document | None) -> Iterator[tuple[str, Document]]:
+    for name, value in (document or {}).items():
+        if isinstance(value, dict) and name not in ("container", "total"):
+            yield name, value
+
+
+def _container(row: Row, wall: float) -> Iterator[str]:
+    container = row.container
+    if container is None:
+        return
+    state = end_of(container, wall) if row.state == "stopped" else note(row, with_health=False)
+    yield _line("container", container.name)
+    yield _line("host", row.host.name)
+    yield _line("state", ", ".join(filter(None, (row.state, state))))
+    yield _line("health", text(container.status, "health"))
+    yield _line("up", fmt.duration(started_seconds_ago(row)))
+    for name in ("image", "project", "service", "id"):
+        yield _line(name, text(container.status, "container", name) or text(container.usage, "container", name))
+    restarts = find(container.status, "restart_count")
+    yield _line("restarts", str(restarts) if isinstance(restarts, int) and restarts else None)
+    yield _line("dropped", str(container.sequence.dropped))
+
+
+def _host(row: Row, wall: float) -> list[str]:
+    status = row.host.status
+    lines = [_line("host", row.host.name), _line("agent", host_note(row.host, wall) or text(status, "status"))]
+    lines += [_line(name, text(status, name)) for name in ("version", "started_at", "source")]
+    lines += [_line("interval", f"{row.host.interval:g} s"), _line("engine", text(status, "engine", "version"))]
+    return [*lines, _line("containers", f"{row.running} of {row.shown} run")]
+
+
+def _graphs(row: Row, width: int) -> Iterator[str]:
+    if row.container is None:
+        return
+    texts = {
+        "cpu": fmt.percent(row.numbers.cpu),
+        "memory": fmt.byte_count(row.numbers.memory),
+        "rx": _rate(row.numbers.rx),
+        "tx": _rate(row.numbers.tx),
+        "read": _rate(row.numbers.read),
+        "write": _rate(row.numbers.write),
+    }
+    for title, name, floor in SERIES:
+        graph = fmt.sparkline(row.container.history.series(name), max(0, width - LABEL_WIDTH - 12), floor)
+        yield f"{title:{LABEL_WIDTH}}{texts[name]:>10}  {graph.lstrip()}"
+
+
+def _rate(value: float | None) -> str:
+    return "" if value is None else f"{fmt.byte_count(value)}/s"
+
+
+def _line(name: str, value: str | None) -> str:
+    return f"{name:{LABEL_WIDTH}}{value or '-'}"
+
+
+def _field(name: str, value: object) -> str:
+    shown = f"{value:,}".replace(",", " ") if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if isinstance(value, int) and (name in _BYTES or name.endswith("_bytes")) and value >= 1024:
+        shown += f"  ({fmt.byte_count(value)})"
+    return f"  {name[:30]:<20}{shown}"

@@ -1,0 +1,199 @@
+"""All hosts and containers of a broker, as the messages of their agents show them. Pure: times are passed in.
+
+    message ──► receive() ──► Fleet.apply() ──► Host ──► Container: status, usage, Sequence, History
+                received.py                               container.py
+
+A container runs if its status says so and its host's status says so: an agent that was killed leaves `running` behind,
+and only its will says that it is gone.
+
+`now` is always in seconds, of any clock that is never set back, such as time.monotonic().
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from agent.fleet.container import Container
+from agent.fleet.documents import Document, number, text
+from agent.fleet.received import Kind, receive
+
+LATE_INTERVALS = 3  # without a usage for so many of its intervals, a container is late
+DEFAULT_INTERVAL_SECONDS = 10.0  # while nothing tells it: that of an agent without a configuration
+FORGET_SECONDS = 300.0  # more than an agent takes to be back after its broker was restarted (`backoff.cap`)
+MAX_HOSTS = 1000
+MAX_CONTAINERS = 20_000  # of all hosts
+
+State = Literal["running", "waiting", "late", "lost", "stopped"]
+"""Of a container: it has usages; it runs, and its first usage is to come; it has had none for LATE_INTERVALS; nobody
+knows, because its host's agent is gone; its status says that it has none any more."""
+
+
+class Host:
+    """A host, by its topic level.
+
+    Attributes:
+        name: its topic level.
+        status: the newest status of its agent; None if there is none.
+        counters: the newest counters of its agent.
+        containers: by topic level.
+        heard_at: when the last message of the agent itself came in.
+    """
+
+    def __init__(self, name: str, now: float) -> None:
+        self.name = name
+        self.status: Document | None = None
+        self.counters: Document | None = None
+        self.containers: dict[str, Container] = {}
+        self.heard_at = now
+
+    @property
+    def running(self) -> bool:
+        """Whether its agent's status says that it runs."""
+        return text(self.status, "status") == "running"
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two usages, as its agent says."""
+        return number(self.status, "interval") or DEFAULT_INTERVAL_SECONDS
+
+    def set_status(self, status: Document | None, now: float) -> bool:
+        """Take a status of the agent, or that it was cleared. Return whether it makes sense."""
+        if status is not None and text(status, "status") not in ("running", "stopped"):
+            return False
+        self.status, self.heard_at = status, now
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a message has changed.
+
+    Attributes:
+        kind: of the message.
+        host: whose message it is.
+        container: None for the agent's own message.
+    """
+
+    kind: Kind
+    host: Host
+    container: Container | None
+
+
+class Fleet:
+    """The hosts of a broker. Not thread-safe.
+
+    Args:
+        base: first levels of the agents' topics, `topics.base`.
+        history_seconds: how far each container's history reaches back.
+
+    Attributes:
+        hosts: by topic level.
+        connected_at: since when messages come in without an interruption.
+        container_count: containers of all hosts.
+        full: whether messages of further hosts or containers were ignored.
+    """
+
+    def __init__(self, base: str, history_seconds: float) -> None:
+        self.hosts: dict[str, Host] = {}
+        self.connected_at = float("-inf")
+        self.full = False
+        self._base = base
+        self._history_seconds = history_seconds
+        self.container_count = 0
+
+    def containers(self) -> Iterator[tuple[Host, Container]]:
+        """Return all containers, each with its host."""
+        return ((host, container) for host in self.hosts.values() for container in host.containers.values())
+
+    def apply(self, topic: str, payload: bytes, now: float) -> Change | None:
+        """Take a message. Return what it has changed; None if it says nothing, or nothing new."""
+        received = receive(self._base, topic, payload)
+        if received is None:
+            return None
+        host = self.hosts.get(received.host) or self._new_host(received.host, received.payload, now)
+        if host is None:
+            return None
+        if received.level is not None:
+            return self._apply_to_container(host, received.level, received.kind, received.payload, now)
+        if received.kind == "agent":
+            host.counters, host.heard_at = received.payload, now
+        elif not host.set_status(received.payload, now):
+            return None
+        self._remove_empty(host)
+        return Change(received.kind, host, None)
+
+    def state(self, host: Host, container: Container, now: float) -> State:
+        """Return what to believe of a container."""
+        if container.stopped:
+            return "stopped"
+        # An agent whose status is not there, as a broker may lose it, is believed as long as there are usages.
+        if not host.running and host.status is not None:
+            return "lost"
+        since = container.first_heard_at if container.usage_at is None else container.usage_at
+        interval = container.interval(host.interval) or DEFAULT_INTERVAL_SECONDS
+        if now - max(since, self.connected_at) > LATE_INTERVALS * interval:
+            return "late" if host.running else "lost"
+        if container.usage_at is None:
+            return "waiting" if host.running else "lost"
+        return "running"
+
+    def on_connect(self, now: float) -> None:
+        """Note a new connection: all retained messages come again, and others may have been missed."""
+        self.connected_at = now
+        for _, container in self.containers():
+            container.sequence.interrupt()
+
+    def expire(self, now: float) -> None:
+        """Remove what was cleared while there was no connection, and what has neither status nor usages."""
+        for host, container in list(self.containers()):
+            interval = container.interval(host.interval) or DEFAULT_INTERVAL_SECONDS
+            heard = container.heard_at + LATE_INTERVALS * interval if container.status is None else now
+            if min(self._confirmed(container.heard_at, now), heard) < now - FORGET_SECONDS:
+                self._remove(host, container)
+        for host in list(self.hosts.values()):
+            if self._confirmed(host.heard_at, now) < now - FORGET_SECONDS and host.status is not None:
+                host.status = None
+            self._remove_empty(host)
+
+    def _confirmed(self, heard_at: float, now: float) -> float:
+        """Return since when nothing retained has come that has to come at each new connection; `now` if it has."""
+        return now if heard_at >= self.connected_at else self.connected_at
+
+    def _new_host(self, name: str, payload: Document | None, now: float) -> Host | None:
+        if payload is None or len(self.hosts) >= MAX_HOSTS:
+            self.full |= payload is not None
+            return None
+        self.hosts[name] = Host(name, now)
+        return self.hosts[name]
+
+    def _apply_to_container(
+        self, host: Host, level: str, kind: Kind, payload: Document | None, now: float
+    ) -> Change | None:
+        container = host.containers.get(level) or self._new_container(host, level, payload, now)
+        if container is None:
+            self._remove_empty(host)
+            return None
+        if kind == "usage" and payload is not None:
+            changed = container.add_usage(payload, text(host.status, "started_at"), now)
+        else:
+            changed = container.set_status(payload, now)
+        if container.status is None and (payload is None or container.usage_at is None):
+            self._remove(host, container)
+            self._remove_empty(host)
+        return Change(kind, host, container) if changed else None
+
+    def _new_container(self, host: Host, level: str, payload: Document | None, now: float) -> Container | None:
+        if payload is None or self.container_count >= MAX_CONTAINERS:
+            self.full |= payload is not None
+            return None
+        self.container_count += 1
+        host.containers[level] = Container(level, self._history_seconds, now)
+        return host.containers[level]
+
+    def _remove(self, host: Host, container: Container) -> None:
+        del host.containers[container.level]
+        self.container_count -= 1
+
+    def _remove_empty(self, host: Host) -> None:
+        if not host.containers and host.status is None:
+            self.hosts.pop(host.name, None)

@@ -1,0 +1,282 @@
+"""The screen of `watch`, with textual.
+
+    broker ──► Feed, a thread ──► WatchApp, every REFRESH_SECONDS ──► Fleet ──► Selection ──► Table
+
+While somebody uses the keys, and between two sorts, rows keep their order: none moves away under the cursor.
+"""
+
+import time
+from dataclasses import replace
+
+from rich.text import Text
+from textual import events
+from textual.app import App, ComposeResult
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from agent.config import Config
+from agent.fleet.detail import detail
+from agent.fleet.feed import Feed
+from agent.fleet.format import fit
+from agent.fleet.selection import SORTS, Row, Selection
+from agent.fleet.state import Fleet
+from agent.fleet.watch_table import Table
+from agent.mqtt.errors import BrokerError
+from agent.runtime.cancel import CancelToken
+from agent.runtime.text import escape
+
+HISTORY_SECONDS = 600.0
+REFRESH_SECONDS = 0.5
+SORT_SECONDS = 5.0  # between two changes of the order
+CALM_SECONDS = 10.0  # without a key, after which the order may change
+EXPIRE_SECONDS = 60.0
+BROKER_FAILED = 4  # exit code, as in `check`
+
+KEYS = "↑↓ move  s sort: {sort}  / filter  h hosts  Enter in full  p {pause}  q quit"
+
+
+def run_screen(config: Config, selection: Selection, ending: CancelToken) -> int:
+    """Show the screen until the user or `ending` ends it. Return the exit code."""
+    feed = Feed(config.broker, config.topics.base, "watch")
+    try:
+        with ending.interrupting(feed.subscriber.stop):
+            feed.subscriber.connect()
+    except BrokerError as error:
+        if ending.is_set():
+            return 0
+        print(f"broker: {escape(str(error))}")
+        return BROKER_FAILED
+    feed.start()
+    try:
+        WatchApp(Fleet(config.topics.base, HISTORY_SECONDS), feed, selection, ending).run()
+    finally:
+        feed.stop()
+    if feed.crash is not None:
+        raise feed.crash
+    return 0
+
+
+class Line(Widget):
+    """One line of text."""
+
+    DEFAULT_CSS = "Line { height: 1; }"
+
+    def __init__(self, style: str = "") -> None:
+        super().__init__()
+        self._text = ""
+        self._style = style
+
+    def show(self, text: str, style: str | None = None) -> None:
+        """Show another text."""
+        style = self._style if style is None else style
+        if (text, style) != (self._text, self._style):
+            self._text, self._style = text, style
+            self.refresh()
+
+    def render(self) -> Text:
+        """Return the text, cut to the width; called by textual."""
+        return Text(fit(self._text, self.size.width), style=self._style, no_wrap=True)
+
+
+class Detail(ModalScreen[None]):
+    """One container in full."""
+
+    CSS = "Detail { background: transparent; } VerticalScroll { background: transparent; } Static { height: auto; }"
+    BINDINGS = [  # noqa: RUF012 - textual reads it from the class
+        Binding("escape,enter,q", "dismiss", show=False),
+        Binding("ctrl+c", "app.quit", show=False, priority=True),
+    ]
+
+    def __init__(self, row: Row) -> None:
+        super().__init__()
+        self.key = row.key
+        self._row = row
+
+    def compose(self) -> ComposeResult:
+        """Return the parts; called by textual."""
+        with VerticalScroll():
+            yield Static(markup=False)
+        yield Line("reverse")
+
+    def on_mount(self) -> None:
+        """Draw for the first time."""
+        self.query_one(Line).show("↑↓ scroll  Esc back")
+        self.show(self._row)
+
+    def on_resize(self) -> None:
+        """Draw for the new width."""
+        self.show(self._row)
+
+    def show(self, row: Row) -> None:
+        """Show what is known now."""
+        self._row = row
+        lines = detail(row, max(20, self.size.width - 2), time.time())
+        self.query_one(Static).update(Text("\n".join(lines), no_wrap=True))
+
+
+class WatchApp(App[None]):
+    """The screen.
+
+    Args:
+        fleet: takes the messages.
+        feed: has them.
+        selection: what is shown at first.
+        ending: ends the screen.
+    """
+
+    ENABLE_COMMAND_PALETTE = False
+    CSS = "Screen { background: transparent; } Table { height: 1fr; background: transparent; overflow-x: hidden; }"
+    CSS += " Table { scrollbar-size: 0 1; }"
+    CSS += " Input { height: 1; border: none; padding: 0; display: none; background: transparent; }"
+    BINDINGS = [  # noqa: RUF012 - textual reads it from the class
+        Binding("s", "sort", show=False),
+        # Before the widgets, so that it has its effect before the next key.
+        Binding("slash", "filter", show=False, priority=True),
+        Binding("h", "hosts", show=False),
+        Binding("p", "pause", show=False),
+        Binding("q,ctrl+c", "quit", show=False),
+        Binding("escape", "clear", show=False),
+    ]
+
+    def __init__(self, fleet: Fleet, feed: Feed, selection: Selection, ending: CancelToken) -> None:
+        super().__init__(ansi_color=True)  # the terminal's own colours
+        self._fleet, self._feed, self._selection, self._ending = fleet, feed, selection, ending
+        self._asked = selection.container  # on the command line
+        self._paused = False
+        self._positions: dict[tuple[str, str | None], int] = {}
+        self._sorted_at = self._key_at = self._expired_at = float("-inf")
+
+    def compose(self) -> ComposeResult:
+        """Return the parts; called by textual."""
+        yield Line()
+        self._titles = Line("bold")
+        yield self._titles
+        yield Table()
+        yield Input(placeholder="part of a name, or a pattern such as web-*")
+        self._help = Line("reverse")
+        yield self._help
+
+    def on_mount(self) -> None:
+        """Begin to refresh."""
+        self.query_one(Table).focus()
+        self.set_interval(REFRESH_SECONDS, self.tick)
+        self.call_after_refresh(self.tick)
+
+    def on_key(self, _event: events.Key) -> None:
+        """Let the rows keep their order for a while."""
+        self._key_at = time.monotonic()
+
+    def tick(self) -> None:
+        """Take the messages that have come in, and draw what has changed."""
+        if self._ending.is_set() or self._feed.crash is not None:
+            self.exit()
+            return
+        now = time.monotonic()
+        for message in self._feed.take():
+            if message is None:
+                self._fleet.on_connect(now)
+            else:
+                self._fleet.apply(*message, now)
+        if now - self._expired_at > EXPIRE_SECONDS:
+            self._expired_at = now
+            self._fleet.expire(now)
+        if not self._paused:
+            self._show_rows(now)
+        self._show_lines()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Return whether a key has its meaning now; called by textual."""
+        return action != "filter" or isinstance(self.focused, Table)
+
+    def action_sort(self) -> None:
+        """Sort by the next column."""
+        following = SORTS[(SORTS.index(self._selection.sort) + 1) % len(SORTS)]
+        self._select(replace(self._selection, sort=following))
+
+    def action_hosts(self) -> None:
+        """Show the hosts only, or all."""
+        self._select(replace(self._selection, hosts_only=not self._selection.hosts_only))
+
+    def action_pause(self) -> None:
+        """Leave the rows as they are, or go on."""
+        self._paused = not self._paused
+        self.tick()
+
+    def action_filter(self) -> None:
+        """Ask for a part of the names."""
+        self.query_one(Input).styles.display = "block"
+        self._help.styles.display = "none"
+        self.screen.set_focus(self.query_one(Input))
+
+    def action_clear(self) -> None:
+        """Show all containers that were asked for."""
+        self.query_one(Input).value = ""
+        self._end_filter()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filter while it is typed."""
+        wanted = event.value.strip()
+        pattern = wanted if any(sign in wanted for sign in "*?[") else f"*{wanted}*"
+        self._select(replace(self._selection, container=pattern if wanted else self._asked))
+
+    def on_input_submitted(self) -> None:
+        """Go back to the rows, with the filter."""
+        self._end_filter()
+
+    def on_table_opened(self, event: Table.Opened) -> None:
+        """Show one container in full."""
+        self.push_screen(Detail(event.row))
+
+    def _end_filter(self) -> None:
+        self.query_one(Input).styles.display = "none"
+        self._help.styles.display = "block"
+        self.query_one(Table).focus()
+
+    def _select(self, selection: Selection) -> None:
+        self._selection = selection
+        self._positions = {}
+        self._show_rows(time.monotonic())
+        self._show_lines()
+
+    def _show_rows(self, now: float) -> None:
+        rows = self._selection.rows(self._fleet, now)
+        if now - self._sorted_at < SORT_SECONDS or now - self._key_at < CALM_SECONDS:
+            rows = self._in_order(rows)
+        else:
+            self._sorted_at = now
+        self._positions = {row.key: index for index, row in enumerate(rows)}
+        self.screen_stack[0].query_one(Table).show(rows)
+        if isinstance(self.screen, Detail):
+            for row in rows:
+                if row.key == self.screen.key:
+                    self.screen.show(row)
+
+    def _in_order(self, rows: list[Row]) -> list[Row]:
+        """Return the rows in their last order; new ones come last."""
+        end = len(self._positions)
+
+        def position(row: Row) -> tuple[int, str, int]:
+            host = self._positions.get((row.host.name, None), end)
+            return host, row.host.name, -1 if row.container is None else self._positions.get(row.key, end)
+
+        return sorted(rows, key=position) if self._positions else rows
+
+    def _show_lines(self) -> None:
+        table = self.screen_stack[0].query_one(Table)
+        status, *_ = self.screen_stack[0].query(Line)
+        subscriber = self._feed.subscriber
+        hosts = self._fleet.hosts.values()
+        running = sum(row.running for row in table.rows)
+        where = subscriber.address or f"not connected: {subscriber.trouble or 'connecting'}"
+        paused = "PAUSED · " if self._paused else ""
+        full = " · more than can be shown" if self._fleet.full else ""
+        counts = f"{len(hosts)} host{'s' * (len(hosts) != 1)}, {running} running"
+        status.show(
+            f"{paused}{counts}{full} · {where}", "" if subscriber.address and not self._paused else "bold yellow"
+        )
+        self._titles.show("".join(text for text, _ in table.layout_of_rows.header()))
+        keys = KEYS.format(sort=self._selection.sort, pause="go on" if self._paused else "pause")
+        self._help.show(keys)

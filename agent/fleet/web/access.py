@@ -1,0 +1,90 @@
+"""Who may see the page: decided for each request, before anything else looks at it. Pure.
+
+Four questions, in this order:
+
+1. Is it for this server? A page of another site may point its own name at 127.0.0.1 (DNS rebinding); the browser then
+   sends that name as the Host. A server on loopback without a password answers to the names of loopback only.
+2. Does it only read? GET and HEAD are all there is.
+3. Does the user know the password, if there is one? `/healthz` tells nothing that takes one.
+4. Does it come from the page itself? Pages of other sites could take all places of viewers. Browsers tell
+   (https://www.w3.org/TR/fetch-metadata/); links from other sites to the page are welcome.
+"""
+
+import hashlib
+import hmac
+from base64 import b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agent.config import Secret
+from agent.config.urls import is_loopback, parse_listen
+
+HEALTH_PATH = "/healthz"
+METHODS = ("GET", "HEAD")
+_CHALLENGE = 'Basic realm="usage-agent", charset="UTF-8"'  # RFC 7617, section 2.1
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The answer to a request that is refused."""
+
+    status: int
+    text: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Access:
+    """The rules of one server.
+
+    Args:
+        host: where it listens.
+        password: what everybody has to know; None if nobody has to.
+    """
+
+    def __init__(self, host: str, password: Secret | None) -> None:
+        self._digest = None if password is None else _digest(password.reveal().encode())
+        # With a password there is nothing to gain: a browser does not send it to another name.
+        self._loopback_only = password is None and is_loopback(host)
+
+    def refusal(self, method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
+        """Return why a request is refused, or None.
+
+        Args:
+            method: such as GET.
+            path: without the query.
+            headers: by name in lower case.
+        """
+        if self._loopback_only and not _names_loopback(headers.get("host", "")):
+            return Refusal(421, "This page is for 127.0.0.1 and localhost. For another name set web.password_file.")
+        if method not in METHODS:
+            return Refusal(405, "Only GET and HEAD are allowed.", {"Allow": ", ".join(METHODS)})
+        if path == HEALTH_PATH:
+            return None
+        if self._digest is not None and not self._knows_password(headers.get("authorization", "")):
+            return Refusal(401, "The password is needed.", {"WWW-Authenticate": _CHALLENGE})
+        if headers.get("sec-fetch-site") in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate":
+            return Refusal(403, "Only the page itself may ask for this.")
+        return None
+
+    def _knows_password(self, authorization: str) -> bool:
+        """Compare in constant time, whatever the length of the password is. Any user name will do."""
+        scheme, _, encoded = authorization.partition(" ")
+        if scheme.lower() != "basic" or self._digest is None:
+            return False
+        try:
+            credentials = b64decode(encoded.strip(), validate=True)
+        except ValueError:
+            return False
+        return hmac.compare_digest(_digest(credentials.partition(b":")[2]), self._digest)
+
+
+def _digest(password: bytes) -> bytes:
+    return hashlib.sha256(password).digest()
+
+
+def _names_loopback(host: str) -> bool:
+    """Return whether a Host header names loopback, with or without a port."""
+    try:
+        return is_loopback(parse_listen(host if host.rpartition("]")[2].count(":") else f"{host}:80")[0])
+    except ValueError:
+        return False

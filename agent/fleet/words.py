@@ -1,0 +1,80 @@
+"""What is to be said of a container or a host, in words. Pure."""
+
+from agent.fleet import format as fmt
+from agent.fleet.container import Container
+from agent.fleet.documents import Document, find, integer, number, text
+from agent.fleet.selection import Row
+from agent.fleet.state import Host
+from agent.runtime.timestamps import parse_time
+
+
+def unix_time(document: Document | None, *path: str) -> float | None:
+    """Return a time of a document in Unix seconds, or None if there is none."""
+    value = text(document, *path)
+    try:
+        return None if value is None else parse_time(value) / 1e9
+    except ValueError:
+        return None
+
+
+def started_seconds_ago(row: Row) -> float | None:
+    """Return how long a container runs, or a host's agent, by the clock of that host."""
+    document: Document | None
+    if row.container is not None:
+        document, newest = row.container.status, number(row.container.usage, "timestamp")
+        end = None if newest is None else newest / 1e9
+    else:
+        document, end = row.host.status, unix_time(row.host.counters, "time")
+    start = unix_time(document, "started_at")
+    return None if start is None or end is None else max(0.0, end - start)
+
+
+def ago(then: float | None, wall: float) -> str:
+    """Return how long ago a moment was: `, 3m ago`; nothing if it is not known."""
+    return "" if then is None else f", {fmt.duration(wall - then)} ago"
+
+
+def stopped_text(row: Row, wall: float) -> str:
+    """Return why a container has no usages: `exited with 137, out of memory, 3m ago`."""
+    if row.container is None:
+        return ""
+    if not row.container.stopped:
+        return "unknown: its host's agent is gone"
+    return end_of(row.container, wall)
+
+
+def end_of(container: Container, wall: float) -> str:
+    """Return how a stopped container has ended: `exited with 137, out of memory, 3m ago`."""
+    status = container.status
+    words = text(status, "reason") or "stopped"
+    code = integer(status, "exit_code")
+    if code is not None:
+        words += f" with {code}"
+    if find(status, "oom_killed") is True:
+        words += ", out of memory"
+    return words + ago(unix_time(status, "finished_at") or unix_time(status, "time"), wall)
+
+
+def host_note(host: Host, wall: float) -> str:
+    """Return what is wrong with a host's agent."""
+    if host.status is None:
+        return "agent unknown: no status of it"
+    if host.running:
+        return ""
+    return (
+        f"agent stopped: {text(host.status, 'reason') or 'no reason given'}{ago(unix_time(host.status, 'time'), wall)}"
+    )
+
+
+def note(row: Row, with_health: bool) -> str:
+    """Return what is unusual about a container that runs: trouble, lateness, health, pause, dropped usages."""
+    if row.container is None:
+        return ""
+    status, dropped = row.container.status, row.container.sequence.dropped
+    notes = [
+        text(status, "trouble") or ("late" if row.state == "late" else ""),
+        "unhealthy" if with_health and text(status, "health") == "unhealthy" else "",
+        state if (state := text(status, "state")) and state != "running" else "",
+        f"{dropped} dropped" if dropped else "",
+    ]
+    return ", ".join(filter(None, notes))

@@ -1,0 +1,57 @@
+"""What tests of the page do in the browser."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Page as Tab
+
+PATIENCE_MS = 8000
+
+expect.set_options(timeout=PATIENCE_MS)
+
+OpenTab = Callable[..., Tab]
+
+
+@contextmanager
+def opened_tabs(browser: Browser) -> Iterator[OpenTab]:
+    """Yield a function that opens tabs: `tab(url, width=390, scheme="dark")`. What goes wrong in them fails the test.
+
+    That is: an exception, an error on the console, such as a violation of the content security policy, or a request
+    to another host.
+    """
+    contexts = []
+    wrong: list[str] = []
+
+    def tab(url: str, width: int = 1440, height: int = 900, scheme: str = "light", may_fail: bool = False) -> Tab:
+        size = {"width": width, "height": height}
+        contexts.append(browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce"))  # type: ignore[arg-type]
+        made = contexts[-1].new_page()
+        made.set_default_timeout(PATIENCE_MS)
+        made.on("pageerror", lambda error: wrong.append(str(error)))
+        if not may_fail:  # a server that is away is an error on the console, too
+            made.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        origin = url.partition("#")[0]
+        made.on("request", lambda request: None if request.url.startswith(origin) else wrong.append(request.url))
+        made.goto(url)
+        return made
+
+    try:
+        yield tab
+    finally:
+        for context in contexts:
+            context.close()
+    assert wrong == []
+
+
+def row(tab: Tab, name: str) -> Locator:
+    """Return the row of a container, by the accessible name of its link."""
+    link = tab.get_by_role("link", name=name, exact=True)
+    return tab.get_by_role("table", name="Containers").get_by_role("row").filter(has=link)
+
+
+def names(tab: Tab) -> list[str]:
+    """Return the containers' names, from top to bottom."""
+    links = tab.locator("#body .link")
+    found = links.evaluate_all("links => links.map(link => [link.getBoundingClientRect().top, link.textContent])")
+    return [name for _, name in sorted(found)]
