@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import pytest
 from hypothesis import HealthCheck, settings
 from support import progress
-from support.daemons import dockerd, faketime, mosquitto, network, podman, qemu, rabbitmq, sshd, systemd
+from support.daemons import dockerd, faketime, mosquitto, nats, network, podman, qemu, rabbitmq, sshd, systemd
 from support.home_assistant import installation
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # has no types of its own
 
@@ -32,6 +32,7 @@ REQUIREMENTS: dict[str, Callable[[], str | None]] = {
     "engine": dockerd.missing,
     "broker": mosquitto.missing,
     "rabbitmq": rabbitmq.missing,
+    "nats": nats.missing,
     "network": network.missing,
     "podman": podman.missing,
     "ssh": sshd.missing,
@@ -52,6 +53,7 @@ MARKED_BY_FIXTURE = {
     "broker": "broker",
     "own_broker": "broker",
     "rabbitmq": "rabbitmq",
+    "cluster": "nats",
     "network": "network",
     "home_assistant": "home_assistant",
 }

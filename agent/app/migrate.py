@@ -1,6 +1,6 @@
 """`usage-agent migrate-discovery`: takes over docker2mqtt's entities in Home Assistant, and gives them back.
 
-    read ─► match ─► write, step by step, each step read back ─► tell the running agent
+    read ─► match ─► hold the running agent ─► write, step by step, each step read back ─► let it read what was written
 
 The broker is all the memory there is. The agent's retained discovery messages keep the unique ids that were taken over.
 What docker2mqtt had announced is kept beside each container's status (`<base>/<host>/<container>/docker2mqtt`), for
@@ -86,6 +86,7 @@ def _migrate(broker: MigrationBroker, found: Found, old_host: str, dry_run: bool
 def _take_over(broker: MigrationBroker, found: Found, plan: Plan, devices: Sequence[NewDevice]) -> None:
     moved = [device for device in devices if device.topic in plan.moves]
     topics = [entity.topic for moves in plan.moves.values() for entity, _ in moves]
+    broker.tell_agent(found)
     broker.write_backups(
         {
             device.level: {
@@ -114,6 +115,7 @@ def _undo(broker: MigrationBroker, found: Found, dry_run: bool) -> int:
     old_ids = {entity.unique_id for entity in find_entities(broker.prefix, originals)}
     ids = {device.topic: _to_return(device, old_ids) for device in found.announced}
     returning = [device for device in found.announced if ids[device.topic]]
+    broker.tell_agent(found)
     broker.unload_devices(device.topic for device in returning)
     broker.write_single(originals)
     broker.write_devices({device.topic: with_ids(device.document, ids[device.topic]) for device in returning})

@@ -148,10 +148,14 @@ class MigrationBroker:
         self._write([_retained(*item) for item in payloads.items()], self._single)
 
     def tell_agent(self, found: Found) -> None:
-        """Let the agent read its discovery messages, if it runs: it does when its host's device is announced again."""
+        """Let the agent read its discovery messages, if it runs, and announce nothing for some seconds.
+
+        It does so when its host's device is announced by another program. A space at the end makes the difference for
+        the agent, and none for Home Assistant.
+        """
         topic, payload = found.host_device
         if found.agent_runs and payload:
-            self._write([_retained(topic, payload)], self._topics.configs)
+            self._write([_retained(topic, payload.rstrip() + b" ")], self._topics.configs)
 
     def _levels(self, own: Mapping[str, bytes]) -> dict[str, str]:
         levels = {}

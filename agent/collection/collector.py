@@ -22,6 +22,7 @@ from agent.collection.silence import SilenceDetector
 from agent.collection.source import Reader, ReadingsEndedError
 from agent.collection.usages import UsageCalculator
 from agent.engine.errors import EngineError, NoSuchContainerError
+from agent.kernel.run import ContainerRun
 from agent.messages.payloads import Measurements
 from agent.metrics.reading import ContainerNotRunningError, Reading, ReadingError
 from agent.runtime.cancel import CancelledError, CancelToken
@@ -66,6 +67,7 @@ class Collector:
         # after stop() nothing is published. A blocking read does not hold it.
         self._lock = threading.Lock()
         self._reader: Reader | None = None
+        self.run: ContainerRun | None = None  # of the kernel's files that were closed last; also read by the workers
         self._scheduled = False  # the scheduler reads; else the thread reads, if it is alive
         self._calculator = UsageCalculator(context.core_mhz, context.warn_once)
         self._usages = 0
@@ -199,8 +201,7 @@ class Collector:
                 return
             if not reading and self._try_continue_in_thread():
                 return
-            due = self._reader.schedule.next_after(time.monotonic())
-            self._context.scheduler.schedule_at(self._tick, due)
+            self._context.scheduler.schedule_at(self._tick, self._reader.schedule.next_after(time.monotonic()))
         self._report_end_of_silence()
 
     def _try_continue_in_thread(self) -> bool:
@@ -244,5 +245,6 @@ class Collector:
 
     def _close(self) -> None:
         if self._reader:
+            self.run = self._reader.run or self.run
             self._reader.close()
             self._reader = None

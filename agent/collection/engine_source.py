@@ -119,6 +119,7 @@ class EngineReader:
     """
 
     blocking = True
+    run = None  # what the engine says cannot be asked for when it is away
 
     def __init__(self, engine: EngineClient, documents: Documents, cancel: CancelToken, pace: Pace) -> None:
         self.pace = pace

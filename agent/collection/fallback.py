@@ -153,6 +153,7 @@ class FallbackReader:
         self._engine_reader: EngineReader | None = None
         self._retried = False  # the last `read` tried the files again; the next one gives a reading
         self._files = source.open_files(container_id, interval, cancel)
+        self.run = self._files.run if self._files else None
         if self._files is None:
             self._ask_engine()
 
@@ -224,7 +225,7 @@ class FallbackReader:
             return
         log.info("the kernel's files of %s are read again", files.name)
         files.continue_from(time.monotonic())
-        self._files = files
+        self._files, self.run = files, files.run
         if self._engine_reader:
             self._engine_reader.close()
 

@@ -55,12 +55,14 @@ class VerifiedFiles:
 
     Attributes:
         name: the container's name, for the log.
+        run: tells whether the run goes on, also after `close`; None if nothing does.
     """
 
     blocking = False
 
     def __init__(self, name: str, files: ContainerFiles, first: Reading, interval: float) -> None:
         self.name = name
+        self.run = files.run
         self._files = files
         self._first: Reading | None = first
         self._interval = interval

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from agent.collection.schedule import Schedule
 from agent.engine.errors import EngineError
+from agent.kernel.run import ContainerRun
 from agent.metrics.reading import Reading
 from agent.runtime.cancel import CancelToken
 
@@ -38,6 +39,11 @@ class Reader(Protocol):
     @property
     def schedule(self) -> Schedule:
         """When to read while the reader is not `blocking`."""
+        ...
+
+    @property
+    def run(self) -> ContainerRun | None:
+        """Tells whether the run goes on, if the kernel's files have been read; else None."""
         ...
 
     def read(self, wait: bool = True) -> Reading | None:

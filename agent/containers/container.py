@@ -32,6 +32,7 @@ class Container:
     Names and labels are as the engine gives them, and may contain anything. They are made safe where a topic is made of
     them. `created` is in nanoseconds since the epoch; the other times are RFC 3339 in UTC. A field is None if the
     engine did not give it, or if it has no value yet, like `finished_at` while the container runs for the first time.
+    `state` is None while only the kernel says whether the container runs.
     """
 
     id: str
@@ -40,7 +41,7 @@ class Container:
     created: int
     labels: Mapping[str, str]
     running: bool
-    state: str
+    state: str | None
     started_at: str | None
     finished_at: str | None
     exit_code: int | None
@@ -54,6 +55,14 @@ class Container:
         This is for a run that the engine no longer describes: a new run has begun, or the container is gone.
         """
         return replace(self, running=False, state="exited", health=None, exit_code=exit_code, finished_at=finished_at)
+
+    def ended_unseen(self) -> "Container":
+        """Return the container as ended: the kernel says so, and no engine can be asked how."""
+        return replace(self.ended(None, None), state=None)
+
+    def begun_unseen(self) -> "Container":
+        """Return the container in a new run, of which the kernel shows the processes, and no engine says anything."""
+        return replace(self, running=True, state=None, started_at=None, oom_killed=None, restart_count=None)
 
     @property
     def short_id(self) -> str:

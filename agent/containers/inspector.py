@@ -1,13 +1,17 @@
-"""What the engine says of one container now: by an inspect, or by its list while the inspect fails."""
+"""What is known of one container now.
+
+The engine's answer to an inspect; while the inspect fails, its list; while the engine is away, the kernel's word.
+"""
 
 import logging
 from dataclasses import replace
 
+from agent.collection.context import CollectorContext
 from agent.containers.container import Container, parse_inspect_of, update_from_row
 from agent.containers.tracked import TrackedContainer
 from agent.containers.work_queue import DIE_ACTIONS, REMOVE_ACTIONS, WorkQueue
 from agent.engine.client import EngineClient
-from agent.engine.errors import EngineError, NoSuchContainerError
+from agent.engine.errors import EngineError, EngineUnreachableError, NoSuchContainerError
 from agent.engine.protocol import Event
 
 log = logging.getLogger(__name__)
@@ -22,27 +26,31 @@ class ContainerInspector:
         self._queue = queue
 
     def inspect(
-        self, engine: EngineClient, tracked: TrackedContainer, event: Event | None
+        self, context: CollectorContext, tracked: TrackedContainer, event: Event | None
     ) -> tuple[Container | None, bool]:
         """Return the container as the engine describes it, and whether it exists.
 
         If the inspect fails a retry is scheduled, and from the second failure in a row on the engine's list is asked.
+        If the engine as a whole cannot be reached, the kernel is asked instead.
 
         Args:
-            engine: the engine to ask.
+            context: has the engine to ask.
             tracked: the container.
             event: the reason for the inspect, None if there is none; a removal is kept for the retry.
 
         Returns:
-            The description, None if the engine gives none; and whether the container exists, False only if the engine
+            The description, None if there is none; and whether the container exists, False only if the engine
             says that it does not.
         """
+        engine = context.engine
         try:
             found = parse_inspect_of(engine.inspect(tracked.id), tracked.id)
         except NoSuchContainerError:
             return None, False
         except (EngineError, ValueError) as error:
             self._retry(engine, tracked, event, error)
+            if isinstance(error, EngineUnreachableError) and not context.engine_answers():
+                return _change_by_kernel(tracked), True
             listed = self._listed(engine, tracked, error)
             if listed and listed.running and event and event.action in DIE_ACTIONS:
                 listed = replace(listed, started_at=None, restart_count=None)  # both are of the run before
@@ -86,3 +94,16 @@ class ContainerInspector:
         if tracked.failed_inspects == FAILURES_BEFORE_LIST:
             log.warning("%s cannot be inspected: %s; its status is that of the engine's list", found.name, error)
         return found
+
+
+def _change_by_kernel(tracked: TrackedContainer) -> Container | None:
+    """Return a container that has ended while the engine cannot be asked, or that runs again after that; else None."""
+    known, run = tracked.status.container, tracked.kernel_run
+    has_processes = run.has_processes() if run else None
+    if known is None or has_processes is None or has_processes == known.running:
+        return None
+    if not has_processes:
+        log.info("%s has ended: the kernel has none of its processes, and the engine cannot be asked", known.name)
+        return known.ended_unseen()
+    # An end that an engine has reported is not doubted.
+    return None if known.state else known.begun_unseen()

@@ -127,5 +127,4 @@ def _reconcile_ended(tracked: TrackedContainer, status: ContainerStatus) -> None
     """
     tracked.status.adopt(status)
     if status["status"] == "running" or status.get("reason") not in ("exited", "removed"):
-        container = tracked.status.container
-        tracked.status.announce_stopped("gone" if container is None or container.exit_code is None else "exited")
+        tracked.status.announce_unseen_end()

@@ -10,8 +10,8 @@ from agent.messages.topics import MessageBuilder
 from agent.runtime.timestamps import format_time
 
 Reason = Literal["exited", "removed", "excluded", "agent exit", "gone"]
-"""Why a usage stream has ended, as the payload names it. `gone`: the container still exists but does not run, it ended
-while no agent was running, and its exit code is unknown."""
+"""Why a usage stream has ended, as the payload names it. `gone`: the container does not run, it ended while no agent
+was running or no engine could be asked, and its exit code is not known yet."""
 
 
 class ContainerStatusPublisher:
@@ -95,6 +95,10 @@ class ContainerStatusPublisher:
         if self.container:
             self._publish_if_changed(self.container, "stopped", reason)
 
+    def announce_unseen_end(self) -> None:
+        """Publish that the container has ended, though nobody saw how."""
+        self.announce_stopped(_unseen_reason(self.container))
+
     def set_trouble(self, trouble: str | None) -> None:
         """Record why the container runs without usages, None if it has some; `refresh` publishes it."""
         self.trouble = trouble
@@ -102,7 +106,9 @@ class ContainerStatusPublisher:
     def refresh(self) -> None:
         """Publish the last status again with the newest description and trouble, if they change it."""
         if self.last_status and self.container:
-            self._publish_if_changed(self.container, self.last_status["status"], self.last_status.get("reason"))
+            reason = self.last_status.get("reason")
+            reason = _unseen_reason(self.container) if reason == "gone" else reason
+            self._publish_if_changed(self.container, self.last_status["status"], reason)
 
     def move(self, level: str | None, is_left_free: bool) -> None:
         """Continue at another topic level.
@@ -190,6 +196,11 @@ def as_stopped(status: ContainerStatus, reason: Reason) -> ContainerStatus:
     stopped: ContainerStatus = {**status, "status": "stopped", "reason": reason, "time": _now()}
     stopped.pop("trouble", None)
     return stopped
+
+
+def _unseen_reason(container: Container | None) -> Reason:
+    """Return why the stream of a container that has ended unseen has ended: the engine may know the exit code."""
+    return "gone" if container is None or container.exit_code is None else "exited"
 
 
 def _now() -> str:

@@ -183,7 +183,7 @@ class Supervisor:
         if tracked is None:
             return  # an earlier event of its queue has removed it
         assert self._context  # noqa: S101  # nothing is queued before start()
-        found, exists = self._inspector.inspect(self._context.engine, tracked, event)
+        found, exists = self._inspector.inspect(self._context, tracked, event)
         with self._registry.lock:
             if self._stopped:
                 return  # the engine answered late; nothing may be published after stop()
@@ -208,9 +208,7 @@ class Supervisor:
         elif event and action in DIE_ACTIONS:
             tracked.handle_die(event, before, found)
         elif found and tracked.status.is_announced_running and not tracked.is_same_run(found):
-            # Its `die` event was missed. If a new run has begun, `found` describes that one, and how the earlier run
-            # ended is not known.
-            tracked.end("exited", _ended_somehow(before) if found.running else found)
+            tracked.handle_missed_die(before, found)
         if not exists and action in REMOVE_ACTIONS:
             self._remove(tracked)
         elif tracked.status.level is not None:
@@ -239,12 +237,8 @@ class Supervisor:
 
     def _remove(self, tracked: TrackedContainer) -> None:
         # `docker rm --force` may send the event of the removal before that of the end.
-        tracked.end("exited", _ended_somehow(tracked.status.container))
+        container = tracked.status.container
+        tracked.end("exited", container and container.ended(None, None))
         tracked.end("removed")
         self._registry.remove(tracked)
         self._queue.forget(tracked.id)
-
-
-def _ended_somehow(container: Container | None) -> Container | None:
-    """Return a container as ended, with neither time nor exit code: the engine has not reported them."""
-    return container.ended(None, None) if container else None

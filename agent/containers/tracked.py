@@ -8,6 +8,7 @@ from agent.collection.context import CollectorContext
 from agent.containers.container import Container
 from agent.containers.status import ContainerStatusPublisher, Reason
 from agent.engine.protocol import Event
+from agent.kernel.run import ContainerRun
 from agent.runtime.timestamps import format_time, parse_time
 
 NO_RUN = ""
@@ -28,6 +29,7 @@ class TrackedContainer:
     """
 
     __slots__ = (
+        "_ended_run",
         "_ended_run_started_at",
         "_preexisting",
         "_told_labels",
@@ -42,6 +44,7 @@ class TrackedContainer:
         self.status = status
         self.collector: Collector | None = None
         self.failed_inspects = 0
+        self._ended_run: ContainerRun | None = None  # the kernel's, of the last collector; None while there is another
         self._preexisting = preexisting  # it was in the first list that the engine gave to this agent
         # `started_at` of the run that had already ended when the agent started; the engine may repeat its events.
         self._ended_run_started_at: str | None = NO_RUN
@@ -53,6 +56,14 @@ class TrackedContainer:
         if self.status.level is not None:
             return self.status.is_announced_running
         return self.status.container is not None and self.status.container.running
+
+    @property
+    def kernel_run(self) -> ContainerRun | None:
+        """The run whose usages were collected last, as the kernel knows it; None if its files were not read.
+
+        Also read by the worker that processes this container, without the lock: no other thread changes it.
+        """
+        return self.collector.run if self.collector else self._ended_run
 
     def note_first_inspect(self, found: Container) -> None:
         """Remember the run that had ended before the agent started, if any: no `running` is published for it."""
@@ -91,6 +102,7 @@ class TrackedContainer:
         self.status.announce_running(container)
         interval = container.agent_labels.interval
         collector = Collector(self.status.name, self.id, context, self.status.publish_usage, request_inspect, interval)
+        self._ended_run = None
         collector.start()
         self.collector = collector
         self.status.set_trouble(None)  # the trouble may have been that there was no thread for it
@@ -115,7 +127,7 @@ class TrackedContainer:
         """
         container = self.status.container
         if container and not container.running and container.started_at and self.status.last_status is None:
-            self.status.announce_stopped("gone" if container.exit_code is None else "exited")
+            self.status.announce_unseen_end()
 
     def end(self, reason: Reason, container: Container | None = None) -> None:
         """Stop the collector, and publish that the container has stopped if that was not published yet.
@@ -128,10 +140,22 @@ class TrackedContainer:
         """
         if self.collector:
             self.collector.stop()
-            self.collector = None
+            self._ended_run, self.collector = self.collector.run, None
         self.status.set_trouble(None)
         if self.status.last_status and (self.status.is_announced_running or reason in ("removed", "excluded")):
             self.status.announce_stopped(reason, container)
+
+    def handle_missed_die(self, before: Container | None, found: Container) -> None:
+        """End the published run, of which there was no `die` event.
+
+        Args:
+            before: the container as it was known before.
+            found: the container as it is now. If it is in a new run, it is not known how the earlier one ended.
+        """
+        if found.running:
+            self.end("exited", before and before.ended(None, None))
+        else:
+            self.end("exited" if found.state else "gone", found)
 
     def handle_die(self, event: Event, before: Container | None, found: Container | None) -> None:
         """End the run that a `die` event is about, unless that is an earlier run than the published one.

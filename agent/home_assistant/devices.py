@@ -15,6 +15,7 @@ PREFIX = "usage-agent_"
 _UNSAFE = re.compile("[^a-zA-Z0-9_-]")  # Home Assistant allows no other character in a discovery topic
 _NO_SLUG = re.compile("[^a-z0-9]+")
 HASH_DIGITS = 6
+MAX_SLUG_CHARACTERS = 200  # an entity id has 255 at most, and a key behind the slug
 
 
 class NamedContainer(NamedTuple):
@@ -68,8 +69,8 @@ def container_device_ids(
 
 
 def entity_slug(*parts: str) -> str:
-    """Return an object id for an entity id, such as `nas_web_cpu`: small letters, digits and single underscores."""
-    return _NO_SLUG.sub("_", "_".join(parts).lower()).strip("_")
+    """Return the first part of an object id, such as `nas_web`: small letters, digits and single underscores."""
+    return _NO_SLUG.sub("_", "_".join(parts).lower()).strip("_")[:MAX_SLUG_CHARACTERS]
 
 
 def _safe(text: str) -> str:

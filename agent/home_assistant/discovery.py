@@ -12,7 +12,6 @@ from typing import Any
 import orjson
 
 from agent import __version__
-from agent.home_assistant.devices import entity_slug
 from agent.home_assistant.entities import CONTAINER_ENTITIES, HOST_ENTITIES, MACHINE_ENTITIES, Entity
 
 ORIGIN = {"name": "usage-agent", "sw_version": __version__}
@@ -143,7 +142,7 @@ def _component(entity: Entity, device: Device, topics: Topics, interval: float, 
     component: dict[str, Any] = {
         "platform": entity.platform,
         "unique_id": kept_id or f"{device.id}_{entity.key}",
-        "default_entity_id": f"{entity.platform}.{entity_slug(device.slug, entity.key)}",
+        "default_entity_id": f"{entity.platform}.{device.slug}_{entity.key}",
         "name": entity.name,
         "value_template": entity.value_template,
         "qos": 1,

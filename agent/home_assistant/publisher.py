@@ -17,6 +17,7 @@ import random
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from agent.config import HomeAssistantSettings
@@ -32,20 +33,16 @@ from agent.mqtt.subscription import Subscription
 
 BIRTH = b"online"  # the payload of Home Assistant's birth message
 BIRTH_WAIT_SECONDS = (1.0, 3.0)  # at least and at most, at random: many agents hear the same birth
+HOLD_SECONDS = 15.0  # without any message, after another program has announced the host: longer than a migration
 PAUSE_SECONDS = 1.0  # after a removal, once the broker has it, until the device's topics are used for something else
 
 
 @dataclass(slots=True)
 class _Removed:
-    """A device that was removed a moment ago.
-
-    Attributes:
-        values_topic: of the values that it read.
-        ends: monotonic end of the pause after its removal; None while the broker has not answered the removal.
-    """
+    """A device that was removed a moment ago."""
 
     values_topic: str
-    ends: float | None = None
+    ends: float | None = None  # monotonic, of the pause after its removal; None before the broker's answer
 
 
 class DiscoveryPublisher:
@@ -79,14 +76,16 @@ class DiscoveryPublisher:
         self._announced: dict[str, bytes] = {}  # payloads of this run, by topic
         self._discovered: dict[str, Discovered] = {}  # what the agent has on the broker, by topic
         self._removed: dict[str, _Removed] = {}  # by topic
-        self._taken: set[str] = set()  # device ids that other agents use
+        self._taken: set[str] = set()  # device ids that other agents use, or have used: an id stays what it is
         self._changed = False  # whether to compare at the next opportunity
         self._revision = -1  # of the registry, at the last comparison
         self._was_read = False  # what the broker had retained
         self._resend_at: float | None = None  # monotonic
+        self._held_until = -inf  # monotonic
         self._lock = threading.Lock()  # guards what follows, which the publisher's thread writes
         self._retained: dict[str, bytes] | None = None
         self._born = False
+        self._foreign = False  # whether another program has announced the host
 
     # On the publisher's thread
 
@@ -116,15 +115,14 @@ class DiscoveryPublisher:
     def note_message(self, topic: str, payload: bytes) -> bool:
         """Note a message of Home Assistant about itself, or a discovery message of the host by another program.
 
-        Return whether to read again what is retained: `usage-agent migrate-discovery` has changed the devices of the
-        containers before it sends that of the host.
+        Return whether to read again what is retained: `usage-agent migrate-discovery` announces the host before and
+        after it changes devices, with a space behind the payload.
         """
-        if topic != self._topics.birth:
-            return True
-        if payload == BIRTH:
-            with self._lock:
-                self._born = True
-        return False
+        with self._lock:
+            self._born |= topic == self._topics.birth and payload == BIRTH
+            is_foreign = topic != self._topics.birth and payload not in (b"", self._announced.get(topic))
+            self._foreign |= is_foreign
+        return is_foreign
 
     # On the main thread
 
@@ -143,10 +141,16 @@ class DiscoveryPublisher:
     def run_pending(self, now: float) -> bool:
         """Publish what is due at the monotonic moment `now`. Return whether the host's device was announced."""
         self._take_news(now)
-        if self._resend_at is not None and now >= self._resend_at:
+        if now < self._held_until:
+            return False
+        self._end_pauses(now)
+        announced = self._publish_changes(now)
+        if self._resend_at is not None and now >= self._resend_at:  # after the changes: it sends what was sent last
             self._resend_at = None
             self._outbox.resend_retained(first=self._topics.root)
-        self._end_pauses(now)
+        return announced
+
+    def _publish_changes(self, now: float) -> bool:
         if not self._supervisor.reconciled or (self._settings.enabled and not self._was_read):
             return False
         revision = self._registry.revision
@@ -170,6 +174,9 @@ class DiscoveryPublisher:
         with self._lock:
             retained, self._retained = self._retained, None
             born, self._born = self._born, False
+            foreign, self._foreign = self._foreign, False
+        if foreign:
+            self._held_until = now + HOLD_SECONDS
         if born and self._settings.enabled:
             self._resend_at = now + random.uniform(*BIRTH_WAIT_SECONDS)  # noqa: S311 - it spreads load, guards nothing
         if retained is not None:
@@ -178,7 +185,6 @@ class DiscoveryPublisher:
 
     def _adopt(self, retained: Mapping[str, bytes]) -> None:
         """Take over what an earlier run of the agent has left, and note which device ids others use."""
-        self._taken.clear()
         for topic, payload in retained.items():
             device_id = self._topics.device_id_of(topic)
             found = read_payload(payload) if device_id else None
@@ -223,9 +229,9 @@ class DiscoveryPublisher:
             return False
         earlier = self._discovered.get(topic)
         complete = with_removals(payload, earlier.platforms) if earlier else payload
-        self._outbox.add_status(message if complete is payload else self._messages.discovery(topic, complete))
-        self._announced[topic] = message.payload
+        self._announced[topic] = message.payload  # before it can come back from the broker, see note_message()
         self._discovered[topic] = summarize(payload)
+        self._outbox.add_status(message if complete is payload else self._messages.discovery(topic, complete))
         return True
 
     def _remove(self, topic: str) -> None:

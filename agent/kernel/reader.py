@@ -6,7 +6,8 @@ agree is verified elsewhere: see agent/collection/verification.py.
 
 import os
 import time
-from collections.abc import Set
+from collections.abc import Mapping, Set
+from contextlib import suppress
 from threading import Lock
 
 from agent.kernel.cgroup import Cgroup
@@ -16,6 +17,7 @@ from agent.kernel.cgroup_v2 import CgroupV2
 from agent.kernel.files import PROC_PLACES, KernelFiles, KernelUnreadableError, first_directory, understood
 from agent.kernel.host import Host
 from agent.kernel.network import NetworkInterfaces
+from agent.kernel.run import ContainerRun
 from agent.metrics.reading import ContainerNotRunningError, Reading, ReadingError
 from agent.runtime.limits import DescriptorBudget
 
@@ -57,15 +59,16 @@ class KernelReader:
         files = KernelFiles(self._descriptors)
         try:
             with understood("the kernel's files"):
-                cgroup = self._open_cgroup(files, self._host, process, container_id)
-                return ContainerFiles(files, cgroup, None if host_network else NetworkInterfaces(files, process))
+                unified = is_unified(self._cgroups)
+                found = find_cgroup_paths(process, container_id)
+                cgroup = self._open_cgroup(files, self._host, found, unified)
+                interfaces = None if host_network else NetworkInterfaces(files, process)
+                return ContainerFiles(files, cgroup, interfaces, self._find_run(pid, found, unified))
         except BaseException:
             files.close()
             raise
 
-    def _open_cgroup(self, files: KernelFiles, host: Host, process: str, container_id: str) -> Cgroup:
-        unified = is_unified(self._cgroups)
-        found = find_cgroup_paths(process, container_id)
+    def _open_cgroup(self, files: KernelFiles, host: Host, found: Mapping[str, str], unified: bool) -> Cgroup:
         if unified:
             directories = {"": f"{self._cgroups}{found.get('', '')}"}
         else:
@@ -74,11 +77,26 @@ class KernelReader:
             raise KernelUnreadableError(f"{next(iter(directories.values()))} is not there; {CGROUP_REMEDY}")
         return CgroupV2(files, host, directories[""]) if unified else CgroupV1(files, host, directories)
 
+    def _find_run(self, pid: int, found: Mapping[str, str], unified: bool) -> ContainerRun | None:
+        """Return what shows whether the run goes on; None if nothing does, though the files can be read."""
+        controller = "" if unified else "pids" if "pids" in found else "cpuacct"
+        mount = f"{self._cgroups}/{controller}" if controller else self._cgroups
+        with suppress(OSError, ValueError, IndexError):
+            return ContainerRun(self._proc, pid, mount, found[controller])
+        return None
+
 
 class ContainerFiles:
-    """The open files of one run of a container. Close them after use."""
+    """The open files of one run of a container. Close them after use.
 
-    def __init__(self, files: KernelFiles, cgroup: Cgroup, interfaces: NetworkInterfaces | None) -> None:
+    Attributes:
+        run: tells whether the run goes on, also after the files were closed; None if nothing does.
+    """
+
+    def __init__(
+        self, files: KernelFiles, cgroup: Cgroup, interfaces: NetworkInterfaces | None, run: ContainerRun | None
+    ) -> None:
+        self.run = run
         self._files = files
         self._cgroup = cgroup
         self._interfaces = interfaces

@@ -127,7 +127,8 @@ class ContainerStatus(TypedDict):
             Literal["exited", "removed", "excluded", "agent exit", "gone"],
             Meta(
                 description="why it is `stopped`: it has `exited`, was `removed`, is `excluded` by configuration or "
-                "label, the agent has ended (`agent exit`), or it ended while no agent was looking (`gone`)"
+                "label, the agent has ended (`agent exit`), or it ended while no agent was running or the engine "
+                "could not be reached, and its exit code is not known (`gone`)"
             ),
         ]
     ]

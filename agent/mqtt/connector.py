@@ -16,12 +16,11 @@ from agent.mqtt.client import Protocol
 from agent.mqtt.connection import CONNECT_TIMEOUT_SECONDS, Connection
 from agent.mqtt.deadline import Deadline
 from agent.mqtt.errors import BrokerError, BrokerRefusedError, BrokerUnreachableError, combined_error
+from agent.mqtt.failover import FAILOVER_SECONDS
 from agent.mqtt.reachability import LOOKUP_SECONDS, Reachability
 from agent.mqtt.reason_codes import ReasonCode
 from agent.runtime.wakeup import WakeupEvent
 from agent.runtime.watchdog import Watchdog
-
-FAILOVER_SECONDS = 2.0  # an address that does not answer for so long is left while there are others to try
 
 
 class Connector:
@@ -53,6 +52,7 @@ class Connector:
         self._watchdog = watchdog
         self._has_connected = False  # once at least
         self._addresses = settings.addresses  # in the order in which they are tried next
+        self._silent: Address | None = None  # has just been left, because it acknowledged nothing
         self._last_protocols: dict[Address, Protocol] = {}  # with which a broker has accepted the agent
         self._will_capabilities: dict[Address, Capabilities] = {}  # what a broker accepts of the will
 
@@ -60,18 +60,20 @@ class Connector:
         """Try each address once, and return an open connection.
 
         Begins with the address after the one that worked last: a connection to that one has just failed. The last one
-        to be tried gets CONNECT_TIMEOUT_SECONDS to answer, each other one FAILOVER_SECONDS. Ends soon after the
-        deadline, except while a host name is looked up.
+        to be tried gets CONNECT_TIMEOUT_SECONDS to answer, unless it was just left for its silence; each other one
+        FAILOVER_SECONDS. Ends soon after the deadline, except while a host name is looked up.
 
         Raises:
             BrokerUnreachableError: A later attempt may succeed.
             BrokerRefusedError: Something has to be changed first, at each address.
         """
         errors: list[BrokerError] = []
+        silent, self._silent = self._silent, None
         for position, address in enumerate(self._addresses, 1):
             if errors and self._deadline.passed:
                 break
-            patience = CONNECT_TIMEOUT_SECONDS if position == len(self._addresses) else FAILOVER_SECONDS
+            is_last = position == len(self._addresses) and address != silent
+            patience = CONNECT_TIMEOUT_SECONDS if is_last else FAILOVER_SECONDS
             try:
                 connection = self._connect_to(address, patience)
             except BrokerError as error:
@@ -83,18 +85,24 @@ class Connector:
             return connection
         raise combined_error(errors)
 
+    def on_silent(self, address: Address) -> None:
+        """Note that an address was left because it acknowledged nothing: the next pass does not wait long for it."""
+        self._silent = address
+
     def _connect_to(self, address: Address, patience: float) -> Connection:
         """Connect with one version of MQTT, and with the other one if the broker does not understand the first.
 
-        Old brokers refuse MQTT 5 with a reason code, or just close the connection.
+        Old brokers refuse MQTT 5 with a reason code, or just close the connection. A broker that closes the connection
+        with one version and refuses the other one is not ready: its cluster elects a leader, for example.
         """
+        error: BrokerError | None = None
         for protocol in self._protocols(address):
             try:
                 connection = self._connect_downgrading(address, protocol, patience)
             except BrokerRefusedError as refused:
                 if refused.code != ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
                     raise
-                error: BrokerError = refused
+                error = error or refused
             except BrokerUnreachableError as unreachable:
                 if not any(seen.reachability is Reachability.CLOSING for seen in unreachable.observations):
                     raise
@@ -102,6 +110,7 @@ class Connector:
             else:
                 self._last_protocols[address] = protocol
                 return connection
+        assert error is not None  # noqa: S101 - for the type checker: there is at least one version
         raise error
 
     def _protocols(self, address: Address) -> tuple[Protocol, ...]:

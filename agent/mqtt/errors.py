@@ -2,12 +2,13 @@
 
     BrokerError
     ├── BrokerUnreachableError    try again, best when the broker is seen to be back
+    │   └── BrokerSilentError     try another address
     ├── SubscriptionDeniedError   try again at once, without the subscription
     └── BrokerRefusedError        the configuration, the broker or a certificate has to be changed
 
 `connect_error` translates what the system, TLS or paho raised while connecting, `unanswered_error` that no CONNACK
-came, `end_error` what was received before an existing connection ended, and `combined_error` the errors of all
-addresses. Each message names the place and the remedy.
+came, `end_error` what was received before an existing connection ended, `silent_error` that nothing was acknowledged,
+and `combined_error` the errors of all addresses. Each message names the place and the remedy.
 """
 
 import re
@@ -60,6 +61,10 @@ class BrokerError(Exception):
 
 class BrokerUnreachableError(BrokerError):
     """The broker is away or frozen, or the connection was lost. Try again, best when it is seen to be back."""
+
+
+class BrokerSilentError(BrokerUnreachableError):
+    """The agent has left a broker that acknowledges nothing. No message is to blame."""
 
 
 class SubscriptionDeniedError(BrokerError):
@@ -161,6 +166,14 @@ def unanswered_error(address: Address, connection: UnansweredConnection) -> Brok
     return BrokerUnreachableError(
         f"{address} accepts connections but does not answer; is that an MQTT broker, and if so, is it frozen?",
         Observation(address, Reachability.SILENT, unanswered=connection),
+    )
+
+
+def silent_error(address: Address, seconds: float) -> BrokerSilentError:
+    """Return the error for a connection that is left because nothing was acknowledged for so many seconds."""
+    return BrokerSilentError(
+        f"{address} acknowledges nothing for {seconds:g} s; is it frozen or overloaded, or has its cluster no quorum?",
+        Observation(address, Reachability.ANSWERING),
     )
 
 

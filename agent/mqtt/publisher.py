@@ -17,12 +17,14 @@ One thread does it all: it connects, publishes, and waits. What happens where, a
         connector      tries the other version of MQTT and the other addresses
         poison         checks whether a message was the cause; the next connection leaves that message out
         outbox         requeue(): what was in flight waits again, and every retained status is sent again
-        publisher      logs the error if it is a new one, and decides whether to wait
+        publisher      logs the error if it is a new one; failover says whether to wait
         retry          says how long (tenacity's loop, with a backoff)
         reachability   waits, and ends the wait as soon as the broker is seen to be back
     the connection ends instead of a SUBACK
         connection     raises SubscriptionDeniedError
         retained       does not subscribe in the next connection, made at once; logs why, if that one lasts
+    the broker acknowledges nothing, and there are other addresses
+        failover       ends the connection with BrokerSilentError; the next address is tried at once
 """
 
 import logging
@@ -36,7 +38,8 @@ from agent.messages.topics import Message
 from agent.mqtt.connection import MAX_POLL_SECONDS, Connection
 from agent.mqtt.connector import Connector
 from agent.mqtt.deadline import Deadline
-from agent.mqtt.errors import BrokerError, BrokerUnreachableError, SubscriptionDeniedError, is_taken_over
+from agent.mqtt.errors import BrokerError, BrokerSilentError, SubscriptionDeniedError, is_taken_over
+from agent.mqtt.failover import Failover
 from agent.mqtt.poison import PoisonMessageDetector
 from agent.mqtt.reachability import Observation, ReachabilityMonitor
 from agent.mqtt.reason_codes import FIRST_FAILURE
@@ -98,13 +101,7 @@ class Publisher:
         self._reachability = ReachabilityMonitor(self._wake, watchdog)
         self._poison = PoisonMessageDetector()
         self._is_last_attempt = False
-        # Whether to make the next attempt at once if this connection ends: it has lasted or delivered a message, or
-        # there is another address.
-        self._may_retry_at_once = False
-        # Attempts that may still be made at once, until a connection lasts. Without a limit, two agents with one client
-        # id would end each other's connections without a pause.
-        self._at_once_left = self._at_once_limit = len(settings.addresses)
-        self._has_other_addresses = len(settings.addresses) > 1
+        self._failover = Failover(len(settings.addresses))
         # What the failed attempt saw of each address. Empty: only time can help. None: do not wait.
         self._observations: tuple[Observation, ...] | None = None
         self._connects = self._disconnects = 0  # read by any thread
@@ -142,12 +139,13 @@ class Publisher:
 
     def _attempt(self) -> None:
         """Connect, and publish until stopped. Raises BrokerError if there is no connection, or it has ended."""
-        self._is_last_attempt, self._may_retry_at_once = self._deadline.is_set, False
+        self._is_last_attempt = self._deadline.is_set
+        self._failover.on_attempt()
         if self._is_last_attempt and self._deadline.passed:
             return
         connection = self._connector.connect()
         self._reachability.note_connected()
-        self._may_retry_at_once = self._has_other_addresses
+        self._failover.on_connect()
         self._connects += 1
         self.connected = True
         log.info("connected to %s with MQTT %s", connection.address, connection.protocol)
@@ -156,14 +154,16 @@ class Publisher:
         except BrokerError as error:
             awaited_suback = isinstance(error, SubscriptionDeniedError)
             self._retained_reader.on_disconnect(awaited_suback)
-            if not awaited_suback:
+            if isinstance(error, BrokerSilentError):
+                self._connector.on_silent(connection.address)
+            elif not awaited_suback:
                 self._poison.on_disconnect(tuple(connection.in_flight), connection.stable)
             self._outbox.requeue()
             # If two agents share a client id, one stays connected for exactly as long as the other one waits. So a
             # connection that was taken over must not reset the backoff, however long it has lasted.
             if connection.stable and not is_taken_over(error):
                 self._backoff.reset()
-                self._at_once_left = self._at_once_limit
+                self._failover.on_stable_end()
             raise
         finally:
             self._outbox.set_listener(lambda: None)  # in the waits between connections only stop() wakes
@@ -183,11 +183,13 @@ class Publisher:
             if now >= retried_rejected_at + self._backoff.policy.cap:
                 retried_rejected_at = now
                 self._outbox.retry_rejected()
-            connection.poll(min(MAX_POLL_SECONDS, self._deadline.at - now, self._retained_reader.due - now))
+            due = min(self._deadline.at, self._retained_reader.due, self._failover.due(connection, now))
+            connection.poll(min(MAX_POLL_SECONDS, due - now))
             accepted = self._process_acks(connection)
+            self._failover.check(connection)
             self._retained_reader.poll(connection)
             if accepted or connection.stable:
-                self._may_retry_at_once = True
+                self._failover.on_success()
                 self.trouble = self._rejections.trouble
         if self._outbox.statuses_delivered:  # otherwise no DISCONNECT: the will is better than an outdated status
             connection.disconnect(DISCONNECT_SECONDS)
@@ -197,7 +199,8 @@ class Publisher:
 
     def _fill_window(self, connection: Connection) -> None:
         """Send until as many messages are in flight as may be, or the outbox has no more."""
-        while len(connection.in_flight) < self._max_in_flight(connection) and (delivery := self._outbox.take()):
+        limit = min(connection.capabilities.max_in_flight, self._poison.max_in_flight)
+        while len(connection.in_flight) < limit and (delivery := self._outbox.take()):
             if self._poison.is_poison(delivery.message):
                 self._outbox.reject(delivery)
             elif code := connection.publish(delivery):
@@ -205,14 +208,12 @@ class Publisher:
             else:
                 self._poison.note_sent()
 
-    def _max_in_flight(self, connection: Connection) -> int:
-        return min(connection.capabilities.max_in_flight, self._poison.max_in_flight)
-
     def _process_acks(self, connection: Connection) -> bool:
         """Pass the broker's answers on to the outbox. Return whether it has accepted a message."""
         accepted = False
         for delivery, code in connection.acks():
             self._poison.on_ack(delivery)
+            self._failover.on_ack()
             if code >= FIRST_FAILURE:
                 self._reject(delivery, code)
             else:
@@ -233,13 +234,12 @@ class Publisher:
             error.abandon()
             self._cancel.set()
             return
-        at_once = self._may_retry_at_once and self._at_once_left > 0 and isinstance(error, BrokerUnreachableError)
+        at_once = self._failover.take_retry(error)
         if str(error) != self.trouble:
             when = "at once" if at_once else f"in {seconds:.0f} s at the latest"
             log.warning("%s (trying again, %s)", error, when)
             self.trouble = str(error)
-        if at_once:  # the broker may have been restarted
-            self._at_once_left -= 1
+        if at_once:
             self._backoff.reset()
         self._observations = None if at_once else error.observations
 

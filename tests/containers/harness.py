@@ -12,6 +12,7 @@ from support.fakes.engine import FakeEngine
 
 from agent.collection.context import CollectorContext
 from agent.collection.engine_source import StreamSource
+from agent.collection.kernel_source import KernelSource
 from agent.config import EngineSettings
 from agent.containers.filter import ContainerFilter
 from agent.containers.reconcile import RetainedStatusReconciler
@@ -21,6 +22,7 @@ from agent.containers.supervisor import Supervisor
 from agent.containers.topic_names import TopicNames
 from agent.containers.watcher import EngineWatcher
 from agent.engine.client import EngineClient
+from agent.kernel.reader import KernelReader
 from agent.messages.outbox import Outbox
 from agent.messages.payloads import EngineInfo
 from agent.messages.topics import MessageBuilder
@@ -52,12 +54,20 @@ class PublishedMessage:
 class ContainersHarness:
     """Watcher, supervisor and outbox on a fake engine. `published` is what came out of the outbox, in order.
 
+    Usages are made of the engine's streams, or with `kernel` of the kernel's files.
+
     Attributes:
         connects: how often the watcher has said that it is connected.
     """
 
     def __init__(
-        self, fake: FakeEngine, template: str = "{name}", forget: float = 600, timeout: float = 5, **engine: Any
+        self,
+        fake: FakeEngine,
+        template: str = "{name}",
+        forget: float = 600,
+        timeout: float = 5,
+        kernel: KernelReader | None = None,
+        **engine: Any,
     ) -> None:
         self.fake = fake
         self.published: list[PublishedMessage] = []
@@ -67,6 +77,7 @@ class ContainersHarness:
         self.outbox = Outbox(1000, "drop_newest", self._drain)
         settings = EngineSettings(url=f"unix://{fake.socket}", timeout=timeout, **engine)
         self.engine = EngineClient(settings)
+        self._source = KernelSource(self.engine, kernel) if kernel else StreamSource(self.engine)
         retention = StatusRetention(forget)
         selection = ContainerFilter(settings.include, settings.exclude)
         self.registry = ContainerRegistry(TopicNames(template), selection, retention, self.outbox, self.messages)
@@ -149,11 +160,10 @@ class ContainersHarness:
         self.connects += 1
         backoff = BackoffPolicy(0.1, 1, 0.1)
         assert info["version"] == self.fake.version
-        source = StreamSource(self.engine)
         self.supervisor.start(
             CollectorContext(
                 engine=self.engine,
-                source=source,
+                source=self._source,
                 interval=0.5,
                 timeout=5,
                 backoff=backoff,

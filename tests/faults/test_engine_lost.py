@@ -167,7 +167,7 @@ def test_real_engine_killed_twice(
     if options:
         assert words == ["running"]
     assert words[-1] == "running"
-    assert set(words) <= {"running", "exited"}
+    assert set(words) <= {"running", "exited", "gone"}  # gone: it ends while the engine starts, and may not answer yet
     assert "defect" not in running.log
 
 

@@ -45,3 +45,4 @@ def test_entity_ids_are_readable() -> None:
     """Entity ids have small letters, digits and single underscores."""
     assert entity_slug("My NAS", "web.1-x", "cpu") == "my_nas_web_1_x_cpu"
     assert entity_slug("Büro") == "b_ro"
+    assert len(entity_slug("nas", "x" * 300)) == 200

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterable
 from functools import partial, reduce
 from typing import Any
 
+import pytest
 from support.daemons.agent import RunningAgent
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.processes import PATIENCE, wait_until
 from support.daemons.subscriber import Subscriber
 from support.fakes.engine import FakeEngine
+from support.home_assistant.installation import NEWEST
 from support.home_assistant.server import HomeAssistant
 
 from agent.home_assistant.entities import CONTAINER_ENTITIES, HOST_ENTITIES, MACHINE_ENTITIES, Entity
@@ -20,9 +22,6 @@ Subscribe = Callable[..., Subscriber]
 ENABLED = {"enabled": True}
 UNAVAILABLE = "unavailable"
 UNKNOWN = "unknown"
-
-BROKER_LOST = re.compile("The connection was lost|The client is not currently connected")
-"""What Home Assistant says of a broker that was restarted."""
 
 
 def start(
@@ -78,13 +77,13 @@ def test_every_entity_has_its_value(
         binary_sensor__values_stopped_running="off",
         binary_sensor__values_stopped_oom="off",
         sensor__values_stopped_cpu=UNAVAILABLE,
+        sensor__values_busy_memory_limit=str(64 << 20),
         binary_sensor__values_sick_health="on",
         sensor__values_containers_running="2",
         sensor__values_containers_stopped="1",
         sensor__values_containers_unhealthy="1",
         binary_sensor__values_running="on",
     )
-    assert home_assistant.state("sensor.values_busy_memory_limit") == str(64 << 20)
     assert home_assistant.state("binary_sensor.values_busy_health") is None
     check_values(home_assistant, subscriber, "containers/values/busy/usage", "values_busy", CONTAINER_ENTITIES)
     check_values(home_assistant, subscriber, "containers/values/agent", "values", HOST_ENTITIES + MACHINE_ENTITIES)
@@ -148,11 +147,6 @@ def test_statistics_accept_every_number(
     assert not {name: issue for name, issue in issues.items() if "statistics_web" in name}
 
 
-def complaints(home_assistant: HomeAssistant) -> list[str]:
-    """Return what Home Assistant complains of, but not of threads that were slow at its end."""
-    return [line for line in home_assistant.complaints() if "homeassistant.util.executor" not in line]
-
-
 def test_no_complaint_whatever_happens(
     fake_engine: FakeEngine, home_assistant: HomeAssistant, start_agent: StartAgent
 ) -> None:
@@ -184,13 +178,8 @@ def test_no_complaint_whatever_happens(
 
     home_assistant.restart()
     shows(home_assistant, binary_sensor__life_running="on", sensor__life_api_state="running")
-    assert complaints(home_assistant) == []
-
-    home_assistant.forget_complaints()
     home_assistant.broker.restart()
     shows(home_assistant, binary_sensor__life_running="on", sensor__life_api_state="running")
-    assert not [line for line in complaints(home_assistant) if not BROKER_LOST.search(line)]
-    home_assistant.forget_complaints()
 
     agent.stop()
     shows(home_assistant, binary_sensor__life_running="off", sensor__life_api_cpu=UNAVAILABLE)
@@ -202,10 +191,14 @@ def test_no_complaint_whatever_happens(
     assert home_assistant.complaints() == []
 
 
-def test_two_hundred_containers_are_known_within_seconds(
+@pytest.mark.parametrize("home_assistant", [NEWEST], indirect=True, ids=lambda version: f"home-assistant-{version}")
+def test_two_hundred_containers_are_known_at_once(
     fake_engine: FakeEngine, home_assistant: HomeAssistant, start_agent: StartAgent
 ) -> None:
-    """Discovery of many containers leaves in one go, and Home Assistant says nothing about it."""
+    """Discovery of many containers leaves in one go, and Home Assistant says nothing about it.
+
+    The recorder leaves this host out: on a small machine it would be busy with it for minutes.
+    """
     for number in range(200):
         fake_engine.run(f"many{number:03}")
     start(start_agent, fake_engine, home_assistant, "crowd")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.daemons.agent import RunningAgent
 from support.daemons.mosquitto import Mosquitto
-from support.daemons.processes import wait_until
+from support.daemons.processes import PATIENCE, wait_until
 from support.daemons.subscriber import Received, Subscriber, retained
 from support.fakes.engine import FakeEngine
 
@@ -32,7 +32,7 @@ def discovered(broker: Mosquitto) -> dict[str, Any]:
 
 def wait_for_devices(broker: Mosquitto, *device_ids: str) -> dict[str, Any]:
     """Wait until these devices and no others are discovered."""
-    wait_until(lambda: discovered(broker).keys() == set(device_ids), 20, "other devices are discovered")
+    wait_until(lambda: discovered(broker).keys() == set(device_ids), PATIENCE, "other devices are discovered")
     return discovered(broker)
 
 
@@ -91,7 +91,7 @@ def test_new_container_is_announced_and_a_changed_one_again(
     before = wait_for_devices(broker, "usage-agent_h", "usage-agent_h_web")["usage-agent_h_web"]
     fake_engine.destroy(first)
     fake_engine.run("web", image="nginx:2")
-    wait_until(lambda: discovered(broker)["usage-agent_h_web"]["device"]["model"] == "nginx:2", 20, "the old image")
+    wait_until(lambda: discovered(broker)["usage-agent_h_web"]["device"]["model"] == "nginx:2", PATIENCE, "old image")
     after = discovered(broker)["usage-agent_h_web"]
     after["device"]["model"] = "nginx:1"
     assert after == before
@@ -172,7 +172,7 @@ def test_what_changed_while_the_agent_was_away_is_corrected(
     wait_for_devices(broker, *expected)
     if change == "another prefix":
         topics = {f"ha/device/{device_id}/config" for device_id in expected}
-        wait_until(lambda: retained(broker.url, "+/device/+/config").keys() == topics, 20, "the old ones are left")
+        wait_until(lambda: retained(broker.url, "+/device/+/config").keys() == topics, PATIENCE, "old ones left")
 
 
 def test_birth_of_home_assistant_brings_all_again(
@@ -204,7 +204,7 @@ def test_reload_enables_and_disables(
     for prefix in ("homeassistant", "ha"):
         agent.reload(home_assistant={"enabled": True, "prefix": prefix})
         topics = {f"{prefix}/{topic}" for topic in expected}
-        wait_until(lambda topics=topics: retained(broker.url, "+/device/+/config").keys() == topics, 20, "others")  # type: ignore[misc]
+        wait_until(lambda topics=topics: retained(broker.url, "+/device/+/config").keys() == topics, PATIENCE, "others")  # type: ignore[misc]
     agent.reload(home_assistant={"enabled": False})
     wait_for_devices(broker)
     agent.reload(home_assistant=ENABLED)
@@ -244,6 +244,6 @@ def test_several_hosts_share_a_broker(fake_engine: FakeEngine, own_broker: OwnBr
     first_agent.stop()
     fake_engine.rename(container, "c")
     start_agent(fake_engine, broker, agent={"host": "a_b"}, home_assistant=ENABLED)
-    wait_until(lambda: len(discovered(broker)) == 4, 20, "two agents share a device")
+    wait_until(lambda: len(discovered(broker)) == 4, PATIENCE, "two agents share a device")
     hosts = [device["state_topic"].split("/")[1] for device in discovered(broker).values()]
     assert sorted(hosts) == ["a", "a", "a_b", "a_b"]

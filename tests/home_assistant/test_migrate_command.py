@@ -1,6 +1,7 @@
 """`usage-agent migrate-discovery` on a real broker, with what a real docker2mqtt has retained there."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,40 @@ def test_running_agent_takes_part(
 
     assert migrate(agent, broker.url, "--undo", broker=protocol).wait() == 0
     assert unique_ids(retained(broker.url)[DEVICE])["cpu"] == "usage-agent_nas_web_cpu"
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+@pytest.mark.parametrize("options", [(), ("--undo",)])
+def test_agent_announces_nothing_meanwhile(
+    own_broker: OwnBroker,
+    agent: Agent,
+    fake_engine: FakeEngine,
+    start_agent: StartAgent,
+    options: tuple[str, ...],
+    version: str,
+) -> None:
+    """If Home Assistant starts during a migration, the agent does not send what it knew, and afterwards what is new."""
+    broker = own_broker()
+    fill(broker, recorded("2.6.1"))
+    fake_engine.run("web")
+    protocol = {"url": broker.url, "protocol": version}
+    start_agent(fake_engine, broker, agent={"host": "nas"}, home_assistant={"enabled": True}, broker=protocol)
+    wait_until(lambda: DEVICE in retained(broker.url), 20, "the agent announces")
+    if options:
+        assert migrate(agent, broker.url).wait() == 0
+    stale = unique_ids(retained(broker.url)[DEVICE])["cpu"]
+    host = f"{PREFIX}/device/usage-agent_nas/config"
+    watching = Subscriber(broker.url, DEVICE, host)
+    running = agent(config(broker.url), "migrate-discovery", "--from", "docker2mqtt", *options)
+    watching.wait_for(lambda message: message.topic == host and not message.retain)
+    watching.publish(f"{PREFIX}/status", "online")
+    assert running.wait() == 0, running.log
+    written = time.monotonic()
+    watching.on(DEVICE, after=written)  # the agent answers the birth message, late
+    watching.close()
+    news = [message for message in watching.by_topic[DEVICE] if not message.retain and b"components" in message.payload]
+    assert stale not in [unique_ids(message.payload).get("cpu") for message in news]
+    assert bool(kept_in(news[-1].payload)) == (not options)
 
 
 def test_interrupted_migration_is_finished_by_another(own_broker: OwnBroker, agent: Agent) -> None:

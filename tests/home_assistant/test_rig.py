@@ -96,8 +96,8 @@ def test_states_are_recorded_and_make_statistics(home_assistant: HomeAssistant, 
     home_assistant.restart()
     shows(home_assistant, device, "2")
 
-    assert home_assistant.compile_statistics()[device.memory]["statistics_unit_of_measurement"] == "B"
     assert [state for state in home_assistant.history(device.memory) if state.isdigit()] == ["1", "2", "2"]
+    assert home_assistant.compile_statistics()[device.memory]["statistics_unit_of_measurement"] == "B"
     assert device.memory not in home_assistant.statistics_issues()
 
     publish(device.config, device.discovery(state_class=None), retain=True)

@@ -22,9 +22,9 @@ from support.daemons.processes import find
 PACKAGES = ("ca-certificates", "python3")
 INTEGRATIONS = (
     *("mqtt", "history", "recorder"),
-    # What it starts by itself. Cameras and speech fail to start: their requirements would take a compiler. A version
-    # that does not know one of these goes without.
+    # What it starts by itself. A version that does not know one of these goes without.
     *("analytics", "backup", "brands", "frontend", "hardware", "isal", "marketplace", "network", "person"),
+    *("ai_task", "assist_satellite", "image_processing", "infrared", "radio_frequency"),
 )
 
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
@@ -56,10 +56,11 @@ class Version:
         return self.number
 
 
-NEWEST = Version("2026.11.0", "testing")
-# The lru-dict that it names has no wheel for Python 3.13: that would take a compiler. Its aiodns needs an older pycares
-# than the newest, but does not say so.
-YEAR_OLD = Version("2025.11.3", "trixie", ("lru-dict>=1.4", "pycares<5"))
+# The releases that Home Assistant names have no wheels: they would take a compiler.
+WITH_WHEELS = ("pymicro-vad>=2", "pyspeex-noise>=2")
+NEWEST = Version("2026.11.0", "testing", WITH_WHEELS)
+# Its aiodns needs an older pycares than the newest, but does not say so. Its lru-dict has no wheel for Python 3.13.
+YEAR_OLD = Version("2025.11.3", "trixie", (*WITH_WHEELS, "lru-dict>=1.4", "pycares<5"))
 VERSIONS = (YEAR_OLD, NEWEST)
 
 
@@ -82,11 +83,15 @@ def frontend(version: Version) -> Path:
     """Return a directory with Home Assistant's real pages, as an import path; install them if they are not there."""
     tree = installed(version)
     requirement = next(wanted for wanted in _requirements(tree) if _is_frontend(wanted))
-    name = f"home-assistant-{requirement.replace('==', '-')}-{debian.key(requirement)}"
+    name = f"{requirement.replace('==', '-')}-{debian.key(requirement)}"
 
     def install(directory: Path) -> None:
         directory.mkdir()
-        _run(tree, ["uv", "pip", "install", "--target", FRONTEND, "--no-deps", requirement], {FRONTEND: directory})
+        _run(
+            tree,
+            ["uv", "pip", "install", "--no-cache", "--no-deps", "--target", FRONTEND, requirement],
+            {FRONTEND: directory},
+        )
 
     return debian.cached(name, "the pages of Home Assistant", install)
 
