@@ -1,9 +1,9 @@
 """One container in full, as lines of text. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from agent.fleet import format as fmt
-from agent.fleet.documents import Document, find, text
+from agent.fleet.documents import Document, integer, text
 from agent.fleet.selection import Row
 from agent.fleet.words import end_of, host_note, note, started_seconds_ago
 
@@ -43,29 +43,45 @@ def _sections(document: Document | None) -> Iterator[tuple[str, Document]]:
             yield name, value
 
 
-def _container(row: Row, wall: float) -> Iterator[str]:
+def _container(row: Row, wall: float) -> list[str]:
     container = row.container
     if container is None:
-        return
+        return []
     state = end_of(container, wall) if row.state == "stopped" else note(row, with_health=False)
-    yield _line("container", container.name)
-    yield _line("host", row.host.name)
-    yield _line("state", ", ".join(filter(None, (row.state, state))))
-    yield _line("health", text(container.status, "health"))
-    yield _line("up", fmt.duration(started_seconds_ago(row)))
+    restarts = integer(container.status, "restart_count")
+    fields: dict[str, str | None] = {
+        "container": container.name,
+        "host": row.host.name,
+        "state": ", ".join(filter(None, (row.state, state))),
+        "health": text(container.status, "health"),
+        "up": fmt.duration(started_seconds_ago(row)),
+        "restarts": str(restarts) if restarts else None,
+        "dropped": str(container.sequence.dropped),
+    }
     for name in ("image", "project", "service", "id"):
-        yield _line(name, text(container.status, "container", name) or text(container.usage, "container", name))
-    restarts = find(container.status, "restart_count")
-    yield _line("restarts", str(restarts) if isinstance(restarts, int) and restarts else None)
-    yield _line("dropped", str(container.sequence.dropped))
+        fields[name] = text(container.status, "container", name) or text(container.usage, "container", name)
+    return _labelled(fields)
 
 
 def _host(row: Row, wall: float) -> list[str]:
     status = row.host.status
-    lines = [_line("host", row.host.name), _line("agent", host_note(row.host, wall) or text(status, "status"))]
-    lines += [_line(name, text(status, name)) for name in ("version", "started_at", "source")]
-    lines += [_line("interval", f"{row.host.interval:g} s"), _line("engine", text(status, "engine", "version"))]
-    return [*lines, _line("containers", f"{row.running} of {row.shown} run")]
+    return _labelled(
+        {
+            "host": row.host.name,
+            "agent": host_note(row.host, wall) or text(status, "status"),
+            "version": text(status, "version"),
+            "started": text(status, "started_at"),
+            "source": text(status, "source"),
+            "interval": f"{row.host.interval:g} s",
+            "engine": text(status, "engine", "version"),
+            "containers": f"{row.running} of {row.shown} run",
+        }
+    )
+
+
+def _labelled(fields: Mapping[str, str | None]) -> list[str]:
+    """Return a line for each field that there is."""
+    return [f"{name:{LABEL_WIDTH}}{value}" for name, value in fields.items() if value]
 
 
 def _graphs(row: Row, width: int) -> Iterator[str]:
@@ -86,10 +102,6 @@ def _graphs(row: Row, width: int) -> Iterator[str]:
 
 def _rate(value: float | None) -> str:
     return "" if value is None else f"{fmt.byte_count(value)}/s"
-
-
-def _line(name: str, value: str | None) -> str:
-    return f"{name:{LABEL_WIDTH}}{value or '-'}"
 
 
 def _field(name: str, value: object) -> str:

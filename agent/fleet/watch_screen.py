@@ -8,21 +8,16 @@ While somebody uses the keys, and between two sorts, rows keep their order: none
 import time
 from dataclasses import replace
 
-from rich.text import Text
 from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding
-from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
-from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from agent.config import Config
-from agent.fleet.detail import detail
 from agent.fleet.feed import Feed
-from agent.fleet.format import fit
 from agent.fleet.selection import SORTS, Row, Selection
 from agent.fleet.state import Fleet
+from agent.fleet.watch_detail import Detail, Line
 from agent.fleet.watch_table import Table
 from agent.mqtt.errors import BrokerError
 from agent.runtime.cancel import CancelToken
@@ -57,64 +52,6 @@ def run_screen(config: Config, selection: Selection, ending: CancelToken) -> int
     if feed.crash is not None:
         raise feed.crash
     return 0
-
-
-class Line(Widget):
-    """One line of text."""
-
-    DEFAULT_CSS = "Line { height: 1; }"
-
-    def __init__(self, style: str = "") -> None:
-        super().__init__()
-        self._text = ""
-        self._style = style
-
-    def show(self, text: str, style: str | None = None) -> None:
-        """Show another text."""
-        style = self._style if style is None else style
-        if (text, style) != (self._text, self._style):
-            self._text, self._style = text, style
-            self.refresh()
-
-    def render(self) -> Text:
-        """Return the text, cut to the width; called by textual."""
-        return Text(fit(self._text, self.size.width), style=self._style, no_wrap=True)
-
-
-class Detail(ModalScreen[None]):
-    """One container in full."""
-
-    CSS = "Detail { background: transparent; } VerticalScroll { background: transparent; } Static { height: auto; }"
-    BINDINGS = [  # noqa: RUF012 - textual reads it from the class
-        Binding("escape,enter,q", "dismiss", show=False),
-        Binding("ctrl+c", "app.quit", show=False, priority=True),
-    ]
-
-    def __init__(self, row: Row) -> None:
-        super().__init__()
-        self.key = row.key
-        self._row = row
-
-    def compose(self) -> ComposeResult:
-        """Return the parts; called by textual."""
-        with VerticalScroll():
-            yield Static(markup=False)
-        yield Line("reverse")
-
-    def on_mount(self) -> None:
-        """Draw for the first time."""
-        self.query_one(Line).show("↑↓ scroll  Esc back")
-        self.show(self._row)
-
-    def on_resize(self) -> None:
-        """Draw for the new width."""
-        self.show(self._row)
-
-    def show(self, row: Row) -> None:
-        """Show what is known now."""
-        self._row = row
-        lines = detail(row, max(20, self.size.width - 2), time.time())
-        self.query_one(Static).update(Text("\n".join(lines), no_wrap=True))
 
 
 class WatchApp(App[None]):
