@@ -106,9 +106,7 @@ class Connection:
         sock = self._client.socket()
         if sock is None:
             raise self._end_error()
-        has_decrypted = (
-            getattr(sock, "pending", int)() > 0
-        )  # TLS may hold decrypted bytes, of which poll() knows nothing
+        has_decrypted = getattr(sock, "pending", int)() > 0  # bytes of TLS, of which poll() knows nothing
         wanted = (sock.fileno(), select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
         if self._registered != wanted:
             self._poll.register(*wanted)
