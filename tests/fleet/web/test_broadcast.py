@@ -1,7 +1,8 @@
 """What viewers are sent, tick by tick."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
@@ -35,6 +36,12 @@ def read(event: bytes) -> tuple[str, Any]:
     return name.removeprefix("event: "), orjson.loads(data.removeprefix("data: "))
 
 
+def run(view: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine in a thread: the one of the tests has a loop already, where a browser is driven by it."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, view).result()
+
+
 async def take(stream: AsyncIterator[bytes], tick: Broadcast | None = None) -> tuple[str, Any]:
     """Return the next event of a viewer who waits for it while the feed ticks."""
     waiting = asyncio.ensure_future(anext(stream))
@@ -61,7 +68,7 @@ def test_a_viewer_that_has_missed_an_update_is_sent_the_whole_state() -> None:
         assert {row["id"] for row in state["containers"]} == {"web", "db"}
         assert (await take(stream, made))[0] == "update"
 
-    asyncio.run(view())
+    run(view())
 
 
 def test_the_state_has_the_last_values_of_the_cpu() -> None:
@@ -72,7 +79,7 @@ def test_the_state_has_the_last_values_of_the_cpu() -> None:
         _, state = await take(made.stream())
         assert {row["id"]: row["spark"] for row in state["containers"]} == {"web": [12.5], "db": []}
 
-    asyncio.run(view())
+    run(view())
 
 
 def test_viewers_are_counted_until_they_leave() -> None:
@@ -92,4 +99,4 @@ def test_viewers_are_counted_until_they_leave() -> None:
         assert await waiting is None
         assert made.viewers == 0
 
-    asyncio.run(view())
+    run(view())
