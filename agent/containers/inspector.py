@@ -16,6 +16,8 @@ from agent.engine.protocol import Event
 
 log = logging.getLogger(__name__)
 
+OUTDATED_SECONDS = 1.0  # until an engine whose answer was outdated is asked again
+
 FAILURES_BEFORE_LIST = 2  # in a row: after a single one the retry may succeed, and says more than the list
 
 
@@ -59,6 +61,9 @@ class ContainerInspector:
         if tracked.failed_inspects >= FAILURES_BEFORE_LIST:
             log.info("%s can be inspected again", tracked.status.name)
         tracked.failed_inspects = 0
+        if _is_outdated(tracked, found):
+            self._queue.inspect_later(tracked.id, OUTDATED_SECONDS)
+            return None, True
         return found, True
 
     def _retry(self, engine: EngineClient, tracked: TrackedContainer, event: Event | None, error: Exception) -> None:
@@ -94,6 +99,18 @@ class ContainerInspector:
         if tracked.failed_inspects == FAILURES_BEFORE_LIST:
             log.warning("%s cannot be inspected: %s; its status is that of the engine's list", found.name, error)
         return found
+
+
+def _is_outdated(tracked: TrackedContainer, found: Container) -> bool:
+    """Return whether the engine still says that a run goes on which the kernel has shown to be over.
+
+    An engine that was frozen answers with what it knew, before it notices what happened meanwhile.
+    """
+    known, run = tracked.status.container, tracked.kernel_run
+    ended_unseen = known is not None and not known.running and not known.state
+    if known is None or not ended_unseen or not found.running or found.started_at != known.started_at:
+        return False
+    return run is not None and run.has_processes() is False
 
 
 def _change_by_kernel(tracked: TrackedContainer) -> Container | None:

@@ -117,7 +117,9 @@ class Api:
     def _connection(self) -> ClientConnection:
         if self._socket is None:
             address = self.url.replace("http", "ws", 1) + "/api/websocket"
-            made = connect(address, max_size=None, open_timeout=PATIENCE, proxy=None, compression=None)
+            # Without pings: a thread that asks `random` would disturb Hypothesis, in other tests of this process.
+            options: dict[str, Any] = {"max_size": None, "proxy": None, "compression": None, "ping_interval": None}
+            made = connect(address, open_timeout=PATIENCE, **options)
             socket = self._open.enter_context(made)
             socket.recv(PATIENCE)
             socket.send(json.dumps({"type": "auth", "access_token": self._token}))
