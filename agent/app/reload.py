@@ -55,7 +55,7 @@ def _set_backoff(parts: Parts, config: Config) -> None:
     if isinstance(parts.publisher, Publisher):
         parts.publisher.retry_now()
     for collector in parts.supervisor.collectors:
-        collector.retry_after(Exception)
+        collector.retry_after(Exception)  # whatever it has failed with
 
 
 def _set_retention(parts: Parts, config: Config) -> None:
@@ -151,7 +151,7 @@ class Reloader:
         restart = [path for path in changed if path not in STEPS]
         self.config = merge(self.config, found, effective)
         was_shown = log.isEnabledFor(logging.INFO)
-        if was_shown:  # else after `agent.log_level` has changed, if that shows it
+        if was_shown:  # else it is logged below, when a new `agent.log_level` has taken effect
             _log_effective(effective, restart)
         for step in dict.fromkeys(STEPS[path] for path in effective):
             step(self._parts, self.config)

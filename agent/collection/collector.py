@@ -67,7 +67,7 @@ class Collector:
         # after stop() nothing is published. A blocking read does not hold it.
         self._lock = threading.Lock()
         self._reader: Reader | None = None
-        self.run: ContainerRun | None = None  # of the kernel's files that were closed last; also read by the workers
+        self.run: ContainerRun | None = None  # of the container, by the kernel's files; kept when they are closed
         self._scheduled = False  # the scheduler reads; else the thread reads, if it is alive
         self._calculator = UsageCalculator(context.core_mhz, context.warn_once)
         self._usages = 0

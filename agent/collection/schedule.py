@@ -66,9 +66,9 @@ def _alignment(interval: float) -> float:
 
 
 class Pace:
-    """When the next reading of the engine is due, for one reader after the other of one container.
+    """When the next reading of one container is due that the engine is asked for. It outlives the container's readers.
 
-    The interval may change: then the next reading is due an interval after the moment that was served last, and at once
+    The interval may change. Then the next reading is due one new interval after the moment of the last one, or at once
     if that has passed.
 
     Attributes:
@@ -101,7 +101,9 @@ class Pace:
 
 
 class Sampler:
-    """Picks the first two arrivals of a stream, then the one nearest to each moment of a schedule the second begins.
+    """Picks the first two arrivals of a stream, and then the one nearest to each moment of a schedule.
+
+    The schedule begins with the second arrival.
 
     No arrival can be picked after the next one has come. So an arrival counts as nearest from half a tick before a
     moment on: the next arrival comes a tick later, and would be further away. A source slower than the schedule passes

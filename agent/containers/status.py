@@ -50,10 +50,10 @@ class ContainerStatusPublisher:
         self.trouble: str | None = None
         self._outbox = outbox
         self._messages = messages
-        # Written by the container's collector, of which there is never more than one.
+        # Written by the container's collector, of which there is never more than one, and before it starts.
         self._seq = 0
         self._last_usage: Usage | None = None
-        self._usages_started_at: str | None = None  # start of the run that the last usage is of, if known
+        self._usages_started_at: str | None = None  # `started_at` of the run that the last usage belongs to, if known
 
     def publish_usage(self, measurements: Measurements) -> None:
         """Add one usage to the outbox. Called by the container's collector, without the registry's lock."""

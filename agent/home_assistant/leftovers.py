@@ -15,7 +15,9 @@ from agent.messages.topics import DiscoveryTopics, MessageBuilder
 
 
 def left_behind(retained: Mapping[str, bytes], messages: MessageBuilder, prefix: str | None) -> dict[str, Discovered]:
-    """Return the devices below another prefix than the present one, by the topic of their discovery message.
+    """Return the devices that an earlier run announced with another prefix, by the topic of their discovery message.
+
+    They are derived from the retained statuses: the agent's has the prefix, the containers' have their names.
 
     Args:
         retained: what the broker has retained of the agent's topics.

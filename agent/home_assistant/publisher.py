@@ -76,7 +76,7 @@ class DiscoveryPublisher:
         self._announced: dict[str, bytes] = {}  # payloads of this run, by topic
         self._discovered: dict[str, Discovered] = {}  # what the agent has on the broker, by topic
         self._removed: dict[str, _Removed] = {}  # by topic
-        self._taken: set[str] = set()  # device ids that other agents use, or have used: an id stays what it is
+        self._taken: set[str] = set()  # device ids of other agents; never removed, so that our ids stay the same
         self._changed = False  # whether to compare at the next opportunity
         self._revision = -1  # of the registry, at the last comparison
         self._was_read = False  # what the broker had retained
@@ -116,7 +116,7 @@ class DiscoveryPublisher:
         """Note a message of Home Assistant about itself, or a discovery message of the host by another program.
 
         Return whether to read again what is retained: `usage-agent migrate-discovery` announces the host before and
-        after it changes devices, with a space behind the payload.
+        after it changes devices. It puts a space behind the payload, so that it differs from the agent's own.
         """
         with self._lock:
             self._born |= topic == self._topics.birth and payload == BIRTH
@@ -214,13 +214,13 @@ class DiscoveryPublisher:
         if not is_complete:
             self._changed = True  # look again at the next opportunity
             if not self._announced:
-                return False  # all in one go: Home Assistant's birth message comes when no more discovery does
+                return False  # first all of them together: see docs/decisions/0007-home-assistant.md
         announced = [self._announce(self._topics.config(device_id), payload) for device_id, payload in payloads.items()]
         present = {self._topics.config(device_id) for device_id in payloads.keys() | later}
         for topic in self._discovered.keys() - present:
             if not self._is_held(topic):
                 self._remove(topic)
-        return announced[0]
+        return announced[0]  # the host's
 
     def _announce(self, topic: str, payload: dict[str, Any]) -> bool:
         """Publish a discovery message unless it is on the broker. Return whether it was published."""

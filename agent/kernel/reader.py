@@ -78,7 +78,10 @@ class KernelReader:
         return CgroupV2(files, host, directories[""]) if unified else CgroupV1(files, host, directories)
 
     def _find_run(self, pid: int, found: Mapping[str, str], unified: bool) -> ContainerRun | None:
-        """Return what shows whether the run goes on; None if nothing does, though the files can be read."""
+        """Return what shows whether the run goes on; None if there is no such thing, though the files can be read.
+
+        `found` has the cgroup's path by controller; with cgroup v2 there is one path, and its controller is "".
+        """
         controller = "" if unified else "pids" if "pids" in found else "cpuacct"
         mount = f"{self._cgroups}/{controller}" if controller else self._cgroups
         with suppress(OSError, ValueError, IndexError):
@@ -90,7 +93,7 @@ class ContainerFiles:
     """The open files of one run of a container. Close them after use.
 
     Attributes:
-        run: tells whether the run goes on, also after the files were closed; None if nothing does.
+        run: tells whether the run goes on, also after the files were closed; None if that cannot be told.
     """
 
     def __init__(

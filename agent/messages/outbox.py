@@ -62,8 +62,8 @@ class Outbox:
     def set_limits(self, capacity: int, on_full: Literal["drop_newest", "drop_oldest"]) -> None:
         """Change what was given at the start. Nothing that waits is dropped for it.
 
-        While more wait than the new capacity has room for, `counters` call their number the capacity: that falls as
-        they leave, and each new usage costs one, as `on_full` says.
+        While more usages wait than the new capacity allows, `counters` returns their number as the capacity. It falls
+        as they leave. Until then each new usage causes one to be dropped, as `on_full` says.
         """
         with self._lock:
             self._capacity, self._on_full = capacity, on_full
@@ -167,7 +167,10 @@ class Outbox:
         self._listener()
 
     def is_cleared(self, topic: str) -> bool:
-        """Return whether the broker has answered an empty retained status, and no other has been added since."""
+        """Return whether no status of this topic is left to send, now or again.
+
+        That is so if none was added, or if the last one was empty, which clears the topic, and the broker answered it.
+        """
         with self._lock:
             return topic not in self._newest
 

@@ -94,7 +94,7 @@ class MessageBuilder:
         return self._level(topic, "/usage")
 
     def level_of_backup(self, topic: str) -> str | None:
-        """Return the container's topic level if this is the topic of what docker2mqtt had announced, else None."""
+        """Return the container's topic level if the agent keeps a backup of docker2mqtt's discovery here, else None."""
         return self._level(topic, "/docker2mqtt")
 
     def _level(self, topic: str, suffix: str) -> str | None:

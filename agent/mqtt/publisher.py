@@ -166,7 +166,7 @@ class Publisher:
                 self._failover.on_stable_end()
             raise
         finally:
-            self._outbox.set_listener(lambda: None)  # in the waits between connections only stop() wakes
+            self._outbox.set_listener(lambda: None)  # a new message does not end a wait between connections
             self.connected = False
             self._disconnects += 1
             connection.abort()
@@ -229,7 +229,7 @@ class Publisher:
     def _before_wait(self, error: BaseException, seconds: float) -> None:
         """Log why the attempt failed, and decide whether the next one has to wait."""
         if isinstance(error, SubscriptionDeniedError) or not isinstance(error, BrokerError):
-            return  # no wait, as `_wait` has set the observations to None; the retained reader logs it
+            return  # `_observations` is None, by which `_wait` does not wait; the retained reader logs the error
         if self._deadline.is_set and (self._is_last_attempt or self._deadline.passed):
             error.abandon()
             self._cancel.set()
