@@ -131,7 +131,9 @@ def test_one_container_in_full(agents: Agents, terminal: Open) -> None:
     wait_until(lambda: "  db" in "".join(reversed_rows(screen)), SECONDS, "the cursor is on it")
     screen.press(ENTER)
     screen.wait_for("registry/db:1")
-    assert "390%" in screen.line("CPU  ")
+    wait_until(
+        lambda: any("CPU  " in line and "390%" in line for line in screen.lines), SECONDS, "its CPU is not there"
+    )
     agents.send(agents.host("pi").usage("db", 2, cpu=222.0))
     screen.wait_for("222%")
     screen.press(END)

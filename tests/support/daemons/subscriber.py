@@ -6,6 +6,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -119,7 +120,8 @@ class Subscriber:
     def close(self) -> None:
         """Disconnect. Closing twice is fine."""
         self._client.disconnect()
-        self._client.loop_stop()
+        with suppress(AttributeError):  # paho: its thread, which ends by itself then, forgets itself between two lines
+            self._client.loop_stop()
 
     def _collect(
         self,
