@@ -11,12 +11,11 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
-import orjson
-
 from agent.app.broker_session import connected, publish_all, read_retained
 from agent.config import Config, HomeAssistantSettings
 from agent.home_assistant.discovery import read_payload
 from agent.home_assistant.migration import read_backup
+from agent.messages.documents import read_object
 from agent.messages.topics import DiscoveryTopics, Message, MessageBuilder
 from agent.mqtt.connection import Connection
 from agent.mqtt.errors import BrokerError
@@ -78,7 +77,7 @@ def _cleared(topic: str) -> Message:
 
 def _prefix(payload: bytes | None, settings: HomeAssistantSettings) -> str | None:
     """Return the prefix of the discovery messages that the host's agent may have left; None if it has left none."""
-    prefix = _document(payload or b"").get("home_assistant")
+    prefix = read_object(payload or b"").get("home_assistant")
     if isinstance(prefix, str):
         return prefix
     return settings.prefix if settings.enabled else None
@@ -119,15 +118,7 @@ def _own_topics(retained: Mapping[str, bytes], messages: MessageBuilder) -> list
 
 
 def _status(payload: bytes) -> object:
-    return _document(payload).get("status")
-
-
-def _document(payload: bytes) -> Mapping[str, object]:
-    try:
-        document = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return {}
-    return document if isinstance(document, dict) else {}
+    return read_object(payload).get("status")
 
 
 def _print(what: str, topics: Sequence[str], remark: str = "") -> None:

@@ -4,8 +4,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from agent.app.broker_session import publish_all, read_retained
 from agent.config import Config
 from agent.containers.filter import ContainerFilter
@@ -20,6 +18,7 @@ from agent.home_assistant.migration import (
     read_backup,
     read_device,
 )
+from agent.messages.documents import read_object
 from agent.messages.topics import DiscoveryTopics, Message, MessageBuilder
 from agent.mqtt.connection import Connection
 from agent.runtime.text import safe
@@ -97,7 +96,7 @@ class MigrationBroker:
             [device for device in devices if device],
             backups,
             levels,
-            _load(own.get(self._messages.agent_topic, b"")).get("status") == "running",
+            read_object(own.get(self._messages.agent_topic, b"")).get("status") == "running",
             (host_topic, discovery.get(host_topic, b"")),
         )
 
@@ -160,7 +159,7 @@ class MigrationBroker:
     def _levels(self, own: Mapping[str, bytes]) -> dict[str, str]:
         levels = {}
         for topic, payload in own.items():
-            level, status = self._messages.level_of(topic), _load(payload)
+            level, status = self._messages.level_of(topic), read_object(payload)
             container = status.get("container")
             if level and isinstance(container, dict) and status.get("reason") not in WITHOUT_DEVICE:
                 levels[str(container.get("name"))] = level
@@ -180,11 +179,3 @@ class MigrationBroker:
 
 def _retained(topic: str, payload: bytes) -> Message:
     return Message(topic, payload, retain=True, qos=1)
-
-
-def _load(payload: bytes) -> Mapping[str, object]:
-    try:
-        document = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return {}
-    return document if isinstance(document, dict) else {}

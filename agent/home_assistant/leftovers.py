@@ -7,10 +7,9 @@ container with a device has a retained status, because a device is removed befor
 
 from collections.abc import Mapping
 
-import orjson
-
 from agent.home_assistant.devices import NamedContainer, container_device_ids, host_device_id
 from agent.home_assistant.discovery import Discovered
+from agent.messages.documents import read_object
 from agent.messages.topics import DiscoveryTopics, MessageBuilder
 
 
@@ -24,14 +23,14 @@ def left_behind(retained: Mapping[str, bytes], messages: MessageBuilder, prefix:
         messages: knows the host and the topics.
         prefix: the present one; None if Home Assistant is not enabled.
     """
-    earlier = _load(retained.get(messages.agent_topic, b"")).get("home_assistant")
+    earlier = read_object(retained.get(messages.agent_topic, b"")).get("home_assistant")
     if not isinstance(earlier, str) or earlier == prefix:
         return {}
     topics, host = DiscoveryTopics(earlier), messages.host
     levels: dict[str, str] = {}  # by container id
     containers: list[NamedContainer] = []
     for topic, payload in retained.items():
-        level, status = messages.level_of(topic), _load(payload)
+        level, status = messages.level_of(topic), read_object(payload)
         container = status.get("container")
         if level is None or not isinstance(container, dict) or status.get("reason") == "excluded":
             continue
@@ -47,11 +46,3 @@ def left_behind(retained: Mapping[str, bytes], messages: MessageBuilder, prefix:
 
 def _device(messages: MessageBuilder, values_topic: str) -> Discovered:
     return Discovered(messages.agent_topic, values_topic, {}, {})
-
-
-def _load(payload: bytes) -> Mapping[str, object]:
-    try:
-        document = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return {}
-    return document if isinstance(document, dict) else {}
