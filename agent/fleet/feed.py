@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from agent.config import BrokerSettings
 from agent.fleet.subscriber import Subscriber
+from agent.mqtt.errors import BrokerError
+from agent.runtime.cancel import CancelToken
 
 MAX_QUEUED = 100_000  # messages, while nobody takes them; then the oldest are lost
 STOP_SECONDS = 3.0  # for the connection to end
@@ -31,9 +33,21 @@ class Feed:
         self.crash: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="subscriber", daemon=True)
 
-    def start(self) -> None:
-        """Receive, from now on."""
+    def start(self, ending: CancelToken) -> bool:
+        """Connect, and receive from then on. Return whether that is so; if not, `ending` was set meanwhile.
+
+        Raises:
+            BrokerError: no broker can be used.
+        """
+        try:
+            with ending.interrupting(self.subscriber.stop):
+                self.subscriber.connect()
+        except BrokerError:
+            if ending.is_set():
+                return False
+            raise
         self._thread.start()
+        return True
 
     def take(self) -> Iterator[tuple[str, bytes] | None]:
         """Take topic and payload of each message that has come in; None stands for a new connection."""

@@ -37,14 +37,11 @@ def run_screen(config: Config, selection: Selection, ending: CancelToken) -> int
     """Show the screen until the user or `ending` ends it. Return the exit code."""
     feed = Feed(config.broker, config.topics.base, "watch")
     try:
-        with ending.interrupting(feed.subscriber.stop):
-            feed.subscriber.connect()
-    except BrokerError as error:
-        if ending.is_set():
+        if not feed.start(ending):
             return 0
+    except BrokerError as error:
         print(f"broker: {escape(str(error))}")
         return BROKER_FAILED
-    feed.start()
     try:
         WatchApp(Fleet(config.topics.base, HISTORY_SECONDS), feed, selection, ending).run()
     finally:

@@ -66,14 +66,11 @@ def web(config: Config, ending: CancelToken) -> int:
 def _serve(config: Config, listening: socket.socket, access: Access, ending: CancelToken) -> int:
     feed = Feed(config.broker, config.topics.base, "web")
     try:
-        with ending.interrupting(feed.subscriber.stop):
-            feed.subscriber.connect()
-    except BrokerError as error:
-        if ending.is_set():
+        if not feed.start(ending):
             return 0
+    except BrokerError as error:
         print(f"broker: {escape(str(error))}", file=sys.stderr)
         return BROKER_FAILED
-    feed.start()
     try:
         broadcast = Broadcast(feed, config.topics.base, config.web.history)
         asyncio.run(_run_server(broadcast, listening, access, ending))
