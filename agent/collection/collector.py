@@ -179,7 +179,7 @@ class Collector:
         must_ask = self._silence.note_failure(str(error))
         if isinstance(error, (ContainerNotRunningError, NoSuchContainerError, ReadingsEndedError)):
             self._request_inspect()  # most often the container has ended, and the inspection will show it
-        elif must_ask and self._context.engine_answers():
+        elif must_ask and (self._context.engine_answers() or (self.run and self.run.has_processes() is False)):
             self._request_inspect()  # if it runs, the inspection leads to `note_running`, which reports the cause
 
     # On the scheduler's thread

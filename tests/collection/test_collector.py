@@ -1,6 +1,7 @@
 """A collector by itself: in its thread, on the scheduler, between the two, and what it leaves behind."""
 
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ ExpectWarnings = Callable[..., None]
 class RunningCollector:
     """A collector, and what it has published."""
 
-    def __init__(self, machine: LocalMachine, interval: float, limit: int | None = None) -> None:
+    def __init__(self, machine: LocalMachine, interval: float, limit: int | None, engine_answers: bool) -> None:
         self.usages: SimpleQueue[Measurements] = SimpleQueue()
         self.inspections: SimpleQueue[None] = SimpleQueue()
         watchdog, self.backoff = Watchdog(), BackoffPolicy(0.1, 1, 0.1)
@@ -44,7 +45,7 @@ class RunningCollector:
             self.scheduler,
             limit,
             WarnOnce(),
-            lambda: True,
+            lambda: engine_answers,
         )
         name, key = machine.container.name, machine.container.id
         self.collector = Collector(name, key, self.common, self.usages.put, lambda: self.inspections.put(None))
@@ -66,9 +67,11 @@ class RunningCollector:
 
 
 @contextmanager
-def collected(machine: LocalMachine, interval: float, limit: int | None = None) -> Iterator[RunningCollector]:
+def collected(
+    machine: LocalMachine, interval: float, limit: int | None = None, engine_answers: bool = True
+) -> Iterator[RunningCollector]:
     """Run a collector for the machine's container; it ends after the block."""
-    one = RunningCollector(machine, interval, limit)
+    one = RunningCollector(machine, interval, limit, engine_answers)
     try:
         yield one
     finally:
@@ -153,6 +156,22 @@ def test_empty_cgroup_requests_an_inspection(machine: LocalMachine) -> None:
         one.inspections.get(timeout=PATIENCE)
         machine.tree.change({"pids.current": "2\n"})
         one.until(kernel=True)
+
+
+def test_end_behind_unreadable_files_and_an_engine_that_is_away(
+    machine: LocalMachine, expected_warnings: ExpectWarnings
+) -> None:
+    """The run that was read before has ended, the kernel says: that is worth an inspection without an engine, too."""
+    expected_warnings("the kernel's files of .* are not used, but source stream: .*many")
+    machine.tree.process({"stat": "4242 (sh) S 7 42 42 0 -1 4194560 1 0 0 0 1 2 0 0 20 0 1 0 1234 4096 1\n"})
+    with collected(machine, 0.5, engine_answers=False) as one:
+        one.until(kernel=True)
+        machine.tree.change({"memory.current": "many\n"})
+        one.until(kernel=False)
+        machine.fake.stop()
+        shutil.rmtree(machine.tree.proc / str(machine.tree.pid))
+        machine.tree.change({"pids.current": "0\n"})
+        one.inspections.get(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("interval", [0.5, 3600])
