@@ -5,7 +5,8 @@ however long all three took; a gauge must be near them. Only what the engine mea
 
 What says nothing about the container is not compared, or a correct file would be refused for ever:
 
-- `cpu.online`, `cpu.system`: of the host, and an engine that is pinned to some CPUs (CPUAffinity=) counts only those.
+- `cpu.online`, `cpu.host_total`: figures of the host. An engine that is pinned to some CPUs (CPUAffinity=) counts only
+  those CPUs.
 - `cpu.kernel`, `cpu.user`: the kernel's estimate of how `cpu.total`, which is compared, divides. Its files scale and
   round it differently, and engines read different ones: on cgroup v1 Docker reads cpuacct.stat, Podman
   cpuacct.usage_sys. For a container throttled to 0.02 CPUs they were 40 % of the total apart.

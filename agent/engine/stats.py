@@ -111,9 +111,9 @@ def _cpu(document: dict[str, Any]) -> CpuReading:
     if total is None:
         raise ReadingError(f"cpu_stats.cpu_usage.total_usage: not a counter: {preview(usage.get('total_usage'))}")
     kernel, user = count_or_none(usage.get("usage_in_kernelmode")), count_or_none(usage.get("usage_in_usermode"))
-    system = count_or_none(cpu.get("system_cpu_usage")) or None
+    host_total = count_or_none(cpu.get("system_cpu_usage")) or None
     processors = count_or_none(document.get("num_procs"))
-    if processors and system is None:
+    if processors and host_total is None:
         return _windows_cpu(total, kernel, user, processors)
     # Podman does not measure throttling: it writes zeros however often the container was throttled.
     throttling = {} if _is_podman(document) else _part(cpu, "throttling_data")
@@ -121,7 +121,7 @@ def _cpu(document: dict[str, Any]) -> CpuReading:
         total=total,
         kernel=kernel,
         user=user,
-        system=system,
+        host_total=host_total,
         online=_online_cpus(cpu.get("online_cpus"), usage.get("percpu_usage")),
         throttled_periods=count_or_none(throttling.get("throttled_periods")),
         throttled_time=count_or_none(throttling.get("throttled_time")),
@@ -140,7 +140,7 @@ def _windows_cpu(total: int, kernel: int | None, user: int | None, processors: i
         total=total_ns,
         kernel=None if kernel is None else count_or_none(kernel * _WINDOWS_TICK_NS),
         user=None if user is None else count_or_none(user * _WINDOWS_TICK_NS),
-        system=None,
+        host_total=None,
         online=min(processors, _MAX_CPUS),
         throttled_periods=None,
         throttled_time=None,

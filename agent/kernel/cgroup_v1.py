@@ -64,7 +64,7 @@ class CgroupV1:
             total=total,
             kernel=modes[b"system"] * TICK_NS if modes else None,
             user=modes[b"user"] * TICK_NS if modes else None,
-            system=self._host.cpu_time(),
+            host_total=self._host.cpu_time(),
             online=self._host.online,
             throttled_periods=throttling.get(b"nr_throttled"),
             throttled_time=throttling.get(b"throttled_time"),

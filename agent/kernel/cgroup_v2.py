@@ -49,7 +49,7 @@ class CgroupV2:
             total=stat[b"usage_usec"] * _NS_PER_US,
             kernel=stat[b"system_usec"] * _NS_PER_US,
             user=stat[b"user_usec"] * _NS_PER_US,
-            system=self._host.cpu_time(),
+            host_total=self._host.cpu_time(),
             online=self._host.online,
             throttled_periods=stat.get(b"nr_throttled"),
             throttled_time=None if throttled is None else throttled * _NS_PER_US,

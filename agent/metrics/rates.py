@@ -37,9 +37,9 @@ def elapsed_ns(previous: Reading, current: Reading) -> int:
         The time that passed, ns. Zero or negative if the readings are the same or out of order.
     """
     by_engine = current.time - previous.time
-    if previous.cpu.system is None or current.cpu.system is None:
+    if previous.cpu.host_total is None or current.cpu.host_total is None:
         return by_engine
-    by_host = (current.cpu.system - previous.cpu.system) // current.cpu.online
+    by_host = (current.cpu.host_total - previous.cpu.host_total) // current.cpu.online
     by_agent = int((current.arrived - previous.arrived) * _NS_PER_SECOND)
     if _differ(by_engine, by_host) and _differ(by_engine, by_agent) and not _differ(by_host, by_agent):
         return by_host

@@ -14,7 +14,7 @@ class CpuReading:
         total: CPU time, ns.
         kernel: the part of it spent in the kernel, ns; None if not measured, like all that follow but `online`.
         user: the part of it spent in user code, ns.
-        system: CPU time of the host over all its online CPUs, idle time included, ns.
+        host_total: CPU time of the host, over all its online CPUs, idle time included, ns.
         online: CPUs of the host that are online, at least 1.
         throttled_periods: periods in which the container was throttled.
         throttled_time: time for which it was throttled, ns.
@@ -24,7 +24,7 @@ class CpuReading:
     total: int
     kernel: int | None
     user: int | None
-    system: int | None
+    host_total: int | None
     online: int
     throttled_periods: int | None
     throttled_time: int | None

@@ -14,7 +14,7 @@ def test_reading_has_the_engines_time_and_the_arrival() -> None:
 def test_cpu_time_is_in_nanoseconds() -> None:
     """CPU time of the container and of the host, the host's CPUs and throttling are taken as written."""
     assert parse_cpu() == cpu_reading(
-        1000, kernel=400, user=600, system=50_000, online=4, throttled_periods=3, throttled_time=2
+        1000, kernel=400, user=600, host_total=50_000, online=4, throttled_periods=3, throttled_time=2
     )
 
 

@@ -16,12 +16,12 @@ def at(
 
     `host` and `arrived` are seconds by the host's CPU time and by the agent's clock, `used` is CPU time in seconds.
     """
-    system = seconds if host is None else host
+    host_seconds = seconds if host is None else host
     cpu = CpuReading(
         total=round(used * SECOND),
         kernel=None,
         user=None,
-        system=round((100 + 4 * system) * SECOND),
+        host_total=round((100 + 4 * host_seconds) * SECOND),
         online=4,
         throttled_periods=None,
         throttled_time=None,

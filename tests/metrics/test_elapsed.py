@@ -44,7 +44,7 @@ def test_engines_clock_is_used_if_one_other_agrees() -> None:
 
 def test_engines_clock_is_used_without_host_cpu_time() -> None:
     """Windows has no host CPU time: a clock that was set cannot be told from late documents."""
-    old, new = at(0, system=None), at(3610, arrived=10, system=None)
+    old, new = at(0, host_total=None), at(3610, arrived=10, host_total=None)
     assert elapsed_ns(old, new) == 3610 * SECOND
 
 

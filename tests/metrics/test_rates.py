@@ -183,7 +183,7 @@ def cpus(draw: st.DrawFn) -> CpuReading:
         total=draw(COUNTERS),
         kernel=draw(maybe),
         user=draw(maybe),
-        system=draw(maybe),
+        host_total=draw(maybe),
         online=draw(st.integers(1, 65_536)),
         throttled_periods=draw(maybe),
         throttled_time=draw(maybe),

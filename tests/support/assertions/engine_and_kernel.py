@@ -12,7 +12,7 @@ COUNTER_TOLERANCE, GAUGE_TOLERANCE = 0.02, 0.05
 PAGE_BYTES = 4096
 ATTEMPTS = 40  # on a busy machine time passes between two readings, and page cache comes and goes
 
-CPU_FIELDS = ("total", "kernel", "user", "system", "online", "throttled_periods", "throttled_time")
+CPU_FIELDS = ("total", "kernel", "user", "host_total", "online", "throttled_periods", "throttled_time")
 PARTS = ("memory", "network", "block_io", "pids")
 
 
