@@ -71,7 +71,7 @@ def publish_all(connection: Connection, messages: Iterable[Message]) -> dict[str
         if (left := deadline - time.monotonic()) <= 0:
             raise BrokerUnreachableError(f"{connection.address} does not answer: not everything was published")
         connection.poll(left)
-        for delivery, code in connection.acks():
+        for delivery, code in connection.take_acks():
             deadline = time.monotonic() + ANSWER_SECONDS
             if code >= FIRST_FAILURE:
                 refused[delivery.message.topic] = message_rejection(code)

@@ -71,7 +71,7 @@ class Subscriber:
                 raise
         except BrokerError as error:
             self.trouble = str(error)
-            error.abandon()
+            error.close_unanswered()
             raise
         self._connection, self.address, self.trouble = connection, str(connection.address), ""
         self._on_connect()

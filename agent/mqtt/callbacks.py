@@ -21,7 +21,7 @@ class ClientCallbacks:
         subscription_granted: Whether the broker granted the last subscription; None until it answers.
         refused_filters: The optional filters of that subscription which it refused.
         awaits_suback: Whether a subscription is not answered yet.
-        heard: Whether the expected message has come in.
+        expected_arrived: Whether the expected message has come in.
         retained: Payloads of retained messages, by topic.
         live: Payload of the newest message of each of the subscription's live topics, by topic.
         stream: Topic and payload of each message of a subscription that is a stream.
@@ -35,7 +35,7 @@ class ClientCallbacks:
         self.subscription_granted: bool | None = None
         self.refused_filters: list[str] = []
         self.awaits_suback = False
-        self.heard = False
+        self.expected_arrived = False
         self.retained: dict[str, bytes] = {}
         self.live: dict[str, bytes] = {}
         self.stream: deque[tuple[str, bytes]] = deque()
@@ -104,7 +104,7 @@ class ClientCallbacks:
         elif topic in subscription.live:
             self.live[topic] = bytes(message.payload)
         else:
-            self.heard = self.heard or bytes(message.payload) == subscription.expected
+            self.expected_arrived = self.expected_arrived or bytes(message.payload) == subscription.expected
 
 
 class _LastErrorHandler(logging.Handler):

@@ -26,7 +26,7 @@ from agent.runtime.wakeup import WakeupEvent
 MAX_POLL_SECONDS = 1.0  # paho's loop_misc, which sends the keepalive, has to be called that often
 CONNECT_TIMEOUT_SECONDS = 5.0  # for the network connection, and again for the CONNACK
 BURST_SECONDS = 0.01  # the first message of a burst waits so long, to be sent together with those that follow
-ABANDON_SECONDS = 0.1  # for the DISCONNECT of a connection that is given up: its broker is hardly reachable
+QUICK_DISCONNECT_SECONDS = 0.1  # for the DISCONNECT of a connection that is given up: its broker is hardly reachable
 STABLE_AFTER_SECONDS = 5.0  # after which a connection counts as a good one, even if nothing was acknowledged
 
 
@@ -177,7 +177,7 @@ class Connection:
         self._in_flight[info.mid] = delivery
         return 0
 
-    def acks(self) -> Iterator[tuple[Delivery, int]]:
+    def take_acks(self) -> Iterator[tuple[Delivery, int]]:
         """Take the acknowledged messages, each with its MQTT 5 reason code; from 0x80 on it is rejected.
 
         With QoS 0 the operating system has accepted it. MQTT 3.1.1 has no reason code: a rejection looks like success.
@@ -193,9 +193,9 @@ class Connection:
         subscribe(self._client, subscription, self.protocol)
 
     @property
-    def heard(self) -> bool:
+    def expected_arrived(self) -> bool:
         """Whether the message with the payload `expected` of `subscribe` has come in."""
-        return self._callbacks.heard
+        return self._callbacks.expected_arrived
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """End a subscription, but for the topics that stay subscribed."""
@@ -230,9 +230,9 @@ class Connection:
         if (sock := self._client.socket()) is not None:
             sock.close()
 
-    def abandon(self) -> None:
+    def disconnect_quickly(self) -> None:
         """End a connection that was not accepted yet. The broker publishes no will if it accepts it later."""
-        self.disconnect(ABANDON_SECONDS)
+        self.disconnect(QUICK_DISCONNECT_SECONDS)
 
     def fileno(self) -> int:
         """Return the socket's file descriptor, or -1."""

@@ -80,7 +80,7 @@ class Connector:
                 errors.append(error)
                 continue
             for failed in errors:
-                failed.abandon()
+                failed.close_unanswered()
             self._addresses = self._addresses[position:] + self._addresses[:position]
             return connection
         raise combined_error(errors)

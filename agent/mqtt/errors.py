@@ -52,11 +52,11 @@ class BrokerError(Exception):
         super().__init__(message)
         self.observations = observations
 
-    def abandon(self) -> None:
+    def close_unanswered(self) -> None:
         """Close the unanswered connections in the observations: nobody waits for their answers any more."""
         for observation in self.observations:
             if observation.unanswered is not None:
-                observation.unanswered.abandon()
+                observation.unanswered.disconnect_quickly()
 
 
 class BrokerUnreachableError(BrokerError):

@@ -82,7 +82,7 @@ class Failover:
         """
         if self._waiting_since is not None and time.monotonic() - self._waiting_since >= self._patience:
             self._leaves_left -= 1
-            connection.abandon()
+            connection.disconnect_quickly()
             raise silent_error(connection.address, self._patience)
 
     def take_retry(self, error: BrokerError) -> bool:

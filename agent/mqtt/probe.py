@@ -82,12 +82,12 @@ class _Probe:
         try:
             connection = self._connector.connect()
         except BrokerError as error:
-            error.abandon()
+            error.close_unanswered()
             return [self._not_accepted(error)]
         try:
             return list(self._results(connection))
         except BrokerError as error:  # of a second connection, or of one that the broker ends for no reason of ours
-            error.abandon()
+            error.close_unanswered()
             return [ProbeLine("FAIL", str(error))]
 
     def _results(self, connection: Connection) -> Iterator[ProbeLine]:
@@ -98,7 +98,7 @@ class _Probe:
             may_read = self._subscribe(connection)
             if not connection.is_open:
                 connection = self._connector.connect()
-            trouble = self._publish(connection) or (self._hear(connection) if may_read else None)
+            trouble = self._publish(connection) or (self._await_message(connection) if may_read else None)
         accepted = f"{connection.address} accepts the agent with MQTT {connection.protocol}"
         yield ProbeLine("ok", accepted + ("" if trouble else _version(connection)))
         connection.disconnect(DISCONNECT_SECONDS)
@@ -132,10 +132,10 @@ class _Probe:
             return False
         return bool(connection.subscription_granted)
 
-    def _hear(self, connection: Connection) -> str | None:
+    def _await_message(self, connection: Connection) -> str | None:
         """Wait for the test message. Return what is wrong if it does not come."""
         try:
-            if connection.poll_until(lambda: connection.heard, ANSWER_SECONDS):
+            if connection.poll_until(lambda: connection.expected_arrived, ANSWER_SECONDS):
                 return None
         except BrokerError:
             pass
@@ -167,7 +167,7 @@ def _publish_code(connection: Connection, delivery: Delivery) -> int | None:
     codes: list[int] = []
 
     def has_answered() -> bool:
-        codes.extend(code for _, code in connection.acks())
+        codes.extend(code for _, code in connection.take_acks())
         return bool(codes)
 
     return codes[0] if connection.poll_until(has_answered, ANSWER_SECONDS) else None

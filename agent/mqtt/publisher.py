@@ -7,7 +7,7 @@
 One thread does it all: it connects, publishes, and waits. What happens where, and in which module:
 
     a message is rejected
-        connection     publish() returns, or acks() yields, an MQTT 5 reason code from 0x80 on
+        connection     publish() returns, or take_acks() yields, an MQTT 5 reason code from 0x80 on
         publisher      rejects it in the outbox
         rejections     logs it once per topic and reason; gives the `trouble` while there is a connection
         reason_codes   gives the reason and the remedy
@@ -211,7 +211,7 @@ class Publisher:
     def _process_acks(self, connection: Connection) -> bool:
         """Pass the broker's answers on to the outbox. Return whether it has accepted a message."""
         accepted = False
-        for delivery, code in connection.acks():
+        for delivery, code in connection.take_acks():
             self._poison.on_ack(delivery)
             self._failover.on_ack()
             if code >= FIRST_FAILURE:
@@ -231,7 +231,7 @@ class Publisher:
         if isinstance(error, SubscriptionDeniedError) or not isinstance(error, BrokerError):
             return  # `_observations` is None, by which `_wait` does not wait; the retained reader logs the error
         if self._deadline.is_set and (self._is_last_attempt or self._deadline.passed):
-            error.abandon()
+            error.close_unanswered()
             self._cancel.set()
             return
         at_once = self._failover.take_retry(error)

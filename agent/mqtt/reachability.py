@@ -48,7 +48,7 @@ class UnansweredConnection(Protocol):
     def fileno(self) -> int:
         """Return the descriptor to poll() for the answer."""
 
-    def abandon(self) -> None:
+    def disconnect_quickly(self) -> None:
         """End the connection, so that the broker publishes no will if it accepts the connection later."""
 
 
@@ -80,7 +80,7 @@ class ReachabilityMonitor:
             probes: list[_AddressProbe] = []
             for observation in observations:
                 if observation.unanswered is not None:
-                    stack.callback(observation.unanswered.abandon)
+                    stack.callback(observation.unanswered.disconnect_quickly)
                     unanswered.append(observation.unanswered)
                 else:
                     probes.append(_AddressProbe(observation.address, self._baseline(observation)))

@@ -69,7 +69,7 @@ def connect_error(url: str, **keys: object) -> BrokerError:
     connector = Connector(settings, "usage-agent", None, Deadline(), WakeupEvent(), Watchdog())
     with pytest.raises(BrokerError) as raised:
         connector.connect()
-    raised.value.abandon()
+    raised.value.close_unanswered()
     return raised.value
 
 
