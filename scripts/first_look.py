@@ -26,7 +26,7 @@ from agent.engine.client import EngineClient
 from agent.engine.errors import EngineError
 from agent.mqtt import tls
 from agent.mqtt.embedded import LISTEN_HOST, EmbeddedBroker, EmbeddedBrokerError
-from agent.runtime.text import safe
+from agent.runtime.text import topic_level
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -199,7 +199,7 @@ def look(config: Config, arguments: Sequence[str]) -> int:
             if config.broker.embedded or (is_default and not broker_answers(address)):
                 address = stack.enter_context(embedded_broker())
                 settings |= {"USAGE_AGENT_BROKER__URL": str(address), "USAGE_AGENT_BROKER__PROTOCOL": "3.1.1"}
-            screen = Screen(config.broker, address, f"{config.topics.base}/{safe(config.agent.host)}")
+            screen = Screen(config.broker, address, f"{config.topics.base}/{topic_level(config.agent.host)}")
             stack.callback(screen.close)
             # The agent is started afterwards: a message that nobody subscribes to is seen by nobody.
             if not screen.subscribed.wait(SUBSCRIBE_SECONDS):

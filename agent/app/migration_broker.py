@@ -21,7 +21,7 @@ from agent.home_assistant.migration import (
 from agent.messages.documents import read_object
 from agent.messages.topics import DiscoveryTopics, Message, MessageBuilder
 from agent.mqtt.connection import Connection
-from agent.runtime.text import safe
+from agent.runtime.text import topic_level
 
 WITHOUT_DEVICE = ("excluded", "removed")  # reasons of a container's status, for which the agent announces no device
 
@@ -113,7 +113,7 @@ class MigrationBroker:
         """
         if found.announced:
             return found.announced
-        levels = found.levels or {name: safe(name) for name in containers if self._filter.matches(name, {})}
+        levels = found.levels or {name: topic_level(name) for name in containers if self._filter.matches(name, {})}
         return [
             make_device(
                 device_id,

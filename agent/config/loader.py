@@ -25,7 +25,7 @@ from agent.config.cross_validation import contradictions
 from agent.config.fields import KEYS, PREFIX, WrongValueError, did_you_mean, from_text
 from agent.config.files import why_unreadable
 from agent.config.settings import Config, ConfigError, default_client_id
-from agent.runtime.text import escape, quote, safe
+from agent.runtime.text import escape, quote, topic_level
 
 DEFAULT_PATHS = (Path("config.toml"), Path("/etc/usage-agent/config.toml"))
 MAX_FILE_BYTES = 1 << 20  # a device named by mistake must not fill the memory
@@ -238,7 +238,7 @@ def _defaults() -> dict[str, Any]:
 
 
 def _build(values: dict[str, Any]) -> Config:
-    values["agent.host"] = safe(values["agent.host"])  # one name everywhere, in topics and in messages
+    values["agent.host"] = topic_level(values["agent.host"])  # one name everywhere, in topics and in messages
     if values["broker.client_id"] is None:
         values["broker.client_id"] = default_client_id(values["agent.host"])
     tables = {

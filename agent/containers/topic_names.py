@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from agent.containers.container import Container
-from agent.runtime.text import safe
+from agent.runtime.text import topic_level
 
 # Compose recreates a container by renaming the old one to <its short id>_<name> for a moment, or by giving the new
 # one the old one's short id in front until the old one is gone. In both cases the real name is what follows.
@@ -34,11 +34,11 @@ def render(template: str, container: Container, name: str) -> str:
     `{project}` and `{service}` fall back to `name` if Compose did not create the container.
     """
     return template.format(
-        name=safe(name),
-        id=safe(container.id),
-        short_id=safe(container.short_id),
-        project=safe(container.project or name),
-        service=safe(container.service or name),
+        name=topic_level(name),
+        id=topic_level(container.id),
+        short_id=topic_level(container.short_id),
+        project=topic_level(container.project or name),
+        service=topic_level(container.service or name),
     )
 
 
@@ -142,9 +142,9 @@ class TopicNames:
     def _first_level(self, plain: str, container_id: str) -> str:
         """Return the plain level; with the short id if another container's level is, or may become, the same one."""
         shorter, _, short_id = plain.rpartition("-")
-        taken = any(safe(claimant[:12]) == short_id for claimant in self._claims.get(shorter, ()))
+        taken = any(topic_level(claimant[:12]) == short_id for claimant in self._claims.get(shorter, ()))
         return _with_short_id(plain, container_id) if taken else plain
 
 
 def _with_short_id(plain: str, container_id: str) -> str:
-    return f"{plain}-{safe(container_id[:12])}"
+    return f"{plain}-{topic_level(container_id[:12])}"

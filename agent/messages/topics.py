@@ -8,7 +8,7 @@
     <base>/<host>/<container>/docker2mqtt  retained  what docker2mqtt had announced of it, if that was migrated
     <prefix>/device/<device id>/config retained   Home Assistant's discovery of a device
 
-A level that stands for a host or a container is made by `safe()`. Pure: payload dictionaries in, bytes out.
+A level that stands for a host or a container is made by `topic_level()`. Pure: payload dictionaries in, bytes out.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ import orjson
 
 from agent.messages.counters import AgentCounters
 from agent.messages.payloads import AgentStatus, ContainerStatus, Usage
-from agent.runtime.text import safe
+from agent.runtime.text import topic_level
 
 STATUS_QOS = 1  # subscribers would go on believing the previous status if one were lost
 
@@ -50,11 +50,11 @@ class MessageBuilder:
 
     def __init__(self, base: str, host: str, qos: int) -> None:
         self.host = host.encode(errors="replace").decode()  # JSON has no lone surrogates
-        self._root = f"{base}/{safe(host)}"
+        self._root = f"{base}/{topic_level(host)}"
         self._qos = qos
         self.own_topics = f"{self._root}/#"
         self.agent_topic = f"{self._root}/status"
-        self.agent_topic_end = f"/{safe(host)}/status"
+        self.agent_topic_end = f"/{topic_level(host)}/status"
         self.counters_topic = f"{self._root}/agent"
 
     def usage(self, level: str, payload: Usage) -> Message:

@@ -17,7 +17,7 @@ def escape(text: str) -> str:
     return _HARMFUL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
-def safe(text: str) -> str:
+def topic_level(text: str) -> str:
     """Turn any text into exactly one topic level, which is never empty."""
     return _UNSAFE.sub("_", text) or "_"
 

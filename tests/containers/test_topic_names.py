@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.containers.container import Container
 from agent.containers.topic_names import TopicNames
-from agent.runtime.text import safe
+from agent.runtime.text import topic_level
 
 OLD, NEW = "a" * 64, "b" * 64
 
@@ -35,7 +35,7 @@ def container(container_id: str = OLD, name: str = "web", created: int = 1, **la
 @given(st.text())
 def test_every_name_becomes_one_level(name: str) -> None:
     """No name, however hostile, makes an empty level, a second level, a wildcard, or characters that MQTT forbids."""
-    level = safe(name)
+    level = topic_level(name)
     assert level
     assert not set(level) & set("/+#\0\x1f\x7f\x9f\ufffe\ufdd0\U0010ffff")
     assert level.encode()
