@@ -58,7 +58,7 @@ class HealthReporter:
         self._publisher = publisher
         self._ready = False
         self._first_usage_settled = False
-        self._told: list[str] = []  # the troubles in systemd's status
+        self._reported: list[str] = []  # the troubles in systemd's status
         self._next_notice = 0.0  # monotonic
 
     def report(self) -> None:
@@ -81,8 +81,8 @@ class HealthReporter:
         if not self._ready and not overdue:
             self._ready = True
             self._systemd.notify("READY=1")
-        if not overdue and (troubles != self._told or time.monotonic() >= self._next_notice):
-            self._told, self._next_notice = troubles, time.monotonic() + self._systemd.interval
+        if not overdue and (troubles != self._reported or time.monotonic() >= self._next_notice):
+            self._reported, self._next_notice = troubles, time.monotonic() + self._systemd.interval
             usages = "{sent} usages sent, {dropped} dropped, {waiting} waiting".format_map(counters)
             status = "; ".join(troubles) or f"{collectors} containers, {usages}"
             self._systemd.notify("WATCHDOG=1", f"STATUS={status}")

@@ -55,7 +55,7 @@ def _set_backoff(parts: Parts, config: Config) -> None:
     if isinstance(parts.publisher, Publisher):
         parts.publisher.retry_now()
     for collector in parts.supervisor.collectors:
-        collector.retry_after(Exception)  # whatever it has failed with
+        collector.retry_if_failed_with(Exception)  # whatever it has failed with
 
 
 def _set_retention(parts: Parts, config: Config) -> None:

@@ -26,7 +26,7 @@ from agent.app.host_name import container_id_warning
 from agent.app.monitor import HealthReporter, Monitor
 from agent.app.parts import Parts
 from agent.app.reload import Reloader
-from agent.app.threads import ThreadGuard
+from agent.app.thread_guard import ThreadGuard
 from agent.config import Config
 from agent.containers.watcher import EngineWatcher
 from agent.messages.payloads import EngineInfo
@@ -139,7 +139,7 @@ class Service:
         """
         self._parts.supervisor.start(self._parts.collection)
         source, cgroup = self._parts.collection.source, info.get("cgroup", " unknown")
-        name = f"; source {source.name}" if source.decided else ""  # else it is logged once it is decided
+        name = f"; source {source.name}" if source.name_is_settled else ""  # else the source logs it later
         log.info("engine %s, API %s, cgroup v%s%s", info["version"], info["api"], cgroup, name)
         self._parts.status.set_engine(info, source)
 

@@ -39,9 +39,9 @@ class Collector:
     """Collects the usages of one container and gives each to `publish`.
 
     It calls `request_inspect` when the container may have ended, when it may be silent, and when a silence has ended.
-    If the inspection shows that the container runs, `note_running` is called.
+    If the inspection shows that the container runs, the supervisor calls `check_silence`.
 
-    Neither `publish` nor `request_inspect` may block. `own_interval` is the container's, seconds; None: the context's.
+    Neither `publish` nor `request_inspect` may block. `own_interval`: seconds; None for the interval of the context.
     """
 
     def __init__(
@@ -63,18 +63,18 @@ class Collector:
         self._cancel = CancelToken()
         self._backoff = Backoff(context.backoff)
 
-        # Held while a reading is processed and while the collector changes between its thread and the scheduler; so
-        # after stop() nothing is published. A blocking read does not hold it.
+        # Held while a reading is processed, and while the collector changes threads. So stop(), which takes the lock,
+        # returns after the last usage. A blocking read does not hold it.
         self._lock = threading.Lock()
         self._reader: Reader | None = None
-        self.run: ContainerRun | None = None  # of the container, by the kernel's files; kept when they are closed
-        self._scheduled = False  # the scheduler reads; else the thread reads, if it is alive
+        self.kernel_run: ContainerRun | None = None  # of the last reader of files; kept when the files are closed
+        self._scheduled = False  # the scheduler reads; else the collector's own thread, while it is alive
         self._calculator = UsageCalculator(context.core_mhz, context.warn_once)
         self._usages = 0
         self._last_failure: type[BaseException] | None = None  # what readings last failed with, until one succeeds
         self._silence = SilenceDetector()
-        self._silence_level = logging.WARNING  # for the silence and for its end; set by note_running()
-        self._silence_ended = False  # a usage has ended a silence, and no inspection was requested yet
+        self._silence_level = logging.WARNING  # at which a silence is logged, and its end; set by check_silence()
+        self._silence_ended = False  # a usage has ended a silence, and no inspection was requested since
 
     def start(self) -> None:
         """Begin to collect, in a new thread. Raises ThreadLimitError if the system allows no more threads."""
@@ -82,7 +82,7 @@ class Collector:
         start_thread(self._thread)
 
     def stop(self) -> None:
-        """End. No usage is handed to `publish` after this returns; the thread may take a moment longer to end."""
+        """Stop collecting. After this returns no usage is published; the thread may take a moment longer to end."""
         with self._lock:
             self._cancel.set()
             if self._scheduled:
@@ -92,22 +92,22 @@ class Collector:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more will come, because the collector was stopped or has reached its limit."""
+        """Whether no more usages will come: the collector was stopped, or has reached its `usage_limit`."""
         with self._lock:
             return not self._scheduled and not self._thread.is_alive()
 
-    def retry_after(self, failure: type[Exception]) -> None:
-        """Try again now if that was the last failure, and no reading has succeeded since."""
+    def retry_if_failed_with(self, failure: type[Exception]) -> None:
+        """Try again now if the last attempt failed with this kind of error."""
         if self._last_failure is not None and issubclass(self._last_failure, failure):
             self._cancel.wake()
 
     def retry_now(self) -> None:
-        """Try again now, whatever the last failure was: the engine, which was away, is back."""
+        """Try again now, because the engine was away and is back. Earlier failures count no more."""
         self._silence.note_engine_back()
         self._cancel.wake()
 
     def update_interval(self) -> None:
-        """Go on with the interval that the context has now. The next usage covers the time since the last one."""
+        """Use the interval that the context has now. The next usage covers the time since the last one."""
         interval = self._own_interval or self._context.interval
         with self._lock:
             if interval == self._interval:
@@ -116,15 +116,15 @@ class Collector:
             if self._scheduled and self._reader:
                 self._reader.set_interval(self._interval)
                 self._context.scheduler.schedule_at(self._tick, self._reader.schedule.begin)
-            elif self._reader:  # else the thread opens one, or waits for its next attempt
+            elif self._reader:  # else the thread is opening a reader, or waits for its next attempt
                 self._cancel.wake()
 
-    def note_running(self) -> str | None:
-        """Note that the engine has just said that the container runs. Return why it is silent, None if it is not."""
-        cause, is_new = self._silence.note_running()
+    def check_silence(self) -> str | None:
+        """Return why the container is silent, None if it is not. Call this when the engine says that it runs."""
+        cause, is_new = self._silence.confirm_running()
         if is_new:
-            concerns_all = self._last_failure is not None and issubclass(self._last_failure, LimitError)
-            self._silence_level = logging.DEBUG if concerns_all else logging.WARNING  # a limit was logged once for all
+            is_limit = self._last_failure is not None and issubclass(self._last_failure, LimitError)  # logged for all
+            self._silence_level = logging.DEBUG if is_limit else logging.WARNING
             log.log(self._silence_level, "no readings of %s: %s; the engine says that it runs", self._name, cause)
         return cause
 
@@ -141,12 +141,12 @@ class Collector:
             self._context.watchdog.clear(self._thread.name)
 
     def _read_while_blocking(self) -> None:
-        """Read as long as readings have to be waited for; then hand over to the scheduler."""
+        """Read as long as the reader is `blocking`; then hand over to the scheduler."""
         self._context.expect_reading(self._thread.name, self._interval)
         if self._reader is None:
             self._reader = self._context.source.open(self._container_id, self._interval, self._cancel)
         with ExitStack() as stack:
-            stack.callback(self._close)  # unless the reader is handed over
+            stack.callback(self._close)  # unless the scheduler takes over the reader
             while True:
                 self._reader.set_interval(self._interval)
                 self._context.expect_reading(self._thread.name, self._interval)
@@ -176,11 +176,11 @@ class Collector:
         log.debug("no readings of %s: %s; next try in %.0f s", self._name, error, seconds)
         if isinstance(error, LimitError):
             self._context.warn_once.warn(str(error))
-        must_ask = self._silence.note_failure(str(error))
+        must_ask, run = self._silence.note_failure(str(error)), self.kernel_run
         if isinstance(error, (ContainerNotRunningError, NoSuchContainerError, ReadingsEndedError)):
             self._request_inspect()  # most often the container has ended, and the inspection will show it
-        elif must_ask and (self._context.engine_answers() or (self.run and self.run.has_processes() is False)):
-            self._request_inspect()  # if it runs, the inspection leads to `note_running`, which reports the cause
+        elif must_ask and (self._context.engine_answers() or (run and run.has_processes() is False)):
+            self._request_inspect()  # if it runs, the inspection leads to `check_silence`, which reports the cause
 
     # On the scheduler's thread
 
@@ -217,7 +217,7 @@ class Collector:
     # On either thread, with the lock held
 
     def _process(self, reading: Reading) -> None:
-        """Publish the usage between the last reading and this one, if there is one."""
+        """Publish the usage between the last reading and this one, if it is known."""
         measurements = self._calculator.add(reading)
         if self._cancel.is_set() or measurements is None:
             return
@@ -235,16 +235,13 @@ class Collector:
             self._silence_ended = True
 
     def _report_end_of_silence(self) -> None:
-        """Request an inspection after a silence: it removes the trouble from the container's status.
-
-        Called without the lock: see "Locks and their order" in docs/architecture.md.
-        """
+        """Request an inspection after a silence: it removes the trouble from the status. Called without the lock."""
         if self._silence_ended:
             self._silence_ended = False
             self._request_inspect()
 
     def _close(self) -> None:
         if self._reader:
-            self.run = self._reader.run or self.run
+            self.kernel_run = self._reader.kernel_run or self.kernel_run
             self._reader.close()
             self._reader = None

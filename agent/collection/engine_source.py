@@ -29,7 +29,7 @@ class StreamSource:
     """Reads streams. Engines send a document about once a second, so a shorter interval still gives one a second."""
 
     name = "stream"
-    decided = True
+    name_is_settled = True
 
     def __init__(self, engine: EngineClient) -> None:
         self._engine = engine
@@ -57,7 +57,7 @@ class PollSource:
     """Reads by one call for each reading. Engines before version 25 take up to a second to answer."""
 
     name = "poll"
-    decided = True
+    name_is_settled = True
 
     def __init__(self, engine: EngineClient) -> None:
         self._engine = engine
@@ -119,7 +119,7 @@ class EngineReader:
     """
 
     blocking = True
-    run = None  # what the engine says cannot be asked for when it is away
+    kernel_run = None  # what the engine says cannot be asked for when it is away
 
     def __init__(self, engine: EngineClient, documents: Documents, cancel: CancelToken, pace: Pace) -> None:
         self.pace = pace

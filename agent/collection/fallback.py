@@ -59,7 +59,7 @@ class FallbackSource:
         return "kernel" if self._kernel_works else self.engine_source.choose(self._interval).name
 
     @property
-    def decided(self) -> bool:
+    def name_is_settled(self) -> bool:
         """Whether `name` says which source is used: the files of a container were tried, or never will be."""
         return self._kernel is None or self._kernel_works or self.trouble is not None
 
@@ -153,7 +153,7 @@ class FallbackReader:
         self._engine_reader: EngineReader | None = None
         self._retried = False  # the last `read` tried the files again; the next one gives a reading
         self._files = source.open_files(container_id, interval, cancel)
-        self.run = self._files.run if self._files else None
+        self.kernel_run = self._files.kernel_run if self._files else None
         if self._files is None:
             self._ask_engine()
 
@@ -225,7 +225,7 @@ class FallbackReader:
             return
         log.info("the kernel's files of %s are read again", files.name)
         files.continue_from(time.monotonic())
-        self._files, self.run = files, files.run
+        self._files, self.kernel_run = files, files.kernel_run
         if self._engine_reader:
             self._engine_reader.close()
 

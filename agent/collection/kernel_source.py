@@ -55,14 +55,14 @@ class VerifiedFiles:
 
     Attributes:
         name: the container's name, for the log.
-        run: tells whether the run goes on, also after `close`; None if nothing does.
+        kernel_run: tells whether the run goes on, also after `close`; None if nothing does.
     """
 
     blocking = False
 
     def __init__(self, name: str, files: ContainerFiles, first: Reading, interval: float) -> None:
         self.name = name
-        self.run = files.run
+        self.kernel_run = files.kernel_run
         self._files = files
         self._first: Reading | None = first
         self._interval = interval
@@ -103,7 +103,7 @@ class KernelSource:
     """Opens the kernel's files of containers, and has the engine confirm them."""
 
     name = "kernel"
-    decided = True
+    name_is_settled = True
 
     def __init__(self, engine: EngineClient, kernel: KernelReader, max_open: float = MAX_OPEN_SECONDS) -> None:
         self._engine = engine

@@ -39,7 +39,7 @@ class SilenceDetector:
         with self._lock:
             self._failures = 0
 
-    def note_running(self) -> tuple[str | None, bool]:
+    def confirm_running(self) -> tuple[str | None, bool]:
         """Note that the engine has just said that the container runs.
 
         Returns:

@@ -42,7 +42,7 @@ class Reader(Protocol):
         ...
 
     @property
-    def run(self) -> ContainerRun | None:
+    def kernel_run(self) -> ContainerRun | None:
         """Tells whether the run goes on, if the kernel's files have been read; else None."""
         ...
 
@@ -83,7 +83,7 @@ class Source(Protocol):
         ...
 
     @property
-    def decided(self) -> bool:
+    def name_is_settled(self) -> bool:
         """Whether `name` can be relied on. With `auto` it cannot before the files of a first container were tried."""
         ...
 

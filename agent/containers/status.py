@@ -30,11 +30,11 @@ class ContainerStatusPublisher:
     """
 
     __slots__ = (
+        "_announced_started_at",
         "_last_usage",
         "_messages",
         "_outbox",
         "_seq",
-        "_usages_started_at",
         "container",
         "last_status",
         "level",
@@ -53,7 +53,8 @@ class ContainerStatusPublisher:
         # Written by the container's collector, of which there is never more than one, and before it starts.
         self._seq = 0
         self._last_usage: Usage | None = None
-        self._usages_started_at: str | None = None  # `started_at` of the run that the last usage belongs to, if known
+        # `started_at` of the run that was announced last, to which `_last_usage` belongs; None if it is not known.
+        self._announced_started_at: str | None = None
 
     def publish_usage(self, measurements: Measurements) -> None:
         """Add one usage to the outbox. Called by the container's collector, without the registry's lock."""
@@ -80,8 +81,8 @@ class ContainerStatusPublisher:
     def announce_running(self, container: Container) -> None:
         """Publish that the container runs. Called before its collector starts."""
         self.container = container
-        if container.started_at is None or container.started_at != self._usages_started_at:
-            self._usages_started_at, self._last_usage = container.started_at, None
+        if container.started_at is None or container.started_at != self._announced_started_at:
+            self._announced_started_at, self._last_usage = container.started_at, None
         self._publish_if_changed(container, "running", None)
 
     def announce_stopped(self, reason: Reason, container: Container | None = None) -> None:
@@ -161,6 +162,7 @@ class ContainerStatusPublisher:
     def _payload(
         self, container: Container, status: Literal["running", "stopped"], reason: Reason | None
     ) -> ContainerStatus:
+        is_same_run = self._announced_started_at in (None, container.started_at)
         optional: dict[str, Any] = {
             "reason": reason,
             "state": container.state,
@@ -172,7 +174,7 @@ class ContainerStatusPublisher:
             "health": container.health,
             "restart_count": container.restart_count,
             "trouble": self.trouble,
-            "last_usage": self._last_usage if self._usages_started_at in (None, container.started_at) else None,
+            "last_usage": self._last_usage if is_same_run else None,
         }
         payload: ContainerStatus = {
             "status": status,

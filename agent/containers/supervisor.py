@@ -1,6 +1,6 @@
 """Makes the published status and the collector of each container follow what the engine says of the container.
 
-    event, or row of the list ──► queue of the container ──► worker: inspect, follow ──► status, collector
+    event, or row of the list ──► queue of the container ──► worker: inspect, apply ──► status, collector
 
 An event tells what happened at one instant: the container started, or died with this exit code. What holds now is asked
 for with an inspect. Each worker inspects one container at a time: a slow answer about one delays no other.
@@ -135,7 +135,7 @@ class Supervisor:
         the subscription is renewed after each `engine.timeout` without an event.
         """
         for collector in self.collectors:
-            collector.retry_after(EngineUnreachableError)
+            collector.retry_if_failed_with(EngineUnreachableError)
 
     @property
     def collectors(self) -> list[Collector]:
@@ -193,11 +193,13 @@ class Supervisor:
                 blockers = self._registry.blockers(found, self._queue.is_moving)
                 if blockers and self._queue.defer(container_id, blockers):
                     return
-            self._follow(tracked, event, found, exists)
+            self._apply_inspection(tracked, event, found, exists)
 
     # With the registry's lock held
 
-    def _follow(self, tracked: TrackedContainer, event: Event | None, found: Container | None, exists: bool) -> None:
+    def _apply_inspection(
+        self, tracked: TrackedContainer, event: Event | None, found: Container | None, exists: bool
+    ) -> None:
         """Make a container's status and collector follow what the engine says of it."""
         before, action = tracked.status.container, event.action if event else ""
         if found and before is None:
@@ -212,20 +214,20 @@ class Supervisor:
         if not exists and action in REMOVE_ACTIONS:
             self._remove(tracked)
         elif tracked.status.level is not None:
-            self._continue(tracked, found, action)
+            self._start_or_refresh(tracked, found, action)
 
-    def _continue(self, tracked: TrackedContainer, found: Container | None, action: str) -> None:
+    def _start_or_refresh(self, tracked: TrackedContainer, found: Container | None, action: str) -> None:
         container = tracked.status.container
         if found and found.running and tracked.collector is None:
-            self._begin(tracked, found)
+            self._start_collector(tracked, found)
         elif action == "start" and container and not tracked.is_known_run(container):
             tracked.announce_unseen_run()
         else:
             if found and found.running:
-                tracked.note_running()
+                tracked.update_trouble()
             tracked.status.refresh()
 
-    def _begin(self, tracked: TrackedContainer, container: Container) -> None:
+    def _start_collector(self, tracked: TrackedContainer, container: Container) -> None:
         assert self._context  # noqa: S101  # nothing is queued before start()
         try:
             tracked.begin(container, self._context, partial(self.request_inspect, tracked.id))

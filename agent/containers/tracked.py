@@ -63,7 +63,7 @@ class TrackedContainer:
 
         Also read by the worker that processes this container, without the lock: no other thread changes it.
         """
-        return self.collector.run if self.collector else self._ended_run
+        return self.collector.kernel_run if self.collector else self._ended_run
 
     def note_first_inspect(self, found: Container) -> None:
         """Remember the run that had ended before the agent started, if any: no `running` is published for it."""
@@ -108,10 +108,10 @@ class TrackedContainer:
         self.status.set_trouble(None)  # the trouble may have been that there was no thread for it
         self.status.refresh()
 
-    def note_running(self) -> None:
+    def update_trouble(self) -> None:
         """Note that the engine has just said that the container runs. Record why it has no usages, if so."""
         if self.collector:
-            self.status.set_trouble(self.collector.note_running())
+            self.status.set_trouble(self.collector.check_silence())
 
     def announce_unseen_run(self) -> None:
         """Publish `running` for a run that was over before the inspect, so that its `die` event can end it."""
@@ -140,7 +140,7 @@ class TrackedContainer:
         """
         if self.collector:
             self.collector.stop()
-            self._ended_run, self.collector = self.collector.run, None
+            self._ended_run, self.collector = self.collector.kernel_run, None
         self.status.set_trouble(None)
         if self.status.last_status and (self.status.is_announced_running or reason in ("removed", "excluded")):
             self.status.announce_stopped(reason, container)

@@ -26,7 +26,7 @@ MOVE_ACTIONS = REMOVE_ACTIONS | {"rename"}  # after which the container's topic 
 FIRST_RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 60.0
 
-HANDOVER_SECONDS = 1.0
+MAX_DEFER_SECONDS = 1.0
 """Longest wait of a deferred event without progress. It begins again whenever one of its blockers has moved; to process
 a move takes milliseconds."""
 
@@ -141,12 +141,12 @@ class WorkQueue:
         is True, `process` must return without having changed anything.
 
         Returns:
-            True; False if the event must be processed now: for HANDOVER_SECONDS none of its blockers has moved.
+            True; False if the event must be processed now: for MAX_DEFER_SECONDS none of its blockers has moved.
         """
         with self._lock:
             queue, now = self._queues[container_id], time.monotonic()
             if queue.deadline is None:
-                queue.deadline = now + HANDOVER_SECONDS
+                queue.deadline = now + MAX_DEFER_SECONDS
             if now >= queue.deadline:
                 return False
             queue.blockers = blockers
@@ -205,7 +205,7 @@ class WorkQueue:
                 queue.blockers.remove(moved_id)
                 # Twenty containers that have had one name in turn wait for each other: none may give up while the
                 # others move, or they would be published in another order.
-                queue.deadline = time.monotonic() + HANDOVER_SECONDS
+                queue.deadline = time.monotonic() + MAX_DEFER_SECONDS
                 if not queue.running:
                     self._schedule_deferred(queue)
 

@@ -33,7 +33,7 @@ from agent.mqtt.subscription import Subscription
 
 BIRTH = b"online"  # the payload of Home Assistant's birth message
 BIRTH_WAIT_SECONDS = (1.0, 3.0)  # at least and at most, at random: many agents hear the same birth
-HOLD_SECONDS = 15.0  # without any message, after another program has announced the host: longer than a migration
+MIGRATION_SECONDS = 15.0  # without any message, after another program has announced the host: longer than a migration
 PAUSE_SECONDS = 1.0  # after a removal, once the broker has it, until the device's topics are used for something else
 
 
@@ -81,7 +81,7 @@ class DiscoveryPublisher:
         self._revision = -1  # of the registry, at the last comparison
         self._was_read = False  # what the broker had retained
         self._resend_at: float | None = None  # monotonic
-        self._held_until = -inf  # monotonic
+        self._migration_ends = -inf  # monotonic
         self._lock = threading.Lock()  # guards what follows, which the publisher's thread writes
         self._retained: dict[str, bytes] | None = None
         self._born = False
@@ -141,7 +141,7 @@ class DiscoveryPublisher:
     def run_pending(self, now: float) -> bool:
         """Publish what is due at the monotonic moment `now`. Return whether the host's device was announced."""
         self._take_news(now)
-        if now < self._held_until:
+        if now < self._migration_ends:
             return False
         self._end_pauses(now)
         announced = self._publish_changes(now)
@@ -176,7 +176,7 @@ class DiscoveryPublisher:
             born, self._born = self._born, False
             foreign, self._foreign = self._foreign, False
         if foreign:
-            self._held_until = now + HOLD_SECONDS
+            self._migration_ends = now + MIGRATION_SECONDS
         if born and self._settings.enabled:
             self._resend_at = now + random.uniform(*BIRTH_WAIT_SECONDS)  # noqa: S311 - it spreads load, guards nothing
         if retained is not None:
@@ -218,7 +218,7 @@ class DiscoveryPublisher:
         announced = [self._announce(self._topics.config(device_id), payload) for device_id, payload in payloads.items()]
         present = {self._topics.config(device_id) for device_id in payloads.keys() | later}
         for topic in self._discovered.keys() - present:
-            if not self._is_held(topic):
+            if not self._is_status_kept(topic):
                 self._remove(topic)
         return announced[0]  # the host's
 
@@ -239,7 +239,7 @@ class DiscoveryPublisher:
         self._removed[topic] = _Removed(self._discovered.pop(topic).values_topic)
         self._outbox.add_status(self._messages.discovery(topic, None))
 
-    def _is_held(self, topic: str) -> bool:
+    def _is_status_kept(self, topic: str) -> bool:
         """Return whether a device is of a container that was removed, but is not forgotten yet."""
         level = self._messages.level_of_usages(self._discovered[topic].values_topic)
         return self._topics.device_id_of(topic) is not None and level is not None and self._registry.is_held(level)

@@ -17,7 +17,8 @@ PAGE_BYTES = 4096
 
 _RAISE_LIMIT = "; raise the limit (LimitNOFILE= in the unit, ulimit -n in a shell): a container needs a dozen"
 
-PROC_PLACES = ("/host/proc", "/proc")  # where the process file system may be; the first in a container of the agent's
+# Where the process file system may be mounted. The first that exists is used: that of an agent in a container.
+PROC_DIRECTORIES = ("/host/proc", "/proc")
 
 # Errors of reading a file whose cgroup or process is gone.
 _GONE = (errno.ENODEV, errno.ESRCH)
@@ -31,7 +32,7 @@ class KernelUnreadableError(ReadingError):
 
 
 @contextmanager
-def understood(what: str) -> Iterator[None]:
+def translate_parse_errors(what: str) -> Iterator[None]:
     """Turn an error of parsing files in the block into a KernelUnreadableError, which names the files as `what`."""
     try:
         yield

@@ -4,7 +4,7 @@ import time
 from math import inf
 from pathlib import Path
 
-from agent.kernel.files import KernelFiles, understood
+from agent.kernel.files import KernelFiles, translate_parse_errors
 from agent.runtime.limits import DescriptorBudget
 
 # CPU times in /proc are in units of 1/USER_HZ (proc(5), /proc/stat), and USER_HZ is 100 on every architecture.
@@ -61,7 +61,7 @@ class Host:
         self.online = 1
         files = KernelFiles(descriptors)
         try:
-            with understood(f"{proc}/meminfo or {proc}/stat"):
+            with translate_parse_errors(f"{proc}/meminfo or {proc}/stat"):
                 self._meminfo = files.open(f"{proc}/meminfo")
                 self._stat = files.open(f"{proc}/stat")
                 self.memory()

@@ -9,7 +9,7 @@ from math import inf
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from agent.kernel.files import PROC_PLACES, first_directory
+from agent.kernel.files import PROC_DIRECTORIES, first_directory
 from agent.messages.counters import MachineMetrics
 
 # The columns of the first line of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal. Those of guests
@@ -37,7 +37,7 @@ class Machine:
     """
 
     def __init__(self, proc: str | None = None) -> None:
-        self._proc = Path(proc or first_directory(*PROC_PLACES))
+        self._proc = Path(proc or first_directory(*PROC_DIRECTORIES))
         self._cpu_times = self._parse("stat", parse_cpu_times)
 
     def read(self) -> MachineMetrics:

@@ -14,7 +14,13 @@ from agent.kernel.cgroup import Cgroup
 from agent.kernel.cgroup_paths import CGROUP_REMEDY, find_cgroup_paths, is_unified
 from agent.kernel.cgroup_v1 import CgroupV1
 from agent.kernel.cgroup_v2 import CgroupV2
-from agent.kernel.files import PROC_PLACES, KernelFiles, KernelUnreadableError, first_directory, understood
+from agent.kernel.files import (
+    PROC_DIRECTORIES,
+    KernelFiles,
+    KernelUnreadableError,
+    first_directory,
+    translate_parse_errors,
+)
 from agent.kernel.host import Host
 from agent.kernel.network import NetworkInterfaces
 from agent.kernel.run import ContainerRun
@@ -36,7 +42,7 @@ class KernelReader:
         self, proc: str | None = None, cgroups: str | None = None, descriptors: DescriptorBudget | None = None
     ) -> None:
         self._descriptors = descriptors or DescriptorBudget()
-        self._proc = proc or first_directory(*PROC_PLACES)
+        self._proc = proc or first_directory(*PROC_DIRECTORIES)
         self._cgroups = cgroups or first_directory("/host/sys/fs/cgroup", "/sys/fs/cgroup")
         self._lock = Lock()  # guards the creation of `_host`, and nothing else
         self._host: Host | None = None
@@ -58,7 +64,7 @@ class KernelReader:
         process = f"{self._proc}/{pid}"
         files = KernelFiles(self._descriptors)
         try:
-            with understood("the kernel's files"):
+            with translate_parse_errors("the kernel's files"):
                 unified = is_unified(self._cgroups)
                 found = find_cgroup_paths(process, container_id)
                 cgroup = self._open_cgroup(files, self._host, found, unified)
@@ -93,13 +99,13 @@ class ContainerFiles:
     """The open files of one run of a container. Close them after use.
 
     Attributes:
-        run: tells whether the run goes on, also after the files were closed; None if that cannot be told.
+        kernel_run: tells whether the run goes on, also after the files were closed; None if that cannot be told.
     """
 
     def __init__(
-        self, files: KernelFiles, cgroup: Cgroup, interfaces: NetworkInterfaces | None, run: ContainerRun | None
+        self, files: KernelFiles, cgroup: Cgroup, interfaces: NetworkInterfaces | None, kernel_run: ContainerRun | None
     ) -> None:
-        self.run = run
+        self.kernel_run = kernel_run
         self._files = files
         self._cgroup = cgroup
         self._interfaces = interfaces
@@ -133,7 +139,7 @@ class ContainerFiles:
             )
         except ReadingError:
             raise
-        except (ValueError, KeyError) as error:  # not understood(): a context manager costs time at each reading
+        except (ValueError, KeyError) as error:  # as translate_parse_errors() does, whose block costs time
             raise KernelUnreadableError(f"the kernel's files cannot be understood: {error!r}") from error
 
     @property
@@ -144,7 +150,7 @@ class ContainerFiles:
     @property
     def memory_limited(self) -> bool:
         """Whether the container has a memory limit of its own. Raises as `read` does."""
-        with understood("the kernel's files"):
+        with translate_parse_errors("the kernel's files"):
             return self._cgroup.memory_limited
 
     def close(self) -> None:

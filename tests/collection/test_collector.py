@@ -231,5 +231,5 @@ def test_wait_for_the_next_attempt_ends_with_another_backoff(
         while not one.usages.empty():
             one.next()
         one.backoff.change(0.1, 1, 0.1)
-        one.collector.retry_after(Exception)
+        one.collector.retry_if_failed_with(Exception)
         one.next()

@@ -152,12 +152,12 @@ def test_limits_of_the_container_are_compared_and_agree(machine: LocalMachine, c
 def test_source_is_logged_once_with_the_containers_name(
     machine: LocalMachine, cancel: CancelToken, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The source is not decided before the first container was tried; then one line names it and the container."""
+    """The source is not settled before the first container was tried; then one line names it and the container."""
     caplog.set_level(logging.INFO)
     auto = machine.fallback_source()
-    assert not auto.decided
+    assert not auto.name_is_settled
     read(auto, machine.container, cancel).next()
-    assert auto.decided
+    assert auto.name_is_settled
     lines = [line for line in caplog.messages if "source" in line]
     assert lines == ["source kernel: the kernel's files say of web what the engine says"]
 

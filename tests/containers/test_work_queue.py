@@ -8,7 +8,7 @@ import pytest
 from conftest import ExpectWarnings
 from support.daemons.processes import wait_until
 
-from agent.containers.work_queue import HANDOVER_SECONDS, WorkQueue
+from agent.containers.work_queue import MAX_DEFER_SECONDS, WorkQueue
 from agent.engine.protocol import Event
 from agent.runtime.scheduler import Scheduler
 
@@ -171,11 +171,11 @@ def test_deferred_event_is_processed_when_its_blockers_have_moved(harness: Queue
     answer.set()
     harness.wait_for_idle()
     assert attempts == [{"old", "older"}, set()]
-    assert time.monotonic() - started < HANDOVER_SECONDS
+    assert time.monotonic() - started < MAX_DEFER_SECONDS
 
 
 def test_event_is_deferred_for_a_limited_time(harness: QueueHarness) -> None:
-    """An event whose blockers do not move is processed after HANDOVER_SECONDS, and before the container's next one."""
+    """An event whose blockers do not move is processed after MAX_DEFER_SECONDS, and before the container's next one."""
     answers: list[bool] = []
 
     def process(container_id: str, happened: Event | None) -> None:
@@ -189,7 +189,7 @@ def test_event_is_deferred_for_a_limited_time(harness: QueueHarness) -> None:
     harness.queue.add("a", event("start"))
     harness.wait_for_idle()
     assert answers == [True, False]
-    assert time.monotonic() - started >= HANDOVER_SECONDS
+    assert time.monotonic() - started >= MAX_DEFER_SECONDS
     assert harness.processed[-1] == ("a", event("start"))
 
 
@@ -208,7 +208,7 @@ def test_waiting_container_occupies_no_worker(harness: QueueHarness) -> None:
             harness.queue.add(f"new-{number}", None)
         harness.queue.add("old", event("destroy", "old"))
     harness.wait_for_idle()
-    assert time.monotonic() - started < HANDOVER_SECONDS
+    assert time.monotonic() - started < MAX_DEFER_SECONDS
 
 
 def _wait(answer: threading.Event) -> None:

@@ -46,9 +46,9 @@ class Run:
         """Return the run as the agent has it after the files were closed."""
         files = self.tree.open()
         files.close()
-        assert files.run
-        assert files.run.has_processes() is True
-        return files.run
+        assert files.kernel_run
+        assert files.kernel_run.has_processes() is True
+        return files.kernel_run
 
 
 def run_v1(directory: Path) -> Run:
@@ -175,12 +175,12 @@ def test_version_1_without_its_pids_controller(tmp_path: Path) -> None:
     run.tree.process({"cgroup": cgroup.replace(f"12:pids:/docker/{ID}\n", "")})
     files = run.tree.open()
     files.close()
-    assert files.run
-    assert files.run.has_processes() is None
+    assert files.kernel_run
+    assert files.kernel_run.has_processes() is None
     run.end_process()
-    assert files.run.has_processes() is None
+    assert files.kernel_run.has_processes() is None
     run.remove_cgroup()
-    assert files.run.has_processes() is False
+    assert files.kernel_run.has_processes() is False
 
 
 def test_files_without_a_start_time_are_read_all_the_same(run: Run) -> None:
@@ -188,7 +188,7 @@ def test_files_without_a_start_time_are_read_all_the_same(run: Run) -> None:
     (run.process / "stat").unlink()
     files = run.tree.open()
     assert files.read().pids
-    assert files.run is None
+    assert files.kernel_run is None
     files.close()
 
 
