@@ -17,7 +17,7 @@ COMMANDS = {
 }
 
 FOR_SERVICE = ("check", "watch", "forget", "migrate-discovery")
-"""The commands that are run beside the service, whose credential may not be readable from there."""
+"""The commands that a user runs beside the service. They may be unable to read the service's credential."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     _add_config(root, None)
     commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
-        # Without a default of its own: that would overwrite a --config in front of the command.
+        # The command has no default for --config: it would overwrite a --config in front of the command.
         _add_config(commands.add_parser(name, help=text, description=text), argparse.SUPPRESS)
     run = commands.choices["run"]
     run.add_argument("--once", action="store_true", help="publish one usage of every container, then exit")

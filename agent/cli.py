@@ -83,7 +83,7 @@ def _run_command(options: argparse.Namespace, ending: CancelToken, reload: Reloa
         return _health()
     for_service = options.command in FOR_SERVICE
     environment = _environment(options)
-    # Found once: a file that has vanished must be a mistake when it is read anew, and not mean the defaults.
+    # The file is looked for only now. If it vanishes later, a reload reports that, and does not use the defaults.
     load_config = partial(load, options.config or find(DEFAULT_PATHS), environment, needs_credential=not for_service)
     try:
         config = load_config()
@@ -106,7 +106,7 @@ def _run_command(options: argparse.Namespace, ending: CancelToken, reload: Reloa
 
 
 def _environment(options: argparse.Namespace) -> Mapping[str, str]:
-    """Return the environment, with what the arguments say instead of it."""
+    """Return the environment; arguments of the command replace its variables."""
     replaced = {
         "USAGE_AGENT_BROKER__PASSWORD_FILE": getattr(options, "password_file", None),
         "USAGE_AGENT_TOPICS__BASE": getattr(options, "topic_base", None),
@@ -142,7 +142,7 @@ def _run(
     ending: CancelToken,
     reload: ReloadRequest,
 ) -> int:
-    gc.disable()  # modules are not garbage: to look for some meanwhile is a twentieth of a start's CPU time
+    gc.disable()  # looking for garbage while modules are imported takes a twentieth of the start's CPU time
     from agent.engine.charset import skip_charset_detection
     from agent.runtime.limits import raise_descriptor_limit
 

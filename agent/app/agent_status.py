@@ -67,7 +67,7 @@ class AgentStatusPublisher:
             self._publish(self._with_time())
 
     def set_engine(self, info: EngineInfo, source: Source) -> None:
-        """Publish the status with the engine that has answered, and from now on with the source of the readings."""
+        """Publish which engine has answered. From now on the status also names the source of the readings."""
         with self._lock:
             self._source = source
             self._publish({**self._with_time(), "engine": info})

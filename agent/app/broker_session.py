@@ -1,4 +1,4 @@
-"""What commands do on the broker that come, read or write retained messages, and go."""
+"""For commands that connect to the broker, read or write retained messages, and disconnect."""
 
 import time
 from collections import deque
@@ -24,7 +24,10 @@ DISCONNECT_SECONDS = 1.0
 
 @contextmanager
 def connected(settings: BrokerSettings, command: str) -> Iterator[Connection]:
-    """Connect with a client id of our own: with the agent's, the broker would end a running agent's connection."""
+    """Connect, and disconnect after the block. Raises BrokerError.
+
+    The client id is the command's own: with the agent's, the broker would end a running agent's connection.
+    """
     client_id = f"{settings.client_id}-{command}"
     connection = Connector(settings, client_id, None, Deadline(), WakeupEvent(), Watchdog()).connect()
     try:
@@ -35,7 +38,7 @@ def connected(settings: BrokerSettings, command: str) -> Iterator[Connection]:
 
 def read_retained(connection: Connection, topic_filter: str) -> dict[str, bytes]:
     """Return the payloads of the retained messages, by topic. Raises BrokerError."""
-    # With MQTT 5 a broker may hold back what this connection itself has published, unless a message of it is expected.
+    # With some payload as `expected`, MQTT 5 also delivers what this connection itself has published.
     connection.subscribe(Subscription(topic_filter, expected=b""))
     _wait_for_subscription(connection, topic_filter)
     retained = connection.take_retained()
@@ -59,7 +62,7 @@ def _wait_for_subscription(connection: Connection, topic_filter: str) -> None:
 
 
 def publish_all(connection: Connection, messages: Iterable[Message]) -> dict[str, str]:
-    """Publish messages in their order. Return why the broker refuses, by topic. Raises BrokerError."""
+    """Publish messages in their order. Return the reason for each refused one, by topic. Raises BrokerError."""
     waiting = deque(messages)
     refused: dict[str, str] = {}
     deadline = time.monotonic() + ANSWER_SECONDS

@@ -33,12 +33,12 @@ class _Finding:
     """What was found out about one container that was running when the engine listed it.
 
     Attributes:
-        name: as the agent publishes it.
-        own_name: as the engine has it, which the globs of the configuration select by.
+        name: its name in messages.
+        own_name: its name in the engine, by which the globs of the configuration select it.
         selected: whether the agent is to publish it.
         labels: what its labels mean.
         runs: whether it still runs.
-        reading: None if there is none.
+        reading: its first reading; None if there is none.
         by_engine: whether the reading is the engine's, and not from the kernel's files.
         trouble: what is wrong; empty if nothing is.
     """
@@ -57,7 +57,7 @@ def check_containers(config: Config, engine: EngineClient, source: Source) -> bo
     """Print what can be read of each container that runs.
 
     Returns:
-        Whether the agent can do its work: False if it is to publish containers, and not one of them can be read.
+        False if containers are selected, and none of them can be read: the agent could not do its work. Else True.
 
     Raises:
         EngineError: the engine gives no list.
@@ -119,7 +119,7 @@ class _Checker:
             return replace(finding, trouble="; ".join(filter(None, (trouble, f"no reading: {error}"))))
 
     def _first_reading(self, container: Container) -> tuple[Reading, bool]:
-        """Return the first reading, and whether it is the engine's."""
+        """Return the first reading, and whether it is the engine's. Raises as `Source.open` and `Reader.read` do."""
         interval = container.agent_labels.interval or self._interval
         with closing(self._source.open(container.id, interval, CancelToken())) as reader:
             while not (reading := reader.read()):
@@ -153,7 +153,7 @@ def _print_source(config: Config, source: Source) -> None:
 
 
 def _print_labels(finding: _Finding) -> None:
-    """Print which of a container's labels make no sense, and an interval that cannot be had."""
+    """Print which labels of a container make no sense, and whether its interval is too short for the engine."""
     for mistake in finding.labels.mistakes.values():
         print_line("warn", finding.name, mistake)
     interval = finding.labels.interval
@@ -162,7 +162,7 @@ def _print_labels(finding: _Finding) -> None:
 
 
 def _describe(finding: _Finding) -> tuple[str, str, str]:
-    """Return the line of one container: what was measured, and what is wrong."""
+    """Return verdict, name and text of a container's line. The text says what was measured, and what is wrong."""
     if finding.reading is None:
         return "warn", finding.name, finding.trouble
     reading = finding.reading

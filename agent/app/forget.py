@@ -1,10 +1,10 @@
 """`usage-agent forget`: clears what the agent of a host has left retained on the broker, after the host is gone.
 
-_read()  ─►  _is_running(): refuse  ─►  _devices(), _own_topics()  ─►  publish_all(), empty  ─►  _read()
+read_retained()  ─►  _is_running(): refuse  ─►  _devices(), _own_topics()  ─►  publish_all()  ─►  read_retained()
 
-Devices of Home Assistant go first, and the statuses that they read a while later: Home Assistant would log errors about
-empty ones. The second reading is over a new connection. It shows what the broker really did: with MQTT 3.1.1 a broker
-acknowledges even what it forbids.
+An empty retained message clears its topic. Devices of Home Assistant are cleared first, and a while later the statuses
+that they read: Home Assistant would log errors about empty statuses. The second reading is over a new connection. It
+shows what the broker really did: with MQTT 3.1.1 a broker acknowledges even what it forbids.
 """
 
 import shlex
@@ -21,7 +21,7 @@ from agent.mqtt.connection import Connection
 from agent.mqtt.errors import BrokerError
 from agent.runtime.text import escape
 
-AFTER_DEVICES_SECONDS = 1.0  # in which Home Assistant removes the devices
+AFTER_DEVICES_SECONDS = 1.0  # for Home Assistant to remove the devices
 
 AGENT_RUNS, BROKER_FAILED = 2, 4  # exit codes: the host's agent runs; the broker failed, as in `check`
 
@@ -109,7 +109,7 @@ def _own_topics(retained: Mapping[str, bytes], messages: MessageBuilder) -> list
     """Return the topics of the agent's retained messages, in the order of clearing.
 
     The agent's own status comes last: as long as other messages are left, it shows that there was an agent. A message
-    without a status is not the agent's, and is left alone, but for what a migration has kept of docker2mqtt.
+    without a status is not the agent's, unless it is a backup that a migration has made.
     """
     own = [topic for topic, payload in retained.items() if _status(payload) in ("running", "stopped")]
     containers = [topic for topic in own if messages.level_of(topic) is not None]

@@ -126,7 +126,7 @@ def _undo(broker: MigrationBroker, found: Found, dry_run: bool) -> int:
 
 
 def _to_return(device: NewDevice, old_ids: Collection[str]) -> dict[str, str]:
-    """Return the agent's own unique ids of the entities that have one of these, by component key."""
+    """Return the agent's own unique ids, by component key, for the entities that have one of `old_ids` now."""
     components: Mapping[str, Mapping[str, object]] = device.document["components"]
     return own_ids(device.id, [key for key, part in components.items() if part.get("unique_id") in old_ids])
 

@@ -35,12 +35,12 @@ class Found:
     """What the broker has.
 
     Attributes:
-        single: discovery messages of single entities, by topic. One that is in the middle of a migration counts as what
-            it was before.
+        single: discovery messages of single entities, by topic. Of an entity in the middle of a migration: the message
+            from before that migration.
         announced: the containers' devices that the agent has announced.
         backups: what docker2mqtt had announced before earlier migrations: topics and payloads, by topic level.
-        levels: topic level of each container with a status, by its name.
-        agent_runs: whether the agent's status says so.
+        levels: topic level of each container with a status, by the container's name.
+        agent_runs: whether the agent's status says that it runs.
         host_device: topic and payload of the host's device; an empty payload if the agent has not announced it.
     """
 
@@ -109,7 +109,7 @@ class MigrationBroker:
 
         Args:
             found: what the broker has.
-            containers: names that docker2mqtt knows. They count, but for excluded ones, if the agent has no statuses.
+            containers: names that docker2mqtt knows. If the agent has no statuses, those that are not excluded count.
         """
         if found.announced:
             return found.announced
@@ -147,10 +147,10 @@ class MigrationBroker:
         self._write([_retained(*item) for item in payloads.items()], self._single)
 
     def tell_agent(self, found: Found) -> None:
-        """Let the agent read its discovery messages, if it runs, and announce nothing for some seconds.
+        """Let a running agent read its discovery messages, and announce nothing for some seconds.
 
-        It does so when its host's device is announced by another program. A space at the end makes the difference for
-        the agent, and none for Home Assistant.
+        The agent does that when another program announces its host's device. The space at the end of the payload makes
+        the message differ for the agent, but not for Home Assistant.
         """
         topic, payload = found.host_device
         if found.agent_runs and payload:

@@ -57,7 +57,7 @@ class HealthReporter:
         self._watcher = watcher
         self._publisher = publisher
         self._ready = False
-        self._first_usage_settled = False
+        self._first_usage_settled = False  # a usage was sent, or there is no container that could have one
         self._reported: list[str] = []  # the troubles in systemd's status
         self._next_notice = 0.0  # monotonic
 
@@ -73,7 +73,7 @@ class HealthReporter:
         troubles += [trouble for trouble in (self._watcher.trouble, self._publisher.trouble) if trouble]
         counters, collectors = self._outbox.counters(), len(self._supervisor.collectors)
         if not troubles and not self._first_usage_settled:
-            # No trouble yet may only mean that the publisher is still in its first attempt.
+            # Perhaps there is no trouble only because the publisher's first attempt is not over.
             self._first_usage_settled = bool(counters["sent"] or (not collectors and self._outbox.idle))
             troubles += [] if self._first_usage_settled else [NOTHING_PUBLISHED]
         troubles += _silent(self._supervisor.troubles)
@@ -170,7 +170,7 @@ class Monitor:
                 with self._health.reloading():
                     self._reloader.reload()
             interval = self._reloader.config.agent.interval
-            next_counters = min(next_counters, now + interval)  # it may have become shorter
+            next_counters = min(next_counters, now + interval)  # a reload may have made the interval shorter
             if now >= next_counters:
                 next_counters = max(next_counters + interval, now)
                 self._counters.publish(now - started)

@@ -1,4 +1,4 @@
-"""What works from the engine to the broker, made from the configuration. Nothing of it runs yet."""
+"""The parts between the engine and the broker, made from the configuration. None of them runs yet."""
 
 from collections.abc import Callable
 
@@ -43,12 +43,12 @@ class Parts:
         status: the agent's own status.
         retention: when the statuses of removed containers are cleared.
         registry: the containers.
-        supervisor: keeps them as the engine says.
+        supervisor: makes the containers' statuses and collectors follow what the engine says.
         engine: the engine.
-        discovery: what Home Assistant is told.
+        discovery: publishes discovery messages for Home Assistant.
         backoff: the waits between attempts, of the publisher and of the collectors.
         collection: what the collectors share.
-        publisher: carries messages away, and brings what the broker had retained.
+        publisher: sends the outbox's messages, and reads what the broker had retained.
     """
 
     def __init__(

@@ -55,7 +55,7 @@ def _set_backoff(parts: Parts, config: Config) -> None:
     if isinstance(parts.publisher, Publisher):
         parts.publisher.retry_now()
     for collector in parts.supervisor.collectors:
-        collector.retry_if_failed_with(Exception)  # whatever it has failed with
+        collector.retry_if_failed_with(Exception)  # with any error
 
 
 def _set_retention(parts: Parts, config: Config) -> None:
@@ -105,7 +105,7 @@ def changed_keys(running: Config, found: Config) -> list[str]:
 
 
 def merge(running: Config, found: Config, paths: Collection[str]) -> Config:
-    """Return the running configuration with the values of some keys replaced by those that were found."""
+    """Return the running configuration, in which the keys in `paths` have their values from `found`."""
     tables = {}
     for table in {KEYS[path].table for path in paths}:
         names = [KEYS[path].name for path in paths if KEYS[path].table == table]
@@ -138,7 +138,7 @@ class Reloader:
         self._parts = parts
 
     def reload(self) -> None:
-        """Do it, and log what took effect, what needs a restart, or why nothing has changed."""
+        """Read the configuration. Log what took effect, what needs a restart, or why nothing has changed."""
         try:
             found = self._load()
         except ConfigError as error:

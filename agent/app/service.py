@@ -104,8 +104,8 @@ class Service:
     def _stop(self, publisher: threading.Thread) -> int:
         """Stop from the source down, within one deadline. Return the exit code.
 
-        What has not left by the deadline stays unsent. Only the publisher is joined: the other threads have nothing
-        left to say, and may be waiting for an engine that does not answer.
+        What was not sent by the deadline is never sent. Only the publisher's thread is joined: the other threads have
+        nothing left to publish, and may be waiting for an engine that does not answer.
         """
         timeout = self._config.shutdown.timeout
         deadline = time.monotonic() + timeout
@@ -119,7 +119,7 @@ class Service:
             self._parts.outbox.wait_idle((deadline - time.monotonic()) / 2)
         self._parts.supervisor.publish_agent_exit()
         self._parts.outbox.close()
-        # The agent's own status is the last word, and with it everything is there for the publisher to deliver.
+        # The agent's own status is the last message: after it nothing is added for the publisher to deliver.
         self._parts.status.publish_stopped()
         self._parts.publisher.stop(deadline)
         publisher.join(max(deadline - time.monotonic(), 0) + JOIN_MARGIN_SECONDS)

@@ -13,21 +13,21 @@ from agent.runtime.watchdog import MARGIN_SECONDS, Watchdog
 
 @dataclass(slots=True)
 class CollectorContext:
-    """The parts of the agent and the settings that all collectors share.
+    """Parts of the agent, and settings, that every collector uses.
 
     Attributes:
-        engine: for its counters.
-        source: where readings come from.
-        interval: seconds between two usages of a container that has no interval of its own. It may change, with the
-            registry's lock held.
+        engine: the engine that is inspected and counts its own calls and errors.
+        source: opens the readers.
+        interval: seconds between two usages of a container that has no interval of its own. Changed at a reload, with
+            the registry's lock held.
         timeout: seconds after which a call to the engine fails.
-        backoff: waits after failed readings.
-        core_mhz: clock rate of one CPU, MHz; None if unknown.
+        backoff: the waits between a failed reading and the next attempt.
+        core_mhz: clock rate of one CPU, MHz; None if it is not known.
         watchdog: is told how long each collector's thread may block.
-        scheduler: reads the kernel's files, which never have to be waited for.
+        scheduler: runs the readings of the kernel's files, on one thread for all containers.
         usage_limit: number of usages after which a collector ends; None for no limit.
-        warn_once: for conditions that concern all containers alike.
-        engine_answers: returns whether the engine as a whole answers at present.
+        warn_once: logs a warning that concerns many containers once.
+        engine_answers: returns whether the engine answered when the events thread last asked it.
     """
 
     engine: EngineClient
@@ -43,6 +43,6 @@ class CollectorContext:
     engine_answers: Callable[[], bool]
 
     def expect_reading(self, thread_name: str, interval: float) -> None:
-        """Tell the watchdog that a thread is about to open a reader, or to read, with this interval."""
+        """Tell the watchdog that a thread opens a reader or reads now, with an interval of so many seconds."""
         within = interval + MAX_OPEN_SECONDS + 2 * self.timeout + MARGIN_SECONDS
         self.watchdog.expect_within(thread_name, within)

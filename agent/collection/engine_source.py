@@ -88,7 +88,7 @@ class PollSource:
 
 
 class CheaperSource:
-    """Asks the engine in the way that is cheaper for a container's interval."""
+    """Chooses between stream and poll: the one that is cheaper for a container's interval."""
 
     def __init__(self, engine: EngineClient) -> None:
         self._engine = engine
@@ -99,7 +99,7 @@ class CheaperSource:
         return PollSource(self._engine) if poll else StreamSource(self._engine)
 
     def adapt(self, reader: "EngineReader", container_id: str, interval: float, cancel: CancelToken) -> "EngineReader":
-        """Let a reader go on with another interval. Return it, or the one that takes over from it."""
+        """Give a reader another interval. Return this reader, or a new one that replaces it (stream or poll)."""
         before, after = self.choose(reader.pace.interval), self.choose(interval)
         reader.set_interval(interval)
         if before.name == after.name:
@@ -119,7 +119,7 @@ class EngineReader:
     """
 
     blocking = True
-    kernel_run = None  # what the engine says cannot be asked for when it is away
+    kernel_run = None  # this reader does not read the kernel's files
 
     def __init__(self, engine: EngineClient, documents: Documents, cancel: CancelToken, pace: Pace) -> None:
         self.pace = pace
@@ -131,7 +131,7 @@ class EngineReader:
 
     @property
     def schedule(self) -> Schedule:
-        """There is none: this reader always blocks."""
+        """Not implemented: a reader that blocks has no schedule."""
         raise NotImplementedError
 
     def read(self, wait: bool = True) -> Reading | None:

@@ -29,7 +29,7 @@ class FallbackSource:
 
     Attributes:
         engine_source: asks the engine.
-        trouble: why the files of some container were not used, the latest such reason; None if there was none so far.
+        trouble: the latest reason for which a container's files were not used; None if there was none so far.
     """
 
     def __init__(
@@ -41,13 +41,13 @@ class FallbackSource:
         first_retry: float = FIRST_RETRY_SECONDS,
     ) -> None:
         self.engine_source = CheaperSource(engine)
-        self._interval = interval  # of most containers, which `name` is about
+        self._interval = interval  # of a container without an interval of its own: `name` is its source
         self._kernel = kernel
         self._on_change = on_change
         self._first_retry = first_retry
         self._lock = Lock()  # guards what follows; nothing is called while it is held
-        self._kernel_works = False  # `name` is kernel: files were verified, and no failure has counted since
-        self._kernel_readers = 0  # containers whose files are read now; while there are some, no failure counts
+        self._kernel_works = False  # then `name` is kernel: files were verified, and no failure has counted since
+        self._kernel_readers = 0  # containers whose files are read now; while there are any, no failure counts
         self.trouble: str | None = None
 
     @property
@@ -107,7 +107,7 @@ class FallbackSource:
         return self.engine_source.choose(interval).open(container_id, interval, cancel)
 
     def set_interval(self, interval: float) -> None:
-        """Let `name` be about another interval. Each collector tells its reader itself."""
+        """Use another interval for `name`. Each collector tells its reader itself."""
         self._interval = interval
 
     def retry_backoff(self) -> Backoff:
@@ -142,7 +142,8 @@ class FallbackSource:
 class FallbackReader:
     """Reads the kernel's files; asks the engine when they fail, until they can be verified again.
 
-    Both count the same, so usages continue over each change. The methods are those of `source.Reader`.
+    Files and engine have the same counters, so usages continue when the reader changes from one to the other. The
+    methods are those of `source.Reader`.
     """
 
     def __init__(self, source: FallbackSource, container_id: str, interval: float, cancel: CancelToken) -> None:
@@ -183,7 +184,7 @@ class FallbackReader:
         return self._read_engine(wait)
 
     def set_interval(self, interval: float) -> None:
-        """Read with another interval from now on; the engine may be asked in the other way, stream or poll, for it."""
+        """Read with another interval from now on. The engine may be asked by poll instead of stream, or vice versa."""
         if interval == self._interval:
             return
         self._interval = interval
@@ -217,7 +218,7 @@ class FallbackReader:
         """Try to return to the files. If that fails, the engine is still asked."""
         try:
             files = self._source.open_files(self._container_id, self._interval, self._cancel)
-        except (ContainerNotRunningError, NoSuchContainerError) as error:  # the engine's readings will end, if it is so
+        except (ContainerNotRunningError, NoSuchContainerError) as error:  # if so, the engine's readings will end, too
             log.debug("the kernel's files of %s are not tried again now: %s", self._container_id[:12], error)
             files = None
         if files is None:

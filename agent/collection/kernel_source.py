@@ -24,8 +24,8 @@ from agent.runtime.cancel import CancelToken
 
 log = logging.getLogger(__name__)
 
-# A field is verified once it has agreed in any one of the attempts: a gauge may change between the three readings of
-# one attempt.
+# A field is verified when it has agreed in one of the attempts: a gauge may change between the three readings of an
+# attempt.
 VERIFY_ATTEMPTS = 4
 BLIND_ATTEMPTS = 2  # with nothing but zeros, after which the engine counts as unable to measure the container
 MAX_SHARED_NETWORKS = 8  # containers in a row that each use the network of the next one
@@ -40,7 +40,7 @@ class InspectedContainer:
         name: its name, for the log.
         pid: process id of its first process.
         network_mode: as in `docker run --network`.
-        deadline: monotonic moment after which the engine is asked no more to open and to verify the files.
+        deadline: monotonic moment, seconds. After it no further call to the engine is begun for opening the files.
     """
 
     id: str
@@ -51,11 +51,12 @@ class InspectedContainer:
 
 
 class VerifiedFiles:
-    """A container's files, after the engine has confirmed their first reading: a reader that never blocks.
+    """Reads the files of a container, whose first reading the engine has confirmed. Never blocks (`source.Reader`).
 
     Attributes:
         name: the container's name, for the log.
-        kernel_run: tells whether the run goes on, also after `close`; None if nothing does.
+        kernel_run: shows whether the container's run goes on, also after `close`; None if the kernel does not tell.
+        schedule: when to read.
     """
 
     blocking = False
@@ -70,7 +71,7 @@ class VerifiedFiles:
         self.schedule = first_aligned_schedule(first.arrived, interval)
 
     def continue_from(self, moment: float) -> None:
-        """Take over from another reader: drop the first reading, and read next an interval after about `moment`."""
+        """Take over from another reader at this monotonic moment. The next reading is due about one interval later."""
         self._first = None
         self._read_at = moment
         self.schedule = aligned_schedule(moment + self._interval, self._interval)
@@ -214,7 +215,7 @@ class KernelSource:
             _expect_time_left(container)
             try:
                 mode = _network_mode(self._engine.inspect(other))
-            except EngineRefusedError:  # the other container was removed; its network still exists: compare the numbers
+            except EngineRefusedError:  # the other container was removed; the network stays, and will be compared
                 return False
         return mode == "host"
 

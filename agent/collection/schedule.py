@@ -66,7 +66,7 @@ def _alignment(interval: float) -> float:
 
 
 class Pace:
-    """When the next reading of one container is due that the engine is asked for. It outlives the container's readers.
+    """When to ask the engine for the next reading of one container. Several readers may use it, one after another.
 
     The interval may change. Then the next reading is due one new interval after the moment of the last one, or at once
     if that has passed.
@@ -106,8 +106,8 @@ class Sampler:
     The schedule begins with the second arrival.
 
     No arrival can be picked after the next one has come. So an arrival counts as nearest from half a tick before a
-    moment on: the next arrival comes a tick later, and would be further away. A source slower than the schedule passes
-    whole. After a stall, the moments that were missed are left out.
+    moment on: the next arrival comes a tick later, and would be further away. If arrivals are rarer than the moments of
+    the schedule, all are picked. After a stall, the moments that were missed are left out.
     """
 
     def __init__(self, pace: Pace) -> None:

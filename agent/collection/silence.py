@@ -40,7 +40,7 @@ class SilenceDetector:
             self._failures = 0
 
     def confirm_running(self) -> tuple[str | None, bool]:
-        """Note that the engine has just said that the container runs.
+        """Take into account that the engine has just said that the container runs.
 
         Returns:
             The cause if the container is silent, else None; and whether it counts as silent only since this call.

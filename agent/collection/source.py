@@ -43,7 +43,7 @@ class Reader(Protocol):
 
     @property
     def kernel_run(self) -> ContainerRun | None:
-        """Tells whether the run goes on, if the kernel's files have been read; else None."""
+        """Shows whether the container's run goes on; None if the kernel's files were not read or do not tell."""
         ...
 
     def read(self, wait: bool = True) -> Reading | None:
@@ -84,7 +84,7 @@ class Source(Protocol):
 
     @property
     def name_is_settled(self) -> bool:
-        """Whether `name` can be relied on. With `auto` it cannot before the files of a first container were tried."""
+        """Whether `name` is known already. With `auto` it is not before the files of a first container were tried."""
         ...
 
     def open(self, container_id: str, interval: float, cancel: CancelToken) -> Reader:

@@ -14,7 +14,7 @@ class UsageCalculator:
     The reading outlives a failure and a change of the interval: the first usage after it covers the time in between.
 
     Args:
-        core_mhz: clock rate of one CPU; None if unknown.
+        core_mhz: clock rate of one CPU, MHz; None if it is not known.
         warn_once: told if the host does not measure memory.
     """
 
@@ -25,11 +25,11 @@ class UsageCalculator:
         self._without_memory = 0  # usages in a row
 
     def add(self, reading: Reading) -> Measurements | None:
-        """Return the usage between the last reading and this one; None if there is none."""
+        """Return the usage between the last reading and this one; None if it is not known (see `compute_usage`)."""
         previous, self._last = self._last, reading
         usage = compute_usage(previous, reading, self._core_mhz)
         if usage is not None:
             self._without_memory = 0 if "memory" in usage else self._without_memory + 1
-            if self._without_memory == 2:  # a single one may be of a container that is just ending
+            if self._without_memory == 2:  # one usage without memory may be of a container that is just ending
                 self._warn_once.warn(NO_MEMORY)
         return usage
