@@ -171,4 +171,4 @@ CHECKS: Mapping[str, Callable[[str], str]] = {
     "home_assistant.prefix": _check_base,
     "web.listen": _check_listen,
 }
-"""By key: what its type does not check. Returns the value to use, or raises ValueError with what is allowed."""
+"""Checks that a key's type does not make, by key. Each returns the value to use, or raises ValueError."""

@@ -128,7 +128,7 @@ def _is_quoted(text: str) -> bool:
 
 
 def _toml(text: str) -> Any:
-    """Return `text` read as one TOML value, or None if it is none."""
+    """Return the TOML value that `text` is; None if it is not exactly one value."""
     try:
         document = tomllib.loads(f"value = {text.strip()}")
     except (ValueError, RecursionError):

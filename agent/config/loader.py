@@ -113,7 +113,7 @@ def _without_empty(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def find(paths: Iterable[Path]) -> Path | None:
-    """Return the first path that exists, even if it cannot be read."""
+    """Return the first path that exists, even if it cannot be read; None if none exists."""
     for path in paths:
         try:
             path.lstat()

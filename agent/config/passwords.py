@@ -6,9 +6,9 @@ from agent.config.settings import BrokerSettings, ConfigError, WebSettings
 
 
 def read_password(settings: BrokerSettings) -> Secret | None:
-    """Return the password of `password` or `password_file`, or None. The file is read at each call.
+    """Return the password of `password` or `password_file`; None if neither is set. The file is read at each call.
 
-    An address may have a password of its own instead; at most one of the three is set.
+    A password may be part of an address instead. At most one of the three is set.
 
     Raises:
         ConfigError: the file cannot be used.

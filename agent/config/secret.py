@@ -77,7 +77,7 @@ def is_absent_credential(path: str) -> bool:
 
 @cache
 def warn_if_world_readable(path: str) -> None:
-    """Log a warning, once for each path, if every user of the machine can read the file with a password."""
+    """Log a warning, once for each path, if every user of the machine can read this password file. Raises OSError."""
     # Docker mounts secrets with mode 0444, but in a container in which the agent is the only user.
     in_container = Path(path).resolve().is_relative_to(Path("/run/secrets").resolve())
     mode = stat.S_IMODE(Path(path).stat().st_mode)

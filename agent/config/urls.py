@@ -140,7 +140,10 @@ def masked(text: str) -> str:
 
 
 def _split(text: str) -> tuple[str, str, str, str]:
-    """Return scheme, user information, host with port, and path (RFC 3986, section 3). Raises ValueError."""
+    """Return scheme, user information, host with port, and path (RFC 3986, section 3); empty texts if it is no URL.
+
+    Raises ValueError.
+    """
     if _FORBIDDEN.search(text):
         raise ValueError("allowed is an address without spaces and control characters")
     match = _URL.fullmatch(text)

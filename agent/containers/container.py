@@ -29,10 +29,10 @@ _NS_PER_SECOND = 1_000_000_000
 class Container:
     """A container at one instant.
 
-    Names and labels are as the engine gives them, and may contain anything. They are made safe where a topic is made of
-    them. `created` is in nanoseconds since the epoch; the other times are RFC 3339 in UTC. A field is None if the
-    engine did not give it, or if it has no value yet, like `finished_at` while the container runs for the first time.
-    `state` is None while only the kernel says whether the container runs.
+    Names and labels are as the engine gives them, and may contain anything: a topic is made of them by `topic_level()`.
+    `created` is in nanoseconds since the epoch; the other times are RFC 3339 in UTC. A field is None if the engine did
+    not give it, or if it has no value yet, like `finished_at` while the container runs for the first time. `state` is
+    None while only the kernel can be asked whether the container runs.
     """
 
     id: str
@@ -57,11 +57,11 @@ class Container:
         return replace(self, running=False, state="exited", health=None, exit_code=exit_code, finished_at=finished_at)
 
     def ended_unseen(self) -> "Container":
-        """Return the container as ended: the kernel says so, and no engine can be asked how."""
+        """Return the container as ended: the kernel shows that it has, and no engine can be asked how."""
         return replace(self.ended(None, None), state=None)
 
     def begun_unseen(self) -> "Container":
-        """Return the container in a new run, of which the kernel shows the processes, and no engine says anything."""
+        """Return the container as running again: the kernel shows processes, and no engine can be asked about them."""
         return replace(self, running=True, state=None, started_at=None, oom_killed=None, restart_count=None)
 
     @property
@@ -76,12 +76,12 @@ class Container:
 
     @property
     def project(self) -> str | None:
-        """The Compose project, if it belongs to one."""
+        """The Compose project; None if it belongs to none."""
         return self.labels.get("com.docker.compose.project") or None
 
     @property
     def service(self) -> str | None:
-        """The Compose service, if it belongs to one."""
+        """The Compose service; None if it belongs to none."""
         return self.labels.get("com.docker.compose.service") or None
 
 
@@ -152,7 +152,7 @@ def container_from_event(event: Event) -> Container:
 
 
 def update_from_row(known: Container | None, row: Mapping[str, Any]) -> Container:
-    """Return the container of a row of the engine's list. This is for a container that cannot be inspected.
+    """Return the container that a row of the engine's list describes. For a container that cannot be inspected.
 
     Args:
         known: the container as the engine described it before; None if it never has.

@@ -17,8 +17,8 @@ class ContainerFilter:
     def matches(self, name: str, labels: Mapping[str, str]) -> bool:
         """Return whether a container is selected.
 
-        Its label decides; without one, or if that is neither true nor false, the globs do: at least one of `include`
-        and none of `exclude` must match the whole name.
+        If its label `usage-agent.enable` is true or false, the label decides. Else the globs do: at least one of
+        `include` and none of `exclude` must match the whole name.
         """
         enabled = parse_labels(labels).enabled
         if enabled is not None:

@@ -1,6 +1,7 @@
-"""What is known of one container now.
+"""Finding out what one container is and does now.
 
-The engine's answer to an inspect; while the inspect fails, its list; while the engine is away, the kernel's word.
+The engine is asked about the container. If that fails, its list of containers is used. While the engine is away, the
+kernel is asked whether the container has processes.
 """
 
 import logging
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 
 OUTDATED_SECONDS = 1.0  # until an engine whose answer was outdated is asked again
 
-FAILURES_BEFORE_LIST = 2  # in a row: after a single one the retry may succeed, and says more than the list
+FAILURES_BEFORE_LIST = 2  # in a row: after one failure the retry may succeed, and tells more than the list
 
 
 class ContainerInspector:
@@ -32,13 +33,13 @@ class ContainerInspector:
     ) -> tuple[Container | None, bool]:
         """Return the container as the engine describes it, and whether it exists.
 
-        If the inspect fails a retry is scheduled, and from the second failure in a row on the engine's list is asked.
+        If the inspection fails a retry is scheduled, and from the second failure in a row on the engine's list is used.
         If the engine as a whole cannot be reached, the kernel is asked instead.
 
         Args:
             context: has the engine to ask.
             tracked: the container.
-            event: the reason for the inspect, None if there is none; a removal is kept for the retry.
+            event: the event that made this necessary; None if there was none. A removal is kept for the retry.
 
         Returns:
             The description, None if there is none; and whether the container exists, False only if the engine
@@ -102,9 +103,9 @@ class ContainerInspector:
 
 
 def _is_outdated(tracked: TrackedContainer, found: Container) -> bool:
-    """Return whether the engine still says that a run goes on which the kernel has shown to be over.
+    """Return whether the engine describes a run as going on which has ended, as the kernel shows.
 
-    An engine that was frozen answers with what it knew, before it notices what happened meanwhile.
+    An engine that was frozen answers with what it knew before it notices what happened meanwhile.
     """
     known, run = tracked.status.container, tracked.kernel_run
     ended_unseen = known is not None and not known.running and not known.state
@@ -114,7 +115,7 @@ def _is_outdated(tracked: TrackedContainer, found: Container) -> bool:
 
 
 def _change_by_kernel(tracked: TrackedContainer) -> Container | None:
-    """Return a container that has ended while the engine cannot be asked, or that runs again after that; else None."""
+    """Return the container as ended, or as running again, if the kernel shows that; None if nothing has changed."""
     known, run = tracked.status.container, tracked.kernel_run
     has_processes = run.has_processes() if run else None
     if known is None or has_processes is None or has_processes == known.running:

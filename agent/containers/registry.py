@@ -42,7 +42,7 @@ class ContainerRegistry:
         self._outbox = outbox
         self._messages = messages
         self._containers: dict[str, TrackedContainer] = {}  # in the order in which they became known
-        self.revision = 0  # grows with each change of what the engine says of a container, and of its level
+        self.revision = 0  # counts the changes of containers' descriptions and topic levels
 
     def select(self, selection: ContainerFilter) -> None:
         """Select containers anew; this takes effect for each when it is inspected next."""
@@ -59,8 +59,8 @@ class ContainerRegistry:
 
         Args:
             container_id: 64 hexadecimal digits.
-            name: of a new container in messages, if it is known before the first inspect.
-            preexisting: a new container was in the first list that the engine gave to this agent.
+            name: a new container's name in messages; empty if it is not known before the first inspection.
+            preexisting: whether a new container was in the first list that the engine gave to this agent.
         """
         with self.lock:
             if container_id not in self._containers:
@@ -117,7 +117,7 @@ class ContainerRegistry:
     def is_excluded(self, tracked: TrackedContainer) -> bool:
         """Return whether the filter leaves out this container, which the engine must have described before.
 
-        A missing level does not show that: a selected container has none, too, while another one of its name has it.
+        Whether it has a level tells nothing: a selected container has none while another one of its name has the level.
         """
         with self.lock:
             return not self._names.has_claim(tracked.id)
@@ -165,7 +165,7 @@ class ContainerRegistry:
                     self._outbox.add_status(self._messages.container_cleared(level))
 
     def is_held(self, level: str) -> bool:
-        """Return whether the retained status at this topic level is of a container that is gone, and not cleared."""
+        """Return whether the retained status at this topic level is left from a container that is gone."""
         return self._retention.holds(level)
 
     def _is_named(self, container_id: str, name: str) -> bool:

@@ -10,8 +10,8 @@ from agent.messages.topics import MessageBuilder
 from agent.runtime.timestamps import format_time
 
 Reason = Literal["exited", "removed", "excluded", "agent exit", "gone"]
-"""Why a usage stream has ended, as the payload names it. `gone`: the container does not run, it ended while no agent
-was running or no engine could be asked, and its exit code is not known yet."""
+"""Why a container is `stopped`, in the payload's words. `gone`: it ended while no agent was running, or no engine could
+be asked, and its exit code is not known yet."""
 
 
 class ContainerStatusPublisher:
@@ -50,7 +50,7 @@ class ContainerStatusPublisher:
         self.trouble: str | None = None
         self._outbox = outbox
         self._messages = messages
-        # Written by the container's collector, of which there is never more than one, and before it starts.
+        # Written by the container's collector, of which there is one at most, and by a worker before it starts.
         self._seq = 0
         self._last_usage: Usage | None = None
         # `started_at` of the run that was announced last, to which `_last_usage` belongs; None if it is not known.
@@ -75,7 +75,7 @@ class ContainerStatusPublisher:
         self._outbox.add_usage(self._messages.usage(level, usage))
 
     def describe(self, container: Container, name: str) -> None:
-        """Record what the engine says of the container now; publish nothing."""
+        """Record the newest description of the container and its name in messages; publish nothing."""
         self.container, self.name = container, name
 
     def announce_running(self, container: Container) -> None:
@@ -86,22 +86,22 @@ class ContainerStatusPublisher:
         self._publish_if_changed(container, "running", None)
 
     def announce_stopped(self, reason: Reason, container: Container | None = None) -> None:
-        """Publish that the usage stream has ended.
+        """Publish that there are no more usages of the container.
 
         Args:
             reason: why.
-            container: the container as it ended, if the engine no longer describes that.
+            container: the container as it ended; None for the newest description.
         """
         self.container, self.trouble = container or self.container, None
         if self.container:
             self._publish_if_changed(self.container, "stopped", reason)
 
     def announce_unseen_end(self) -> None:
-        """Publish that the container has ended, though nobody saw how."""
+        """Publish an end of which no event was received: `exited` if the exit code is known, else `gone`."""
         self.announce_stopped(_unseen_reason(self.container))
 
     def set_trouble(self, trouble: str | None) -> None:
-        """Record why the container runs without usages, None if it has some; `refresh` publishes it."""
+        """Record why the container runs without usages; None if it has usages. `refresh` publishes that."""
         self.trouble = trouble
 
     def refresh(self) -> None:
@@ -201,7 +201,7 @@ def as_stopped(status: ContainerStatus, reason: Reason) -> ContainerStatus:
 
 
 def _unseen_reason(container: Container | None) -> Reason:
-    """Return why the stream of a container that has ended unseen has ended: the engine may know the exit code."""
+    """Return the reason for an end of which no event was received: `exited` if the exit code is known, else `gone`."""
     return "gone" if container is None or container.exit_code is None else "exited"
 
 

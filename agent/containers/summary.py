@@ -37,13 +37,13 @@ def summarize(containers: Iterable[TrackedContainer]) -> ContainerSummary:
             continue
         running += 1
         unhealthy += status.container is not None and status.container.health == UNHEALTHY
-        if status.last_usage and not status.trouble:  # else it is not of now
+        if status.last_usage and not status.trouble:  # else the last usage is outdated
             usages.append(status.last_usage)
     return ContainerSummary(stopped, unhealthy, _totals(usages, running))
 
 
 def _totals(usages: list[Usage], running: int) -> ContainerTotals:
-    """Return the sums. One is left out if containers run, and it was measured of none."""
+    """Return the sums. A sum is left out if containers run, but the value was measured for none of them."""
     totals: ContainerTotals = {}
     cpu = [usage["cpu"]["percent"] for usage in usages if "percent" in usage.get("cpu", {})]
     memory = [usage["memory"]["used"] for usage in usages if "used" in usage.get("memory", {})]

@@ -2,8 +2,8 @@
 
     event, or row of the list ──► queue of the container ──► worker: inspect, apply ──► status, collector
 
-An event tells what happened at one instant: the container started, or died with this exit code. What holds now is asked
-for with an inspect. Each worker inspects one container at a time: a slow answer about one delays no other.
+An event tells what happened at one instant: the container started, or died with this exit code. What holds now, an
+inspection tells. Each worker inspects one container at a time, so a slow answer about one delays no other.
 """
 
 import logging
@@ -28,7 +28,7 @@ from agent.runtime.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 
-MAX_WORKERS = 8  # threads: fewer slow inspects at a time delay no other container
+MAX_WORKERS = 8  # threads: as long as fewer inspections are slow, they delay no other container
 THREAD_RETRY_SECONDS = 60.0  # until the next attempt to start a collector for which there was no thread
 
 BEGIN_ACTIONS = frozenset({"create", "start"})
@@ -51,11 +51,11 @@ class Supervisor:
         self._reconciled = False  # written by _announce_earlier_ends(), under the registry's lock
 
     def start(self, context: CollectorContext) -> None:
-        """Set what collectors started from now on use. Called each time the engine is connected, before `resync`."""
+        """Set the context of new collectors. Called after each connection to the engine, before `resync`."""
         self._context = context
 
     def stop(self) -> None:
-        """Stop the workers, then the collectors. Returns at once; nothing is published after that."""
+        """Stop the workers, then the collectors. Returns at once; afterwards they publish nothing."""
         self._scheduler.stop()
         with self._registry.lock:
             self._stopped = True
@@ -123,7 +123,7 @@ class Supervisor:
                 self._scheduler.schedule(self._reconcile_retained)
 
     def request_inspect(self, container_id: str) -> None:
-        """Queue an inspect of a container, because its readings fail, or have come back."""
+        """Queue an inspection of a container, because its readings fail, or have come back."""
         with self._registry.lock:
             if self._registry.get(container_id):
                 self._queue.add(container_id, None)
@@ -200,7 +200,7 @@ class Supervisor:
     def _apply_inspection(
         self, tracked: TrackedContainer, event: Event | None, found: Container | None, exists: bool
     ) -> None:
-        """Make a container's status and collector follow what the engine says of it."""
+        """Make a container's status and collector follow the result of an inspection, `found` and `exists`."""
         before, action = tracked.status.container, event.action if event else ""
         if found and before is None:
             tracked.note_first_inspect(found)

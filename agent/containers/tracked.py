@@ -12,7 +12,7 @@ from agent.kernel.run import ContainerRun
 from agent.runtime.timestamps import format_time, parse_time
 
 NO_RUN = ""
-"""The start of a run that does not exist. None would not do: it equals the unknown start of a real run."""
+"""Stands for "no run" where the start of a run is expected. None stands for a run whose start is not known."""
 
 
 class TrackedContainer:
@@ -25,7 +25,7 @@ class TrackedContainer:
         id: 64 hexadecimal digits.
         status: its topic level, and what was published there.
         collector: collects its usages; None while the container does not run.
-        failed_inspects: in a row. Written by the worker that processes this container, of which there is one at a time.
+        failed_inspects: inspections that failed in a row. Written by the one worker that processes this container.
     """
 
     __slots__ = (
@@ -44,11 +44,11 @@ class TrackedContainer:
         self.status = status
         self.collector: Collector | None = None
         self.failed_inspects = 0
-        self._ended_run: ContainerRun | None = None  # the kernel's, of the last collector; None while there is another
-        self._preexisting = preexisting  # it was in the first list that the engine gave to this agent
+        self._ended_run: ContainerRun | None = None  # `kernel_run` of the last collector, while there is no other
+        self._preexisting = preexisting  # the container was in the first list that the engine gave to this agent
         # `started_at` of the run that had already ended when the agent started; the engine may repeat its events.
         self._ended_run_started_at: str | None = NO_RUN
-        self._told_labels: frozenset[str] = frozenset()  # those whose mistake was reported
+        self._told_labels: frozenset[str] = frozenset()  # labels whose mistake was reported
 
     @property
     def runs(self) -> bool:
@@ -66,7 +66,7 @@ class TrackedContainer:
         return self.collector.kernel_run if self.collector else self._ended_run
 
     def note_first_inspect(self, found: Container) -> None:
-        """Remember the run that had ended before the agent started, if any: no `running` is published for it."""
+        """Remember the run that had ended before the agent started, if any. No `running` is published for that run."""
         if self._preexisting and not found.running:
             self._ended_run_started_at = found.started_at
 
@@ -109,12 +109,12 @@ class TrackedContainer:
         self.status.refresh()
 
     def update_trouble(self) -> None:
-        """Note that the engine has just said that the container runs. Record why it has no usages, if so."""
+        """Record why the container has no usages, if it is silent. Call this when the engine says that it runs."""
         if self.collector:
             self.status.set_trouble(self.collector.check_silence())
 
     def announce_unseen_run(self) -> None:
-        """Publish `running` for a run that was over before the inspect, so that its `die` event can end it."""
+        """Publish `running` for a run that was over before the inspection, so that its `die` event can end it."""
         if container := self.status.container:
             self.status.announce_running(
                 replace(container, running=True, state="running", exit_code=None, finished_at=None)
@@ -132,11 +132,11 @@ class TrackedContainer:
     def end(self, reason: Reason, container: Container | None = None) -> None:
         """Stop the collector, and publish that the container has stopped if that was not published yet.
 
-        That it was removed or is excluded from now on is published also of a container that had stopped before.
+        For the reasons `removed` and `excluded`, `stopped` is published again even if it was published before.
 
         Args:
             reason: why.
-            container: the container as it ended, if the engine no longer describes that.
+            container: the container as it ended; None for the newest description.
         """
         if self.collector:
             self.collector.stop()
@@ -146,7 +146,7 @@ class TrackedContainer:
             self.status.announce_stopped(reason, container)
 
     def handle_missed_die(self, before: Container | None, found: Container) -> None:
-        """End the published run, of which there was no `die` event.
+        """End the published run without a `die` event, because the event was missed.
 
         Args:
             before: the container as it was known before.
@@ -173,11 +173,11 @@ class TrackedContainer:
         if _nanoseconds(last_status and last_status.get("started_at")) > event.time and (
             found is None or self.is_same_run(found)
         ):
-            return  # an old event that was repeated; if the published run is over, the engine's clock was set back
+            return  # an old event once more. If the published run is over, the engine's clock was set back instead
         is_over = found is not None and found.finished_at is not None and not found.running
         if found and is_over and _nanoseconds(found.finished_at) >= _nanoseconds(found.started_at):
             self.end("exited", found)
-        else:  # it runs again, is gone, or cannot be inspected: only the event says how it ended
+        else:  # the container runs again, is gone, or cannot be inspected: only the event tells how this run ended
             self.end("exited", before and before.ended(event.exit_code, format_time(event.time)))
 
 

@@ -29,16 +29,16 @@ PROBE_SECONDS = 1.0  # between two attempts to reach an engine that is away; eac
 STABLE_AFTER_SECONDS = 10.0  # a subscription that has lasted for so long counts as a good one
 
 SHORT_SUBSCRIPTIONS = 3
-"""So many attempts in a row that the engine answers, but not for long, are normal (restarts). Then the waits grow."""
+"""So many short subscriptions in a row are normal, when the engine is restarted. After more the waits grow."""
 
 MAX_PROBE_SECONDS = 32.0
-"""The longest wait after an attempt that the engine answers, but not for long: each may make it list containers."""
+"""The longest wait after a short subscription: for each the engine may have to list its containers."""
 
 REPLACED_SOCKET_SECONDS = 300.0
 """How long a mounted socket on which nobody listens is tried. Then the agent ends: a restart mounts the new socket."""
 
 REPLACED_SOCKET_TIMEOUTS = 30
-"""The same as a number of `engine.timeout`; the shorter of the two counts."""
+"""The same limit in multiples of `engine.timeout`. The shorter limit counts."""
 
 RELIST_SECONDS = 60.0
 """Between two lists. An event can be lost, because the engine keeps only 256 of them; a list cannot."""
@@ -79,13 +79,13 @@ class EngineWatcher:
         self._backoff = Backoff(BackoffPolicy(PROBE_SECONDS, 2.0, MAX_PROBE_SECONDS))
         self._since: int | None = None  # when the last event was, ns since the epoch by the engine's clock
         self._next_list = 0.0  # monotonic moment
-        self._was_subscribed = False  # once at least; so a first outage is not followed by "the engine is back"
+        self._was_subscribed = False  # once at least: before that the engine cannot be "back"
         self._subscribed_at: float | None = None  # monotonic moment; None while there is no subscription and list
-        self._answered = False  # by the engine, in this attempt
-        self._short_subscriptions = 0  # attempts in a row that the engine answered, but not for long
+        self._answered = False  # the engine has answered in this attempt
+        self._short_subscriptions = 0  # attempts in a row that the engine has answered, but not for long
         self._replaced_since: float | None = None  # monotonic moment; None while the socket is not a replaced one
-        self._logged_kind: object = None  # of the error that was logged last
-        self._logged_outage = False  # an outage was logged, and its end was not yet
+        self._logged_kind: object = None  # the kind of the error that was logged last
+        self._logged_outage = False  # an outage was logged, and its end was not logged yet
         self.trouble: str | None = "the engine has not answered yet"
 
     def run(self) -> None:
@@ -142,7 +142,7 @@ class EngineWatcher:
         self.trouble = None
 
     def _check_socket(self, error: EngineError | ThreadLimitError) -> None:
-        """Raise the error if it says, and has said for long enough, that the socket was replaced."""
+        """Raise the error if the engine's socket was replaced, and that has been so for long enough."""
         if not isinstance(error, ReplacedSocketError):
             self._replaced_since = None
         elif self._replaced_since is None:
@@ -174,7 +174,7 @@ class EngineWatcher:
         return wait
 
     def _log(self, error: EngineError | ThreadLimitError, wait: float, ended_subscription: bool) -> None:
-        """Log an error: as a warning if it is another one than before, or the end of a subscription."""
+        """Log an error: as a warning if its kind differs from the last one's, or if it has ended a subscription."""
         is_news = ended_subscription and self._short_subscriptions <= SHORT_SUBSCRIPTIONS
         is_known = self._logged_kind == _kind(error) and not is_news
         at_fixed_pace = is_news or not self._short_subscriptions
@@ -192,7 +192,7 @@ def _is_away(error: EngineError | ThreadLimitError) -> bool:
 
 
 def _kind(error: EngineError | ThreadLimitError) -> object:
-    """Return what two errors have in common if they count as the same one. An engine's text may differ each time."""
+    """Return a value that is equal for errors of the same kind. The text of an engine may differ each time."""
     if isinstance(error, EngineUnreachableError):
         return str(error)
     return type(error), error.status if isinstance(error, EngineRefusedError) else None

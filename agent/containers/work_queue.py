@@ -27,8 +27,8 @@ FIRST_RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 60.0
 
 MAX_DEFER_SECONDS = 1.0
-"""Longest wait of a deferred event without progress. It begins again whenever one of its blockers has moved; to process
-a move takes milliseconds."""
+"""How long an event stays deferred at most while none of its blockers moves. The time starts anew with each move; to
+process a move takes milliseconds."""
 
 
 @dataclass(slots=True)
@@ -120,7 +120,7 @@ class WorkQueue:
                 self._schedule_retry(retry, seconds)
 
     def reset_backoff(self, container_id: str) -> None:
-        """Let the container's backoff start again with its shortest wait, because an inspect has succeeded."""
+        """Let the container's backoff start again with its shortest wait, because an inspection has succeeded."""
         with self._lock:
             retry = self._retries.get(container_id)
             if retry and retry.scheduled:
@@ -141,7 +141,7 @@ class WorkQueue:
         is True, `process` must return without having changed anything.
 
         Returns:
-            True; False if the event must be processed now: for MAX_DEFER_SECONDS none of its blockers has moved.
+            Whether the event is deferred. If not, process it now: no blocker has moved for MAX_DEFER_SECONDS.
         """
         with self._lock:
             queue, now = self._queues[container_id], time.monotonic()
@@ -199,7 +199,7 @@ class WorkQueue:
             self._unblock(container_id)
 
     def _unblock(self, moved_id: str) -> None:
-        """Let the containers that wait for this one go on, or wait for the others from now on."""
+        """Take this container from the blockers of each deferred event; process those that have none left."""
         for queue in list(self._deferred.values()):
             if queue.blockers and moved_id in queue.blockers:
                 queue.blockers.remove(moved_id)
