@@ -1,7 +1,7 @@
-"""Decoding the response of GET /containers/json row by row. Pure: chunks of bytes in, rows out.
+"""Decodes the engine's list of containers (GET /containers/json) row by row, while its bytes arrive. Pure.
 
 An engine with thousands of stopped containers sends tens of megabytes, of which the agent needs little. So the list is
-never in memory as a whole: each row is decoded as soon as it is complete, and the caller keeps what it needs of it.
+never in memory as a whole: each row is decoded as soon as it is complete, and `trim_row` keeps what the agent needs.
 """
 
 import codecs
@@ -42,12 +42,15 @@ _AFTER = {
 
 
 def decode_rows(chunks: Iterable[bytes]) -> Iterator[object]:
-    """Yield each element of a JSON array as soon as it has arrived.
+    """Yield each row of the list as soon as all its bytes have arrived.
+
+    Args:
+        chunks: the body of the response, a JSON array, in pieces of any size.
 
     Raises:
         InvalidResponseError: the body is no JSON array, has a row of more than MAX_ANSWER_BYTES, or has more than
             MAX_LIST_BYTES.
-        EngineUnreachableError: the body is blank, as that of an engine that is shutting down.
+        EngineUnreachableError: the body is blank, as an engine sends it while it is shutting down.
     """
     utf8 = codecs.getincrementaldecoder("utf-8")()
     text, expected, total, enough = "", _Expected.BEGIN, 0, 0

@@ -3,7 +3,7 @@
 The document is the response of GET /containers/{id}/stats (https://docs.docker.com/reference/api/engine/,
 "Get container stats based on resource usage"). Engines agree on little but the names: a value that one of them leaves
 out, another writes as null, 0 or 2^64-1. A value that cannot be a counter (text, a fraction, negative, 2^63 or more)
-counts as not measured. Fields mean what Nomad's docker driver takes them for (drivers/docker/util/stats_posix.go).
+counts as not measured. Fields are read as Nomad's docker driver reads them (drivers/docker/util/stats_posix.go).
 
 A stream is cut into documents by `protocol.split_lines`; what ends a stream that hangs is in `http_client.py`.
 """

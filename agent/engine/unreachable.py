@@ -1,4 +1,4 @@
-"""Why an engine cannot be reached, in words for whoever has to fix it."""
+"""Error texts for an engine that cannot be reached: the cause, and what the user can do about it."""
 
 from pathlib import Path
 

@@ -33,7 +33,7 @@ class KernelUnreadableError(ReadingError):
 
 @contextmanager
 def translate_parse_errors(what: str) -> Iterator[None]:
-    """Turn an error of parsing files in the block into a KernelUnreadableError, which names the files as `what`."""
+    """Raise KernelUnreadableError if the block fails to parse a file; its message names the file or files, `what`."""
     try:
         yield
     except ReadingError:

@@ -51,8 +51,8 @@ class Host:
     def __init__(
         self, proc: str, descriptors: DescriptorBudget, memory_max_age: float = MEMORY_MAX_AGE_SECONDS
     ) -> None:
-        # Written by every thread that reads a container. No lock: at worst two threads read the file one after the
-        # other, and each value is a complete one of some recent moment.
+        # Written by every thread that reads a container, without a lock: at worst two threads read a file one after the
+        # other. Each value is one that the file had a moment ago.
         self._read_at_ns = 0
         self._cpu_time_ns = 0
         self._memory_read_at = -inf

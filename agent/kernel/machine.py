@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class CpuTimes(NamedTuple):
-    """CPU time since the boot, summed over all CPUs, in ticks. To wait for I/O is to be idle."""
+    """CPU time since the boot, summed over all CPUs, in ticks. Waiting for I/O counts as idle."""
 
     idle: int
     total: int
@@ -30,7 +30,7 @@ class CpuTimes(NamedTuple):
 class Machine:
     """The machine, as /proc shows it. For one thread.
 
-    The first CPU share is of the time since this object was made, each later one of that since the one before.
+    The first CPU share covers the time since this object was made, each later one the time since the last `read`.
 
     Args:
         proc: where the process file system is mounted; by default where the readings of containers find it.

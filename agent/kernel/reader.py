@@ -1,7 +1,7 @@
 """Readings of containers from the cgroup and /proc files of this machine.
 
-They have the numbers that an engine on this machine would report, at a fiftieth of the cost of asking it. Whether they
-agree is verified elsewhere: see agent/collection/verification.py.
+They have the numbers that an engine on this machine would report, at a fiftieth of the cost of asking it. Whether files
+and engine agree is verified elsewhere: see agent/collection/verification.py.
 """
 
 import os
@@ -84,7 +84,7 @@ class KernelReader:
         return CgroupV2(files, host, directories[""]) if unified else CgroupV1(files, host, directories)
 
     def _find_run(self, pid: int, found: Mapping[str, str], unified: bool) -> ContainerRun | None:
-        """Return what shows whether the run goes on; None if there is no such thing, though the files can be read.
+        """Return the container's run as the kernel shows it; None if its process or its cgroup cannot be looked at.
 
         `found` has the cgroup's path by controller; with cgroup v2 there is one path, and its controller is "".
         """
@@ -99,7 +99,7 @@ class ContainerFiles:
     """The open files of one run of a container. Close them after use.
 
     Attributes:
-        kernel_run: tells whether the run goes on, also after the files were closed; None if that cannot be told.
+        kernel_run: shows whether the run goes on, also after `close`; None if the kernel does not tell.
     """
 
     def __init__(

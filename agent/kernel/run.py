@@ -1,4 +1,4 @@
-"""One run of a container, as the kernel knows it: whether it goes on can be seen also when no engine can be asked."""
+"""One run of a container, as the kernel shows it. So its end can be noticed while no engine can be asked."""
 
 import os
 
@@ -6,10 +6,10 @@ import os
 class ContainerRun:
     """The first process and the cgroup of a run. No file stays open, so this works after the readings have failed.
 
-    A file that is not there may also be hidden. So a run is over only if everything says so: the first process has
-    ended, the cgroup is empty or gone, and both are looked for where they were found when the run was opened. Either
-    alone is not enough: systemd may have moved the processes to another cgroup, and /proc may have been mounted anew so
-    that it hides other users' processes.
+    A file that is not there may also be hidden. So a run counts as over only if all of these hold: the first process
+    has ended, the cgroup is empty or gone, and /proc and the cgroups are mounted as they were when this was made. No
+    sign is enough alone: systemd may have moved the processes to another cgroup, and /proc may have been mounted anew
+    so that it hides other users' processes.
 
     Args:
         proc: where the process file system is mounted.
@@ -36,7 +36,8 @@ class ContainerRun:
         """Return whether the container has processes: of this run, or of a later one, whose cgroup has the same name.
 
         Returns:
-            False only if this run is over and there is no later one. None if that cannot be known now.
+            True if there are processes. False only if this run is over, and there is no later one. None if that cannot
+            be known now.
         """
         try:
             is_cgroup_used = self._is_cgroup_used()

@@ -60,7 +60,7 @@ class Outbox:
         self._closed = self._connected = False
 
     def set_limits(self, capacity: int, on_full: Literal["drop_newest", "drop_oldest"]) -> None:
-        """Change what was given at the start. Nothing that waits is dropped for it.
+        """Change both arguments of the constructor. No waiting usage is dropped because of that.
 
         While more usages wait than the new capacity allows, `counters` returns their number as the capacity. It falls
         as they leave. Until then each new usage causes one to be dropped, as `on_full` says.
@@ -73,7 +73,7 @@ class Outbox:
         self._listener = listener
 
     def add_usage(self, message: Message) -> bool:
-        """Add a usage. Return False if that one or the oldest one was dropped, because the outbox is full or closed."""
+        """Add a usage. Return False if this usage or the oldest was dropped, because the outbox is full or closed."""
         with self._lock:
             self._added += 1
             full = self._waiting() >= self._capacity
@@ -89,7 +89,7 @@ class Outbox:
         return not full
 
     def note_connected(self) -> None:
-        """Note that there is a connection, until requeue(). Until then add_status() keeps the order of statuses."""
+        """Note that there is a connection. Until requeue(), add_status() keeps several statuses of one topic."""
         with self._lock:
             self._connected = True
 
@@ -109,7 +109,7 @@ class Outbox:
         self._listener()
 
     def take(self) -> Delivery | None:
-        """Return what is to be sent next, statuses before usages, or None."""
+        """Return what is to be sent next, statuses before usages; None if nothing waits to be sent."""
         with self._lock:
             if self._pending:
                 topic, (message, *later) = self._pending.popitem(last=False)
@@ -169,7 +169,7 @@ class Outbox:
     def is_cleared(self, topic: str) -> bool:
         """Return whether no status of this topic is left to send, now or again.
 
-        That is so if none was added, or if the last one was empty, which clears the topic, and the broker answered it.
+        That is so if none was added, or if the last one was empty, which clears the topic, and the broker has answered.
         """
         with self._lock:
             return topic not in self._newest
@@ -203,7 +203,7 @@ class Outbox:
             return not self._pending and not self._statuses_in_flight
 
     def wait_idle(self, timeout: float) -> bool:
-        """Wait until idle, for at most `timeout` seconds. Return whether it is."""
+        """Wait until the outbox is idle, for at most `timeout` seconds. Return whether it is idle."""
         with self._lock:
             return self._became_idle.wait_for(self._idle, timeout)
 
@@ -214,7 +214,7 @@ class Outbox:
         return not self._waiting() and not self._pending and not self._statuses_in_flight
 
     def _remove_in_flight(self, delivery: Delivery) -> bool:
-        """Remove a delivery, unless requeue() has. Return whether it was a usage in flight."""
+        """Remove a delivery, unless requeue() has removed it. Return whether it was a usage in flight."""
         if delivery.is_usage:
             removed = delivery in self._usages_in_flight
             self._usages_in_flight.pop(delivery, None)

@@ -44,7 +44,7 @@ class MessageBuilder:
         host: Name of the agent's host, as payloads show it.
         own_topics: Topic filter for everything that this agent publishes.
         agent_topic: Topic of the agent's own status.
-        agent_topic_end: What it ends with, whatever the base is.
+        agent_topic_end: End of `agent_topic`, which is the same with any base.
         counters_topic: Topic of the agent's own counters.
     """
 
@@ -104,7 +104,7 @@ class MessageBuilder:
         return topic[len(prefix) : -len(suffix)] or None
 
     def backup(self, level: str, payload: object) -> Message:
-        """Return the message that keeps what docker2mqtt had announced of a container; None clears it."""
+        """Return the message that keeps what docker2mqtt had announced of a container; None as payload clears it."""
         return self.discovery(f"{self._root}/{level}/docker2mqtt", payload)
 
     def discovery(self, topic: str, payload: object) -> Message:

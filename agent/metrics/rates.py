@@ -58,7 +58,8 @@ def compute_usage(previous: Reading | None, current: Reading, core_mhz: float | 
     Args:
         previous: the reading before; None if there is none.
         current: the reading now. A part that it lacks is left out of the usage.
-        core_mhz: the clock rate of one core of the engine's host, MHz; None if unknown, and there are no ticks then.
+        core_mhz: the clock rate of one core of the engine's host, MHz. None if it is not known: then `total_ticks` is
+            left out.
 
     Returns:
         The usage, without the rate of any counter that fell or was missing before. None if the usage is not known:

@@ -12,8 +12,9 @@ class CpuReading:
 
     Attributes:
         total: CPU time, ns.
-        kernel: the part of it spent in the kernel, ns; None if not measured, like all that follow but `online`.
-        user: the part of it spent in user code, ns.
+        kernel: the part of `total` spent in the kernel, ns. This field and those below are None if they were not
+            measured, except `online`.
+        user: the part of `total` spent in user code, ns.
         host_total: CPU time of the host, over all its online CPUs, idle time included, ns.
         online: CPUs of the host that are online, at least 1.
         throttled_periods: periods in which the container was throttled.
@@ -56,7 +57,7 @@ class Reading:
 
 
 class ReadingError(ValueError):
-    """There is no reading. The message says what was found in its place, and what is wrong with that."""
+    """There is no reading. The message says what was found instead, and what is wrong with it."""
 
 
 class ContainerNotRunningError(ReadingError):

@@ -29,7 +29,7 @@ def count_or_none(value: object) -> int | None:
 
 
 def limit_or_none(value: object) -> int | None:
-    """Return a value that is a limit, None where there is no limit."""
+    """Return `value` if it is a limit; None if it stands for "no limit"."""
     return value if type(value) is int and 0 < value < UNLIMITED_FROM else None
 
 
