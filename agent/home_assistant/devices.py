@@ -1,7 +1,7 @@
 """The ids of devices and entities in Home Assistant. Pure.
 
-A device is a host, or a name of a container on a host. A container that is created anew under its name is the same
-device, with its history; so no id of a container is part of a device's id.
+A device stands for a host, or for the name of a container on a host. A container that is created anew under its name is
+the same device, with its history. So the container's id is no part of the device's id.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ class NamedContainer(NamedTuple):
 
 
 def host_device_id(host: str, taken: Collection[str] = ()) -> str:
-    """Return the device id of a host: `usage-agent_<host>`, with a hash of the host's name behind it if that is taken.
+    """Return the device id of a host: `usage-agent_<host>`; if that is taken, with a hash of the host's name behind it.
 
     Args:
         host: the host's name.
@@ -48,8 +48,9 @@ def container_device_ids(
 ) -> dict[str, str]:
     """Return the device id of each container, by container id: `usage-agent_<host>_<name>`.
 
-    Names that would become one id are told apart by a hash of their own name. Of several, the one that is a safe name
-    as it stands keeps the plain id, else the first in the alphabet: the same each time, in whatever order they came.
+    Several names may become the same id, because some characters are replaced by `_`. Then only one container has this
+    id: one in whose own name nothing is replaced, else the first in the alphabet. Each other container has a hash of
+    its own name behind the id. The order of `containers` makes no difference.
 
     Args:
         host: the host's name.

@@ -1,8 +1,8 @@
 """The discovery message of a device, as Home Assistant's MQTT integration reads it. Pure.
 
 One retained message makes a device with all its entities (device discovery, since Home Assistant 2024.11):
-https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload. Home Assistant refuses the whole message for
-one key that it does not know beside `components`, so only what it documents stands there.
+https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload. If Home Assistant does not know one of the
+keys beside `components`, it refuses the whole message. So only documented keys are used there.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,8 +32,8 @@ class Device:
         id: unique in Home Assistant, of letters, digits, `_` and `-`.
         slug: what the entity ids of its entities begin with, of small letters, digits and `_`.
         name: what people see.
-        via: the id of the device that it hangs under; None of the host's device.
-        manufacturer, model, version: as Home Assistant shows them; None is not shown.
+        via: the id of the host's device, under which Home Assistant shows it; None for the host's device itself.
+        manufacturer, model, version: as Home Assistant shows them; not shown if None.
     """
 
     id: str
@@ -76,7 +76,7 @@ def container_payload(
         interval: seconds between two of its usages.
         has_network: whether it has a network of its own, and not the host's.
         has_health: whether it has a health check.
-        kept: unique ids that its entities have already.
+        kept: unique ids that its entities have already, by component key.
     """
     entities = [
         entity
@@ -94,21 +94,21 @@ def host_payload(device: Device, topics: Topics, interval: float, has_machine: b
         topics: where the agent's own messages are published.
         interval: seconds between two publications of the agent's counters.
         has_machine: whether the counters tell about the machine.
-        kept: unique ids that its entities have already.
+        kept: unique ids that its entities have already, by component key.
     """
     entities = HOST_ENTITIES + (MACHINE_ENTITIES if has_machine else ())
     return _payload(device, topics, interval, entities, kept)
 
 
 def with_removals(payload: dict[str, Any], earlier: Mapping[str, str]) -> dict[str, Any]:
-    """Return a discovery message that also removes the entities which an earlier one of this device had and it has not.
+    """Return a discovery message that also removes entities: those of an earlier message which `payload` does not have.
 
     Home Assistant keeps an entity whose component is left out. A component of which nothing but the platform is left
     removes it.
 
     Args:
         payload: the discovery message.
-        earlier: the platforms of the earlier one's components, by key.
+        earlier: the platforms of the components in the earlier message of this device, by key.
     """
     removals = {key: {"platform": platform} for key, platform in earlier.items() if key not in payload["components"]}
     return {**payload, "components": payload["components"] | removals} if removals else payload
@@ -166,7 +166,7 @@ def _component(entity: Entity, device: Device, topics: Topics, interval: float, 
 
 
 def _status_availability(entity: Entity, topics: Topics) -> list[dict[str, str]]:
-    """Return when a status holds: while the agent runs. That the agent does not run is a status that always holds."""
+    """Return when the status is valid: while the agent runs. Whether the agent itself runs is always valid."""
     if topics.status == topics.agent_status and entity.key == "running":
         return []
     return [_availability(topics.agent_status)]
@@ -200,7 +200,7 @@ class Discovered:
 
 def summarize(payload: Mapping[str, Any]) -> Discovered:
     """Return what a discovery message of usage-agent says."""
-    # One without a unique id has only its platform left: it removes an entity.
+    # A component without a unique id has nothing but its platform: it removes an entity.
     entities = {key: part for key, part in payload["components"].items() if "unique_id" in part}
     return Discovered(
         agent_topic=payload["availability"][0]["topic"],

@@ -61,10 +61,10 @@ class Entity:
         device_class: what kind of quantity it is, if Home Assistant knows that kind.
         state_class: how its statistics are made; None for what is no number.
         unit: as Home Assistant spells it.
-        icon: where the device class brings none that fits.
-        precision: digits behind the point that are shown.
+        icon: used if the device class has no fitting icon.
+        precision: number of decimals that are shown.
         diagnostic: listed apart from the main entities.
-        options: all its values, of one whose values are words.
+        options: all its values, if they are words; else empty.
     """
 
     key: str

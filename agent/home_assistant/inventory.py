@@ -16,7 +16,7 @@ FIRST_USAGE_SECONDS = 3.0  # the longest wait for a container's first usage, whi
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of one container. Only ever more: an entity must not come and go with a failure.
+    """What is known of one container. Facts are only added, so that no entity disappears because of a failure.
 
     Attributes:
         deadline: monotonic; from then on the container is discovered without a usage too.

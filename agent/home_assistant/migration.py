@@ -4,9 +4,10 @@
                                                            ├──► match() ──► Plan
     retained discovery of the agent ──────► read_device() ─┘
 
-Home Assistant knows an entity by its unique id: history, settings and entity id follow whoever announces that. So the
-agent announces its own entity under the unique id that docker2mqtt gave. Its retained discovery message is what keeps
-the id; the agent reads it when it starts. Home Assistant goes on to show the unit it knows (MB) and converts the value.
+Home Assistant knows an entity by its unique id: history, settings and entity id belong to the unique id, whoever
+announces it. So the agent announces its own entity under the unique id that docker2mqtt gave. The agent's retained
+discovery message keeps this id; the agent reads the message when it starts. Home Assistant continues to show the unit
+that it knows (MB), and converts the value.
 """
 
 from collections import defaultdict
@@ -92,9 +93,9 @@ def with_ids(document: Mapping[str, Any], ids: Ids) -> dict[str, Any]:
 
 
 def without(document: Mapping[str, Any], ids: Ids) -> dict[str, Any]:
-    """Return a discovery message that removes the components which have another unique id than this, by component key.
+    """Return a discovery message that removes the components whose unique id differs from the one in `ids`, by key.
 
-    Of each nothing but the platform is left.
+    Nothing but the platform of such a component is left, by which Home Assistant removes its entity.
     """
     components = {
         key: {"platform": part["platform"]} if key in ids and part.get("unique_id") != ids[key] else part
@@ -118,7 +119,7 @@ def read_device(
         topic: of the message.
         payload: of the message.
         level_of: returns the topic level of a container of this host, by the topic of its usages.
-        names: of containers, by topic level. One that is not there has its level for a name.
+        names: the containers' names, by topic level. Where a name is missing, the level is used.
     """
     found = read_payload(payload)
     level = level_of(found.values_topic) if found else None

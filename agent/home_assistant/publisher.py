@@ -6,7 +6,7 @@
 
 The main thread compares the two once a second, if something may have changed. How Home Assistant takes these messages:
 
-- It keeps what a device had. So an entity that is not in a message any more has to be removed by it.
+- It keeps all entities that a device ever had. So a message has to remove those that the device no longer has.
 - It subscribes to a device's topics when it has read the message. So statuses, which are retained, go first.
 - Within a moment after a removal it may answer with an empty message of its own, and a message that was sent at once
   would be lost. So a device is announced again a while after its removal.
@@ -33,7 +33,7 @@ from agent.mqtt.subscription import Subscription
 
 BIRTH = b"online"  # the payload of Home Assistant's birth message
 BIRTH_WAIT_SECONDS = (1.0, 3.0)  # at least and at most, at random: many agents hear the same birth
-MIGRATION_SECONDS = 15.0  # without any message, after another program has announced the host: longer than a migration
+MIGRATION_SECONDS = 15.0  # nothing is published for so long after another program has announced the host's device
 PAUSE_SECONDS = 1.0  # after a removal, once the broker has it, until the device's topics are used for something else
 
 
@@ -79,13 +79,13 @@ class DiscoveryPublisher:
         self._taken: set[str] = set()  # device ids of other agents; never removed, so that our ids stay the same
         self._changed = False  # whether to compare at the next opportunity
         self._revision = -1  # of the registry, at the last comparison
-        self._was_read = False  # what the broker had retained
-        self._resend_at: float | None = None  # monotonic
-        self._migration_ends = -inf  # monotonic
+        self._was_read = False  # whether what the broker had retained was read
+        self._resend_at: float | None = None  # monotonic; None if Home Assistant was not restarted
+        self._migration_ends = -inf  # monotonic; nothing is published before
         self._lock = threading.Lock()  # guards what follows, which the publisher's thread writes
         self._retained: dict[str, bytes] | None = None
-        self._born = False
-        self._foreign = False  # whether another program has announced the host
+        self._born = False  # whether a birth message has come in
+        self._foreign = False  # whether another program has announced the host's device
 
     # On the publisher's thread
 
@@ -113,7 +113,7 @@ class DiscoveryPublisher:
             self._retained = {**(self._retained or {}), **retained}
 
     def note_message(self, topic: str, payload: bytes) -> bool:
-        """Note a message of Home Assistant about itself, or a discovery message of the host by another program.
+        """Note a message of Home Assistant about itself, or another program's discovery message of the host's device.
 
         Return whether to read again what is retained: `usage-agent migrate-discovery` announces the host before and
         after it changes devices. It puts a space behind the payload, so that it differs from the agent's own.
@@ -160,7 +160,7 @@ class DiscoveryPublisher:
         return self._publish_differences(now)
 
     def release(self, level: str) -> bool:
-        """Return whether no device reads the topics of this level any more; begin to remove one that does.
+        """Return whether no device reads this level's topics any more; begin to remove a device that does.
 
         For the status of a container that is gone: it may be cleared when this returns True.
         """
@@ -240,7 +240,7 @@ class DiscoveryPublisher:
         self._outbox.add_status(self._messages.discovery(topic, None))
 
     def _is_status_kept(self, topic: str) -> bool:
-        """Return whether a device is of a container that was removed, but is not forgotten yet."""
+        """Return whether a device is of a removed container whose retained status was not cleared yet."""
         level = self._messages.level_of_usages(self._discovered[topic].values_topic)
         return self._topics.device_id_of(topic) is not None and level is not None and self._registry.is_held(level)
 

@@ -1,4 +1,4 @@
-"""Paho's callbacks, stored for the publisher's thread. Paho is not imported here: its objects are passed in.
+"""What paho reports by callbacks, stored for the connection. Paho is not imported here: its objects are passed in.
 
 Paho calls these callbacks on the thread that drives the connection, with a lock held: a callback that took a lock or
 called back into paho could deadlock, and an exception would end the connection's processing. So they only store.
@@ -21,7 +21,7 @@ class ClientCallbacks:
         subscription_granted: Whether the broker granted the last subscription; None until it answers.
         refused_filters: The optional filters of that subscription which it refused.
         awaits_suback: Whether a subscription is not answered yet.
-        expected_arrived: Whether the expected message has come in.
+        expected_arrived: Whether the message has come in that the subscription expects.
         retained: Payloads of retained messages, by topic.
         live: Payload of the newest message of each of the subscription's live topics, by topic.
         stream: Topic and payload of each message of a subscription that is a stream.
@@ -90,7 +90,7 @@ class ClientCallbacks:
     def _on_message(self, _client: Any, _data: Any, message: Any) -> None:
         self.packet_count += 1
         subscription = self._subscription
-        if subscription is None:  # an earlier connection's, in a session that goes on
+        if subscription is None:  # the message is for a subscription of an earlier connection in the same session
             return
         try:
             topic = message.topic

@@ -26,7 +26,7 @@ class Capabilities:
 
     @classmethod
     def from_connack(cls, properties: object) -> "Capabilities":
-        """Read the properties of a CONNACK. A broker sends only those in which it is limited."""
+        """Read the properties of a CONNACK. A broker leaves out each limit that it does not have."""
         return cls(
             max_packet_bytes=getattr(properties, "MaximumPacketSize", MAX_PACKET_BYTES),
             max_in_flight=min(MAX_IN_FLIGHT, getattr(properties, "ReceiveMaximum", MAX_IN_FLIGHT)),

@@ -92,11 +92,11 @@ class Client:
         """
         self.paho.connect_timeout = timeout
         host = self._address.path if self._address.scheme == "unix" else self._address.host
-        port = self._address.port or 1  # paho wants one for a unix socket too
+        port = self._address.port or 1  # paho wants a port for a unix socket, too
         if not self._resumes:
             self.paho.connect(host, port, self._keepalive)
             return
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # nor there
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # likewise
         properties.SessionExpiryInterval = WILL_DELAY_SECONDS + 1  # the end of the session would publish the will
         self.paho.connect(host, port, self._keepalive, clean_start=not resume, properties=properties)
 

@@ -43,7 +43,7 @@ class Connection:
         wake: WakeupEvent,
         resume: bool,
     ) -> None:
-        """Prepare a connection. Raises BrokerRefusedError for an unusable file.
+        """Prepare a connection. Raises BrokerRefusedError if a certificate, key or password file cannot be used.
 
         `wake` ends a `poll()` early. With `resume` the session of an earlier connection of this process goes on.
         """
@@ -149,7 +149,7 @@ class Connection:
 
     @property
     def is_open(self) -> bool:
-        """Whether the broker has not ended the connection yet, as far as `poll` has seen."""
+        """Whether the connection has not ended yet, as far as `poll` has noticed."""
         return self._client.socket() is not None
 
     @property
@@ -178,9 +178,9 @@ class Connection:
         return 0
 
     def take_acks(self) -> Iterator[tuple[Delivery, int]]:
-        """Take the acknowledged messages, each with its MQTT 5 reason code; from 0x80 on it is rejected.
+        """Take the messages that were answered, each with its MQTT 5 reason code; from 0x80 on it is rejected.
 
-        With QoS 0 the operating system has accepted it. MQTT 3.1.1 has no reason code: a rejection looks like success.
+        With QoS 0 the operating system answers. MQTT 3.1.1 has no reason codes, so a rejection looks like success.
         """
         while self._callbacks.acks:
             mid, code = self._callbacks.acks.popleft()
@@ -188,17 +188,17 @@ class Connection:
                 yield delivery, code
 
     def subscribe(self, subscription: Subscription) -> None:
-        """Subscribe; with MQTT 5 without the agent's own messages unless one is expected."""
+        """Subscribe. With MQTT 5 this client's own messages do not come back, unless one is expected."""
         self._callbacks.expect_suback(subscription)
         subscribe(self._client, subscription, self.protocol)
 
     @property
     def expected_arrived(self) -> bool:
-        """Whether the message with the payload `expected` of `subscribe` has come in."""
+        """Whether the message has come in whose payload is `expected` in the subscription."""
         return self._callbacks.expected_arrived
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        """End a subscription, but for the topics that stay subscribed."""
+        """End a subscription, except for its live topics."""
         self._client.unsubscribe(subscription.passing)
 
     def take_retained(self) -> dict[str, bytes]:
@@ -226,16 +226,16 @@ class Connection:
         self.abort()
 
     def abort(self) -> None:
-        """End the connection without a DISCONNECT: the broker publishes the will (MQTT 5, section 3.1.2.5)."""
+        """Close the socket without a DISCONNECT: the broker publishes the will (MQTT 5, section 3.1.2.5)."""
         if (sock := self._client.socket()) is not None:
             sock.close()
 
     def disconnect_quickly(self) -> None:
-        """End a connection that was not accepted yet. The broker publishes no will if it accepts it later."""
+        """As `disconnect`, for a broker that does not answer: it may read the DISCONNECT later, and publish no will."""
         self.disconnect(QUICK_DISCONNECT_SECONDS)
 
     def fileno(self) -> int:
-        """Return the socket's file descriptor, or -1."""
+        """Return the socket's file descriptor; -1 if there is no socket."""
         return -1 if (sock := self._client.socket()) is None else sock.fileno()
 
     def _read(self) -> None:

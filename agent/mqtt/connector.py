@@ -59,13 +59,13 @@ class Connector:
     def connect(self) -> Connection:
         """Try each address once, and return an open connection.
 
-        Begins with the address after the one that worked last: a connection to that one has just failed. The last one
-        to be tried gets CONNECT_TIMEOUT_SECONDS to answer, unless it was just left for its silence; each other one
-        FAILOVER_SECONDS. Ends soon after the deadline, except while a host name is looked up.
+        Begins with the address after the one that worked last, whose connection has just ended. An address has
+        FAILOVER_SECONDS to answer. The last one to be tried has CONNECT_TIMEOUT_SECONDS, unless it was just left for
+        its silence. Ends soon after the deadline, except while a host name is looked up.
 
         Raises:
             BrokerUnreachableError: A later attempt may succeed.
-            BrokerRefusedError: Something has to be changed first, at each address.
+            BrokerRefusedError: Every address refuses the agent, and something has to be changed first.
         """
         errors: list[BrokerError] = []
         silent, self._silent = self._silent, None
@@ -121,7 +121,7 @@ class Connector:
         return ("5", "3.1.1") if self._last_protocols.get(address, default) == "5" else ("3.1.1", "5")
 
     def _connect_downgrading(self, address: Address, protocol: Protocol, patience: float) -> Connection:
-        """Connect; if the broker refuses the will's retain flag or QoS, again without it (MQTT 5, section 3.2.2.3)."""
+        """Connect. If the broker refuses the will's retain flag or QoS, try without it (MQTT 5, section 3.2.2.3)."""
         while True:
             accepted = self._will_capabilities.get(address, Capabilities())
             will = None if self._will is None else accepted.adapt(self._will())

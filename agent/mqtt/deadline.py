@@ -19,10 +19,10 @@ class Deadline:
 
     @property
     def is_set(self) -> bool:
-        """Return whether a moment was set."""
+        """Whether a moment was set."""
         return self.at != float("inf")
 
     @property
     def passed(self) -> bool:
-        """Return whether the moment is over."""
+        """Whether the moment has passed."""
         return time.monotonic() >= self.at

@@ -1,9 +1,9 @@
 """When to leave a broker for another address, and whether the attempt after a failed one is made at once.
 
-A broker that is frozen, or a cluster's node without a quorum, keeps the connection and answers nothing. Alone, it keeps
-the agent: nothing is gained by leaving, and it may come back. If there are other addresses, it is left when messages
-are in flight and none is acknowledged, for FAILOVER_SECONDS on a new connection, later for SILENT_SECONDS. So the agent
-does not wait for the keepalive, which notices a frozen broker after up to twice its seconds.
+A broker that is frozen, or a cluster's node without a quorum, keeps the connection and answers nothing. If there is no
+other address, the agent stays: nothing is gained by leaving. Otherwise the agent leaves it when messages are in flight
+and none was acknowledged for FAILOVER_SECONDS; for SILENT_SECONDS if the connection has acknowledged something before.
+The keepalive would notice a frozen broker only after up to twice its seconds.
 
 NATS 2.15 loses what is published while a stream has no leader, and answers nothing more over that connection for 5 s.
 An election takes up to 9 s, so silent brokers are left more often than there are other addresses.
@@ -18,7 +18,9 @@ from agent.mqtt.errors import BrokerError, BrokerSilentError, BrokerUnreachableE
 FAILOVER_SECONDS = 2.0  # a broker that answers nothing for so long is left while there are others to try
 SILENT_SECONDS = 5.0  # the same for one that has acknowledged something: it may only be busy
 
-LEAVES = 2  # for each other address, until a broker acknowledges something: if all are slow, one gets its time
+# How often silent brokers may be left, for each other address, until one acknowledges something. Without a limit no
+# broker would get the time that it needs if all of them are slow.
+LEAVES = 2
 
 
 class Failover:
@@ -78,7 +80,7 @@ class Failover:
         the agent has published elsewhere in the cluster.
 
         Raises:
-            BrokerSilentError: it has.
+            BrokerSilentError: the broker has been silent for too long.
         """
         if self._waiting_since is not None and time.monotonic() - self._waiting_since >= self._patience:
             self._leaves_left -= 1

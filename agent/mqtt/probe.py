@@ -1,6 +1,6 @@
 """Trying a broker for `usage-agent check`: may the agent connect, and publish below its host's topics?
 
-These two decide, because publishing needs nothing else:
+Two answers decide, because publishing needs nothing else:
 
     CONNACK        whether the broker accepts the agent
     PUBACK         with MQTT 5, whether the agent may publish (section 3.4.2.1); MQTT 3.1.1 has no such answer, so there
@@ -161,7 +161,7 @@ class _Probe:
 
 
 def _publish_code(connection: Connection, delivery: Delivery) -> int | None:
-    """Publish, and return the reason code of the broker's answer, or None if there is none in time."""
+    """Publish, and return the reason code of the broker's answer; None if it does not answer in ANSWER_SECONDS."""
     if code := connection.publish(delivery):
         return code
     codes: list[int] = []

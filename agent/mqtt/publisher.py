@@ -2,7 +2,7 @@
 
     Outbox ── take() ──► Publisher ── publish() ──► Connection ──► broker
        ▲                  │     ▲                       │
-       └── ack(), reject() ◄────┴──────── acks() ◄──────┘
+       └── ack(), reject() ◄────┴─── take_acks() ◄──────┘
 
 One thread does it all: it connects, publishes, and waits. What happens where, and in which module:
 
@@ -244,7 +244,7 @@ class Publisher:
         self._observations = None if at_once else error.observations
 
     def _wait(self, seconds: float) -> None:
-        """Wait until the broker is seen to be back, or for so long; not at all while stopping."""
+        """Wait until the broker is seen to be back, for at most `seconds`; not at all while stopping."""
         observations, self._observations = self._observations, None
         if observations is not None:
             self._reachability.wait(observations, 0 if self._deadline.is_set else seconds)

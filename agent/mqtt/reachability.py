@@ -72,7 +72,7 @@ class ReachabilityMonitor:
     def wait(self, observations: Iterable[Observation], seconds: float) -> None:
         """Wait until a broker is more reachable than observed, for at most `seconds`, or until woken.
 
-        At the end the unanswered connections in the observations are abandoned.
+        At the end the unanswered connections in the observations are closed.
         """
         deadline = time.monotonic() + seconds
         with ExitStack() as stack:

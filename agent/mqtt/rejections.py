@@ -1,4 +1,4 @@
-"""The messages that the broker rejects: logged once for each topic and reason, and a trouble while they go on."""
+"""Rejected messages: logged once for each topic and reason, and reported as a trouble while there are new ones."""
 
 import logging
 import time
@@ -11,8 +11,10 @@ from agent.runtime.text import quote
 MAX_TOPICS = 1000  # whose last reason is kept; in months many topics come and go
 MAX_LOGGED_TOPIC = 1000  # characters of a topic in the log
 
-INTERVALS = 3  # of usages: a rejection counts for so long at least, if nothing follows on its topic
-CAPS = 2  # of the backoff, likewise: a rejected status is sent again after one
+# How long a topic counts as rejected after its last rejection: at least so many intervals between usages, and so many
+# caps of the backoff, because a rejected status is sent again after one cap.
+INTERVALS = 3
+CAPS = 2
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +48,7 @@ class Rejections:
         log.warning("the broker does not take messages on %s: %s", _shown(topic), reason)
 
     def note_accepted(self, topic: str) -> None:
-        """Note that a message was accepted: its topic is no trouble any more."""
+        """Note that a message was accepted: its topic does not count as rejected any more."""
         self._current.pop(topic, None)
 
     @property

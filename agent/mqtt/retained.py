@@ -6,9 +6,9 @@ The broker is the agent's only memory of earlier runs. The way of a retained mes
 
 With Home Assistant its discovery messages are read as well, and one topic stays subscribed: that of its birth message.
 
-Publishing does not depend on it. A broker may refuse the subscription. Or it may end the connection instead of
-answering: then the next connection, which is made at once, does not subscribe. If that one lasts, the subscription is
-blamed. After it was blamed twice it is not tried again for RESUBSCRIBE_SECONDS.
+Publishing does not depend on this reading. A broker may refuse the subscription. Or it may end the connection instead
+of answering: then the next connection, which is made at once, does not subscribe. If this next connection lasts, the
+subscription is blamed. After it was blamed twice the agent does not subscribe for RESUBSCRIBE_SECONDS.
 """
 
 import logging
@@ -107,7 +107,7 @@ class RetainedReader:
             return
         for topic, payload in connection.take_live().items():
             if self._on_live(topic, payload):
-                self._repeat = True  # at the next opportunity: what follows the message comes as well
+                self._repeat = True  # at the next opportunity, when what follows this message has come in, too
         arrived = connection.take_retained()  # also after the end: late messages must not pile up
         if self._done:
             return

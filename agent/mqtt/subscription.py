@@ -13,12 +13,13 @@ class Subscription:
     """A subscription to one or several topic filters, by one SUBSCRIBE.
 
     Attributes:
-        topic_filter: The one that matters: whether the broker grants it is whether it grants the subscription.
-        optional: Further filters, each of which the broker may refuse, with what the agent cannot do then.
+        topic_filter: The main filter. The subscription counts as granted if the broker grants this filter.
+        optional: Further filters, each of which the broker may refuse, and what the agent cannot do without it.
         wants: Returns whether the retained message of a topic is kept. By default all are.
         live: Topics of `optional` that stay subscribed: their later messages are kept as well.
-        stream: Whether every message is kept, in its order, and for nothing else.
-        expected: Payload of a message of the agent's own that is to be heard (MQTT 5, section 3.8.3.1, No Local).
+        stream: Whether all messages are kept in the order of their arrival, for `Connection.take_stream` alone.
+        expected: Payload of a message that this client publishes itself, and that has to come back. None: there is
+            none, and with MQTT 5 the client's own messages do not come back (section 3.8.3.1, No Local).
     """
 
     topic_filter: str
@@ -30,7 +31,7 @@ class Subscription:
 
     @property
     def filters(self) -> tuple[str, ...]:
-        """All filters, the one that matters first."""
+        """All filters, the main one first."""
         return (self.topic_filter, *self.optional)
 
     @property

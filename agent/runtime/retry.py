@@ -13,10 +13,10 @@ JITTER_SHARE = 0.1
 
 
 class BackoffPolicy:
-    """The numbers that any number of backoffs follow: min(base * factor^n, cap) seconds before retry n, from 0.
+    """The numbers that several backoffs share: min(base * factor^n, cap) seconds before retry n, counted from 0.
 
     Attributes:
-        numbers: the first wait, the factor and the cap. A tuple, so that no thread sees a half of a change.
+        numbers: the first wait (s), the factor and the cap (s). A tuple, so that no thread sees a change half made.
     """
 
     def __init__(self, base: float, factor: float, cap: float) -> None:
