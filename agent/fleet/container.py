@@ -4,16 +4,18 @@ from agent.fleet.documents import Document, integer, number, text
 from agent.fleet.history import History
 from agent.fleet.sequence import Sequence
 
-MAX_LATE_USAGES = 20  # what an agent has in flight comes twice after a reconnect; more is the host's clock or `seq`
+# So many usages may come twice after a reconnect: those that an agent had in flight. If more are not newer than all
+# before, the host's clock or `seq` was set back.
+MAX_LATE_USAGES = 20
 
 
 class Container:
-    """What was said of one container.
+    """What the messages say of one container. All moments are of the clock of `now`, in seconds.
 
     Attributes:
-        level: its topic level or levels, which are what it is known by.
+        level: its topic level or levels, by which it is identified.
         status: the newest status that is retained; None if there is none.
-        usage: the newest usage, or the last one that the status tells of; None before the first.
+        usage: the newest usage, else the `last_usage` of the status; None if there is neither.
         usage_at: when the newest usage came in; None if none has come in yet.
         first_heard_at: when the first message came in.
         heard_at: when the last message came in.
@@ -30,13 +32,13 @@ class Container:
         self.sequence = Sequence()
         self.history = History(history_seconds)
         self._id = ""
-        self._run: object = None  # the agent's, of the newest usage
+        self._run: object = None  # the run of the agent that has published the newest usage; None if not known
         self._previous_interval: float | None = None
         self._late_usages = 0  # in a row
 
     @property
     def name(self) -> str:
-        """Its name; where nothing tells it, its topic level."""
+        """Its name; the topic level if no message has its name."""
         return text(self.status, "container", "name") or text(self.usage, "container", "name") or self.level
 
     @property
@@ -45,7 +47,7 @@ class Container:
         return text(self.status, "status") == "stopped"
 
     def set_status(self, status: Document | None, now: float) -> bool:
-        """Take a status, or that it was cleared. Return whether it makes sense."""
+        """Take a status; None if it was cleared. Return False, and change nothing, if the status makes no sense."""
         if status is not None and text(status, "status") not in ("running", "stopped"):
             return False
         self.status, self.heard_at = status, now
@@ -60,11 +62,11 @@ class Container:
 
         Args:
             usage: the payload.
-            run: something that is another in each run of the agent, or None if that is not known.
-            now: when it came in.
+            run: identifies the run of the agent that has published the usage; None if it is not known.
+            now: when the usage came in.
 
         Returns:
-            Whether it is newer than all before. Others only correct the number of dropped ones.
+            Whether the usage is newer than all before. An older one only corrects the number of dropped usages.
         """
         seq, time = integer(usage, "seq"), number(usage, "timestamp")
         if seq is None or time is None or seq < 1 or text(usage, "time") is None:
@@ -80,13 +82,13 @@ class Container:
         return True
 
     def interval(self, agents: float | None) -> float | None:
-        """Return the seconds between its usages, if they are known.
+        """Return the seconds between its usages; None if they are not known.
 
         The interval of a single usage is longer after a pause, such as that of a suspended machine. It counts only if
         it is also the agent's, or that of the usage before.
 
         Args:
-            agents: `agent.interval` of its host's agent.
+            agents: `agent.interval` of its host's agent, seconds; None if it is not known.
         """
         newest = number(self.usage, "interval") or None
         if newest is None or self._previous_interval is None:

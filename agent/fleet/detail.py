@@ -15,17 +15,17 @@ SERIES = (
     ("read", "read", 1000.0),
     ("written", "write", 1000.0),
 )
-"""Graphs: title, series and what a full block stands for at least."""
+"""The graphs: title, name of the series, and the smallest value that a full block may stand for."""
 
 LABEL_WIDTH = 12
 _BYTES = ("used", "usage", "limit", "rss", "cache", "swap", "mapped_file", "max_usage")
 
 
 def detail(row: Row, width: int, wall: float) -> list[str]:
-    """Return everything that is known of a container, or of a host's agent.
+    """Return lines with everything that is known of a container, or of a host's agent.
 
     Args:
-        row: which one.
+        row: the row of the container or of the host.
         width: characters of a line.
         wall: Unix time in seconds.
     """

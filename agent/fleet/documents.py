@@ -1,7 +1,7 @@
-"""Looking up values in a document that anybody may have written. Pure.
+"""Values from JSON documents of unknown origin: each is returned only if it has the type that is asked for. Pure.
 
-Subscribers show what they understand of a message and pass over the rest. They do not validate it against the schema:
-an agent of a later version may say more, and in other words.
+Subscribers show what they understand of a message and ignore the rest. They do not validate messages against the
+schema: an agent of a later version may have more fields, and other values in them.
 """
 
 MAX_NUMBER = 2.0**63  # what is larger measures nothing, and would not fit into any column
@@ -10,7 +10,7 @@ Document = dict[str, object]
 
 
 def find(document: object, *path: str) -> object:
-    """Return the value at the end of a path of keys, or None."""
+    """Return the value at the end of a path of keys; None if there is none."""
     for key in path:
         if not isinstance(document, dict):
             return None
@@ -19,7 +19,7 @@ def find(document: object, *path: str) -> object:
 
 
 def number(document: object, *path: str) -> float | None:
-    """Return a number that is not negative, or None."""
+    """Return the number at the end of a path of keys; None if there is none from 0 to MAX_NUMBER."""
     value = find(document, *path)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -27,7 +27,7 @@ def number(document: object, *path: str) -> float | None:
 
 
 def integer(document: object, *path: str) -> int | None:
-    """Return a whole number, or None."""
+    """Return the whole number at the end of a path of keys; None if there is none up to MAX_NUMBER, of either sign."""
     value = find(document, *path)
     if isinstance(value, bool) or not isinstance(value, int):
         return None
@@ -35,6 +35,6 @@ def integer(document: object, *path: str) -> int | None:
 
 
 def text(document: object, *path: str) -> str | None:
-    """Return a text that is not empty, or None."""
+    """Return the text at the end of a path of keys; None if there is none, or it is empty."""
     value = find(document, *path)
     return value if isinstance(value, str) and value else None

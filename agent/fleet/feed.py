@@ -1,4 +1,4 @@
-"""Messages that a thread of its own receives, for somebody who has other things to do."""
+"""Receiving messages in a thread of its own, which queues them for another thread."""
 
 import threading
 from collections import deque
@@ -9,7 +9,7 @@ from agent.fleet.subscriber import Subscriber
 from agent.mqtt.errors import BrokerError
 from agent.runtime.cancel import CancelToken
 
-MAX_QUEUED = 100_000  # messages, while nobody takes them; then the oldest are lost
+MAX_QUEUED = 100_000  # messages that wait to be taken; if there are more, the oldest are lost
 STOP_SECONDS = 3.0  # for the connection to end
 
 
@@ -18,7 +18,7 @@ class Feed:
 
     Attributes:
         subscriber: says whether there is a connection.
-        crash: what has ended the thread; None while it runs.
+        crash: the exception that has ended the thread; None if there was none.
     """
 
     def __init__(self, settings: BrokerSettings, base: str, purpose: str) -> None:
@@ -34,7 +34,7 @@ class Feed:
         self._thread = threading.Thread(target=self._run, name="subscriber", daemon=True)
 
     def start(self, ending: CancelToken) -> bool:
-        """Connect, and receive from then on. Return whether that is so; if not, `ending` was set meanwhile.
+        """Connect, and receive messages from now on. Return False, and receive none, if `ending` was set meanwhile.
 
         Raises:
             BrokerError: no broker can be used.
@@ -50,12 +50,12 @@ class Feed:
         return True
 
     def take(self) -> Iterator[tuple[str, bytes] | None]:
-        """Take topic and payload of each message that has come in; None stands for a new connection."""
+        """Take topic and payload of each message that has come in. None: a new connection was made at this point."""
         for _ in range(len(self._queue)):
             yield self._queue.popleft()
 
     def stop(self) -> None:
-        """End the connection."""
+        """End the connection. Waits for the thread, for STOP_SECONDS at most."""
         self.subscriber.stop()
         if self._thread.ident is not None:
             self._thread.join(STOP_SECONDS)

@@ -11,7 +11,7 @@ _SPARKS = "▁▂▃▄▅▆▇█"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 ASCII = str.maketrans(dict(zip("▁▂▃▄▅▆▇█▏▎▍▌▋▊▉…↓↑·", "_.-:=+*#   ####~v^-", strict=True)))
-"""What to translate a table with, for an output that cannot show its blocks."""
+"""For str.translate(): replaces the block characters of a table, for an output that can show ASCII only."""
 
 
 def percent(value: float | None) -> str:
@@ -88,7 +88,7 @@ def width_of(text: str) -> int:
 
 
 def fit(text: str, width: int, right: bool = False) -> str:
-    """Return a text that takes exactly so many columns: harmless, cut with an ellipsis, or filled up."""
+    """Return a text of exactly `width` columns: cleaned (`clean`), and cut with an ellipsis or filled with blanks."""
     line = clean(text[: 4 * width + 4])
     taken = width_of(line)
     if taken > width or len(text) > 4 * width + 4:

@@ -58,7 +58,7 @@ class OneTable:
         )
 
     def run(self, ending: CancelToken) -> int:
-        """Print it when everything has shown itself, or `ending` is set. Return the exit code."""
+        """Print the table when every container has shown a usage, or `ending` is set. Return the exit code."""
         with ending.interrupting(self._subscriber.stop):
             failure = _receive(self._subscriber) or self._failure
         if failure and not ending.is_set():
@@ -95,7 +95,7 @@ class JsonLines:
     """Each message as a line."""
 
     def __init__(self, config: Config, selection: Selection, once: bool) -> None:
-        """Prepare. With `once` it ends when the table would be printed."""
+        """Prepare. With `once`, `run` ends at the moment at which OneTable would print its table."""
         self._base, self._selection = config.topics.base, selection
         self._fleet = Fleet(self._base, 0)
         self._snapshot = Snapshot(self._fleet, selection) if once else None
@@ -170,7 +170,7 @@ def _fail(reason: str) -> int:
 
 
 def _name(received: Received) -> str:
-    """Return the container's name; where nothing tells it, its topic level."""
+    """Return the container's name; its topic level if the message has no name."""
     return text(received.payload, "container", "name") or received.level or ""
 
 

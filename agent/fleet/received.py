@@ -5,7 +5,7 @@
     <base>/<host>/<container>/status   status; an empty payload: it is cleared
     <base>/<host>/<container>/usage    usage
 
-A container may have several levels, as `topics.container` says. All other messages are none of an agent's.
+A container may have several levels, as `topics.container` says. Any other message is not an agent's.
 """
 
 from dataclasses import dataclass

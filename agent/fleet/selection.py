@@ -15,7 +15,14 @@ SORTS: tuple[Sort, ...] = get_args(Sort)
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Numbers of a container, or sums over those of a host; None where nothing was measured."""
+    """Numbers of one container, or sums over the containers of a host; None for what was not measured.
+
+    Attributes:
+        cpu: percent; 100 is one core used fully.
+        memory, limit: bytes.
+        rx, tx, read, write: bytes per second.
+        pids: processes and threads.
+    """
 
     cpu: float | None = None
     memory: float | None = None
@@ -28,7 +35,7 @@ class Numbers:
 
     @classmethod
     def of(cls, usage: Document | None) -> "Numbers":
-        """Return those of a usage."""
+        """Return the numbers of a usage."""
         return cls(
             number(usage, "cpu", "percent"),
             number(usage, "memory", "used"),
@@ -42,7 +49,7 @@ class Numbers:
 
     @classmethod
     def total(cls, parts: Iterable["Numbers"]) -> "Numbers":
-        """Return the sums; that of the limits says nothing, and is left out."""
+        """Return the sums. A sum of limits would mean nothing, and is left out."""
         sums: dict[str, float] = {}
         for part in parts:
             for name in ("cpu", "memory", "rx", "tx", "read", "write", "pids"):
@@ -56,12 +63,12 @@ class Row:
     """A host, or a container of the host above it.
 
     Attributes:
-        key: what tells this row from all others, also when it has moved.
+        key: identifies the row, also after it has moved: the host's topic level, and the container's or None.
         host: the host.
         container: None in the row of a host.
         state: of the container.
         numbers: of the container, or the sums over the host's containers that run.
-        running, shown: of a host: how many of its containers run, and how many there are.
+        running, shown: in the row of a host: how many of its containers run, and how many have a row.
     """
 
     key: tuple[str, str | None]

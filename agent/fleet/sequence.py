@@ -1,7 +1,7 @@
 """Which of a container's usages have come in, by their `seq`: a number that is left out is a dropped usage. Pure."""
 
-MAX_MISSING = 100  # numbers that are remembered; one that comes in after so many others stays counted as dropped
-MAX_GAP = 1_000_000  # more than an outbox can have dropped between two usages: the count has begun anew
+MAX_MISSING = 100  # missing numbers that are remembered; a forgotten one stays counted as dropped if it comes in late
+MAX_GAP = 1_000_000  # a larger gap is no loss, which no outbox could explain: the numbers have begun anew
 
 
 class Sequence:
@@ -38,7 +38,7 @@ class Sequence:
         self._interrupted = True
 
     def forget(self) -> None:
-        """Begin again with any number."""
+        """Forget the numbers so far. The next one may be any, and none before it counts as dropped."""
         self.newest = 0
         self._missing.clear()
         self._interrupted = True

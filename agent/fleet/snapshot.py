@@ -1,4 +1,4 @@
-"""When everything has shown itself that is there. Pure."""
+"""When a table is complete: each container that runs has a usage, or has had enough time for one. Pure."""
 
 from agent.fleet.selection import Selection
 from agent.fleet.state import LATE_INTERVALS, Fleet
@@ -7,11 +7,11 @@ QUIET_SECONDS = 1.0  # all retained statuses have come if no other follows for s
 
 
 class Snapshot:
-    """Tells when every container that is retained as running has shown a usage, or has had its time for it.
+    """Tells when each container whose status is `running` has a usage, or has had LATE_INTERVALS for one.
 
     Args:
-        fleet: what is known.
-        selection: what is waited for.
+        fleet: the containers.
+        selection: the hosts and containers that are waited for.
     """
 
     def __init__(self, fleet: Fleet, selection: Selection) -> None:

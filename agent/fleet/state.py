@@ -24,8 +24,9 @@ MAX_HOSTS = 1000
 MAX_CONTAINERS = 20_000  # of all hosts
 
 State = Literal["running", "waiting", "late", "lost", "stopped"]
-"""Of a container: it has usages; it runs, and its first usage is to come; it has had none for LATE_INTERVALS; nobody
-knows, because its host's agent is gone; its status says that it has none any more."""
+"""The state of a container. `running`: it has usages. `waiting`: it runs, and its first usage is still to come. `late`:
+it had no usage for LATE_INTERVALS. `lost`: nothing is known, because its host's agent is gone. `stopped`: its status
+says that there are no more usages."""
 
 
 class Host:
@@ -57,7 +58,7 @@ class Host:
         return number(self.status, "interval") or DEFAULT_INTERVAL_SECONDS
 
     def set_status(self, status: Document | None, now: float) -> bool:
-        """Take a status of the agent, or that it was cleared. Return whether it makes sense."""
+        """Take the agent's status; None if it was cleared. Return False, and change nothing, if it makes no sense."""
         if status is not None and text(status, "status") not in ("running", "stopped"):
             return False
         self.status, self.heard_at = status, now
@@ -106,7 +107,7 @@ class Fleet:
         return ((host, container) for host in self.hosts.values() for container in host.containers.values())
 
     def apply(self, topic: str, payload: bytes, now: float) -> Change | None:
-        """Take a message. Return what it has changed; None if it says nothing, or nothing new."""
+        """Take a message. Return what it has changed; None if it has changed nothing."""
         received = receive(self._base, topic, payload)
         if received is None:
             return None
@@ -123,10 +124,10 @@ class Fleet:
         return Change(received.kind, host, None)
 
     def state(self, host: Host, container: Container, now: float) -> State:
-        """Return what to believe of a container."""
+        """Return the state of a container, from its own messages and those of its host's agent."""
         if container.stopped:
             return "stopped"
-        # An agent whose status is not there, as a broker may lose it, is believed as long as there are usages.
+        # A broker may lose an agent's status. Without a status the agent counts as running while there are usages.
         if not host.running and host.status is not None:
             return "lost"
         since = container.first_heard_at if container.usage_at is None else container.usage_at
@@ -156,7 +157,7 @@ class Fleet:
             self._remove_empty(host)
 
     def _confirmed(self, heard_at: float, now: float) -> float:
-        """Return since when nothing retained has come that has to come at each new connection; `now` if it has."""
+        """Return the start of this connection if the retained message has not come over it since; else `now`."""
         return now if heard_at >= self.connected_at else self.connected_at
 
     def _new_host(self, name: str, payload: Document | None, now: float) -> Host | None:

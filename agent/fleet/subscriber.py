@@ -16,7 +16,7 @@ from agent.runtime.watchdog import Watchdog
 
 ANSWER_SECONDS = 10.0  # for the broker to answer the subscription
 DISCONNECT_SECONDS = 1.0
-RETRY_BASE_SECONDS, RETRY_FACTOR, RETRY_CAP_SECONDS = 0.5, 2.0, 10.0  # somebody is looking
+RETRY_BASE_SECONDS, RETRY_FACTOR, RETRY_CAP_SECONDS = 0.5, 2.0, 10.0  # short waits: somebody is watching
 
 
 class Subscriber:
@@ -25,15 +25,15 @@ class Subscriber:
     Args:
         settings: the broker.
         base: first levels of the agents' topics, `topics.base`.
-        purpose: makes the client id another one than the agent's: with the same, the broker would end its connection.
+        purpose: part of the client id. With the agent's own client id the broker would end the agent's connection.
         on_message: called with topic and payload of each message.
         on_connect: called after each new connection, before its first message: what is retained comes again.
         on_wait: called at least every MAX_POLL_SECONDS while there is a connection.
         on_trouble: called with the reason when there is no connection any more, and after each attempt that has failed.
 
     Attributes:
-        address: of the broker that is connected; None while none is.
-        trouble: why none is connected; empty before the first attempt, and while one is.
+        address: of the connected broker; None while there is no connection.
+        trouble: why there is no connection; empty before the first attempt, and while there is a connection.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Subscriber:
         """Connect and subscribe, in one attempt. `run` goes on with this connection.
 
         Raises:
-            BrokerError: it is not possible now.
+            BrokerError: there is no connection, or the broker refuses the subscription or does not answer it.
         """
         try:
             connection = self._connector.connect()

@@ -35,9 +35,9 @@ class Column:
     Attributes:
         title: above it.
         width: characters.
-        rank: the columns with the lowest ranks are shown where there is room for some only.
-        cell: returns text and style.
-        left: whether it is aligned on the left.
+        rank: if there is no room for all columns, those with the lowest ranks are shown.
+        cell: returns the text of a row, and its style.
+        left: whether the texts are aligned on the left.
     """
 
     title: str
@@ -111,11 +111,11 @@ COLUMNS_BY_RANK = sorted(COLUMNS, key=lambda column: column.rank)
 
 
 class Layout:
-    """Which columns there is room for, and how wide the names are.
+    """Chooses the columns that fit into the width, and makes the lines of the table.
 
     Args:
         width: of the table, in characters.
-        rows: all rows, of which the longest name gets its room if there is enough.
+        rows: all rows. The column of the names is as wide as the longest of their names, if there is room.
     """
 
     def __init__(self, width: int, rows: list[Row]) -> None:

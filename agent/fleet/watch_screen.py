@@ -55,10 +55,10 @@ class WatchApp(App[None]):
     """The screen.
 
     Args:
-        fleet: takes the messages.
-        feed: has them.
+        fleet: is given the messages, and has the state that is shown.
+        feed: receives the messages.
         selection: what is shown at first.
-        ending: ends the screen.
+        ending: ends the screen when it is set.
     """
 
     ENABLE_COMMAND_PALETTE = False

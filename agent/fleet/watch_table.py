@@ -29,13 +29,13 @@ _CURSOR = RichStyle(reverse=True, dim=False, color="default")
 
 
 def strip(segments: Sequence[Segment], width: int, style: RichStyle | None = None) -> Strip:
-    """Return a line for the screen. What it says is text, never markup."""
+    """Return a line for the screen. Its content is shown as text, never read as markup."""
     pieces = [Piece(text, STYLES[name] + style if style else STYLES[name]) for text, name in segments]
     return Strip(pieces).adjust_cell_length(width, style)
 
 
 class Table(ScrollView, can_focus=True):
-    """The rows, and a cursor that stays on its row wherever that goes."""
+    """The rows, and a cursor that stays on its row when the row moves."""
 
     BINDINGS = [  # noqa: RUF012 - textual reads it from the class
         Binding("up", "move(-1)", show=False),

@@ -18,7 +18,7 @@ def unix_time(document: Document | None, *path: str) -> float | None:
 
 
 def started_seconds_ago(row: Row) -> float | None:
-    """Return how long a container runs, or a host's agent, by the clock of that host."""
+    """Return the seconds for which a container, or a host's agent, has run, by its host's clock; None if unknown."""
     document: Document | None
     if row.container is not None:
         document, newest = row.container.status, number(row.container.usage, "timestamp")
@@ -30,7 +30,7 @@ def started_seconds_ago(row: Row) -> float | None:
 
 
 def ago(then: float | None, wall: float) -> str:
-    """Return how long ago a moment was: `, 3m ago`; nothing if it is not known."""
+    """Return how long ago a Unix time was: `, 3m ago`; an empty text if `then` is None."""
     return "" if then is None else f", {fmt.duration(wall - then)} ago"
 
 
@@ -56,7 +56,7 @@ def end_of(container: Container, wall: float) -> str:
 
 
 def host_note(host: Host, wall: float) -> str:
-    """Return what is wrong with a host's agent."""
+    """Return what is wrong with a host's agent; an empty text if nothing is."""
     if host.status is None:
         return "agent unknown: no status of it"
     if host.running:

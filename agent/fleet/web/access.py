@@ -5,9 +5,9 @@ Four questions, in this order:
 1. Is it for this server? A page of another site may point its own name at 127.0.0.1 (DNS rebinding); the browser then
    sends that name as the Host. A server on loopback without a password answers to the names of loopback only.
 2. Does it only read? GET and HEAD are all there is.
-3. Does the user know the password, if there is one? `/healthz` tells nothing that takes one.
-4. Does it come from the page itself? Pages of other sites could take all places of viewers. Browsers tell
-   (https://www.w3.org/TR/fetch-metadata/); links from other sites to the page are welcome.
+3. Does the user know the password, if there is one? `/healthz` needs none, because it shows nothing of the containers.
+4. Does it come from the page itself? Pages of other sites could use up MAX_VIEWERS. Browsers tell where a request comes
+   from (https://www.w3.org/TR/fetch-metadata/). Links from other sites to the page are allowed.
 """
 
 import hashlib
@@ -34,20 +34,20 @@ class Refusal:
 
 
 class Access:
-    """The rules of one server.
+    """Decides which requests to a server are refused.
 
     Args:
-        host: where it listens.
-        password: what everybody has to know; None if nobody has to.
+        host: the host name or IP address on which the server listens.
+        password: the password that requests must have; None if they need none.
     """
 
     def __init__(self, host: str, password: Secret | None) -> None:
         self._digest = None if password is None else _digest(password.reveal().encode())
-        # With a password there is nothing to gain: a browser does not send it to another name.
+        # With a password the name does not matter: a browser does not send the password to another name.
         self._loopback_only = password is None and is_loopback(host)
 
     def refusal(self, method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
-        """Return why a request is refused, or None.
+        """Return the answer to a request that is refused; None if the request is allowed.
 
         Args:
             method: such as GET.

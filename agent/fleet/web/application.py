@@ -4,7 +4,7 @@
 /events              the stream that the page listens to
 /api/containers      the state as JSON
 /api/history         the series of one container's graphs, for the page
-/healthz             ok, or why not
+/healthz             whether there is a connection to the broker
 """
 
 from collections.abc import Awaitable, Callable

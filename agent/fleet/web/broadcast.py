@@ -4,8 +4,8 @@
     event loop, once a second ──► tick() ──► Fleet ──► one update, the same bytes for every viewer
                                   stream() ──► a viewer: state, update, update, …
 
-Nothing is queued for a viewer. One that has missed an update is sent the whole state again. All of it runs in the event
-loop, so there are no locks.
+Nothing is queued for a viewer. A viewer that has missed an update is sent the whole state again. All of this runs in
+the event loop, so there are no locks.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ class Broadcast:
         self._closed = False
 
     async def run(self) -> None:
-        """Tick until closed, or until nothing is received any more. Raises what has ended the subscriber's thread."""
+        """Call `tick` once a second until `close`. Raises the exception that has ended the subscriber's thread."""
         while not self._closed:
             if self._feed.crash is not None:
                 raise self._feed.crash
@@ -59,7 +59,7 @@ class Broadcast:
             await asyncio.sleep(TICK_SECONDS)
 
     def tick(self) -> None:
-        """Take what has come in, and make the next update if somebody views."""
+        """Take the messages that have come in, and make the next update if there is a viewer."""
         self._take()
         self._fleet.expire(time.monotonic())
         if self.viewers:
@@ -89,12 +89,12 @@ class Broadcast:
             self.viewers -= 1
 
     def containers(self) -> bytes:
-        """Return the document of the API."""
+        """Return the document of `/api/containers`, JSON."""
         self._take()
         return orjson.dumps(self._head() | document(self._fleet, time.monotonic()))
 
     def history(self, host: str, level: str) -> bytes | None:
-        """Return the series of a container's graphs, or None if there is no such container."""
+        """Return the series of a container's graphs, JSON; None if there is no such container."""
         self._take()
         found = self._fleet.hosts.get(host)
         container = found.containers.get(level) if found else None

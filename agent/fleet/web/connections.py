@@ -1,4 +1,4 @@
-"""Connections of browsers: one that takes nothing, or asks for nothing, is ended.
+"""Connections of browsers. A connection that requests nothing, or does not read what it is sent, is ended.
 
 uvicorn waits for ever for the first request of a connection, and for a browser that does not read: somebody could take
 all connections by opening them, or let everything that a viewer does not read pile up in memory.
@@ -38,12 +38,12 @@ class Connection(H11Protocol):
         self._expect(SLOW_SECONDS, self._end_slow)
 
     def resume_writing(self) -> None:
-        """The browser has read."""
+        """End that limit: the browser has read."""
         super().resume_writing()
         self._clear()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Expect nothing any more."""
+        """End the limits."""
         self._clear()
         super().connection_lost(exc)
 

@@ -48,7 +48,7 @@ class Guard:
 
 
 def _single(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return headers by name; one that is sent twice is none of those values."""
+    """Return headers by name. A header that was sent twice is empty, because neither value can be trusted."""
     found: dict[str, str] = {}
     for name, value in headers:
         found[name] = "" if name in found else value

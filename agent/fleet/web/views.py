@@ -93,7 +93,7 @@ def spark(container: Container) -> list[float | None]:
 
 
 def history_view(container: Container) -> View:
-    """Return the series of a container's graphs. Of more samples than a graph can show, means are returned."""
+    """Return the series of a container's graphs. If there are too many samples for a graph, they are averaged."""
     history = container.history
     step = ceil(len(history.times) / MAX_GRAPH_SAMPLES) or 1
     view: View = {"times": [round(time, 3) for time in history.times[step - 1 :: step]]}
