@@ -1,7 +1,7 @@
 """The commands and their exit codes: 0 success, 2 configuration, 1 anything else; `check` also 3 engine, 4 broker.
 
-`forget` and `migrate-discovery` return 4 if the broker cannot be used, and 2 also if they must not do what they are
-asked for: for the host of a running agent, or while `home_assistant.enabled` is false.
+`forget` and `migrate-discovery` return 4 if the broker cannot be used. They also return 2 if they must do nothing:
+`forget` for the host of a running agent, `migrate-discovery` while `home_assistant.enabled` is false.
 
 Each command imports what it needs when it runs. A container's health check runs `health` every half minute, for months:
 it must not load the client libraries of engine and broker each time.

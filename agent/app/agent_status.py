@@ -162,6 +162,6 @@ def process_metrics() -> ProcessMetrics:
 
 
 def _count_descriptors(directory: Path) -> int:
-    # From Linux 6.2 on the directory's size is the number of descriptors. On older kernels it is 0, so they are listed,
-    # which takes 2 ms for a thousand, and opens one more: that one is not counted.
+    # From Linux 6.2 on the directory's size is the number of descriptors. On older kernels the size is 0, and the
+    # descriptors are listed. That takes 2 ms for a thousand, and opens a descriptor, which is not counted.
     return directory.stat().st_size or sum(1 for _ in directory.iterdir()) - 1

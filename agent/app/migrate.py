@@ -6,8 +6,8 @@ The broker is all the memory there is. The agent's retained discovery messages k
 What docker2mqtt had announced is kept beside each container's status (`<base>/<host>/<container>/docker2mqtt`), for
 `--undo`.
 
-Between two steps a second passes, because reading back takes that long. Home Assistant needs it: it unloads an entity
-in the background, and does not take another one with the same unique id before that is done.
+Between two steps a second passes, because reading back takes that long. Home Assistant needs this second: it unloads an
+entity in the background, and takes no other entity with the same unique id before that is done.
 """
 
 import sys

@@ -64,8 +64,8 @@ class HealthReporter:
     def report(self) -> None:
         """Report the state now. systemd's watchdog is fed only while no thread is overdue.
 
-        READY=1 is sent at the first report without an overdue thread, even if engine or broker are away: a start that
-        waited for them would hold up the boot, and every unit that is ordered after the agent. STATUS= names what is
+        READY=1 is sent at the first report without an overdue thread, even if engine or broker are away. If the start
+        waited for them, so would the boot, and every unit that is ordered after the agent. STATUS= names what is
         missing.
         """
         overdue = self._watchdog.overdue()

@@ -80,7 +80,8 @@ class Service:
     def run(self) -> int:
         """Run until the end. Return the exit code.
 
-        It is 1 if the embedded broker did not start, a thread failed, or `once` did not publish everything; else 0.
+        The exit code is 1 if the embedded broker did not start, a thread failed, or `once` did not publish everything;
+        else 0.
         """
         with ExitStack() as stack:
             try:

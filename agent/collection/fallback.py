@@ -54,7 +54,7 @@ class FallbackSource:
     def name(self) -> str:
         """The source in use: `kernel` once the files of a container were verified, else `poll` or `stream`.
 
-        It stays `kernel` until files fail at a moment at which no container's files are read.
+        Then it stays `kernel` until a container's files fail while no other container's files are read.
         """
         return "kernel" if self._kernel_works else self.engine_source.choose(self._interval).name
 

@@ -164,8 +164,8 @@ class KernelSource:
         """Compare the files with the engine until every field has agreed once. Return the last attempt's first reading.
 
         An engine may report nothing but zeros for a container that it calls running, for example after a network
-        interface was renamed in the container. Then there is nothing to compare with, and the files are read
-        nevertheless: they are the container's, because the cgroup is named after it and has processes.
+        interface was renamed in the container. Then there is nothing to compare with, and the files are read all the
+        same. They are the container's: the cgroup is named after the container, and has processes.
         """
         mismatches: dict[str, str] | None = None  # fields that have not agreed yet
         reason = ""

@@ -45,8 +45,8 @@ def aligned_schedule(begin: float, interval: float) -> Schedule:
     """Return a schedule that begins at the aligned moment nearest to `begin`, for readings that are there at once.
 
     Aligned moments are multiples of ALIGNMENT_SECONDS, or of the interval if that is shorter. They are the same for all
-    containers, so that readings are taken in a few bursts: alone, a reading and its message cost twice as much CPU time
-    as among others. An engine, in contrast, is better asked for one container after the other.
+    containers, so that readings are taken in a few bursts. A single reading and its message cost twice as much CPU time
+    as one in a burst. An engine, in contrast, is better asked for one container after the other.
     """
     alignment = _alignment(interval)
     return Schedule(round(begin / alignment) * alignment, interval)
@@ -68,8 +68,8 @@ def _alignment(interval: float) -> float:
 class Pace:
     """When to ask the engine for the next reading of one container. Several readers may use it, one after another.
 
-    The interval may change. Then the next reading is due one new interval after the moment of the last one, or at once
-    if that has passed.
+    The interval may change. Then the next reading is due one new interval after the last one, or at once if that moment
+    has passed.
 
     Attributes:
         interval: seconds between two readings.

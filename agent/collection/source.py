@@ -13,8 +13,8 @@ from agent.kernel.run import ContainerRun
 from agent.metrics.reading import Reading
 from agent.runtime.cancel import CancelToken
 
-# A reader that is opened makes no further call to the engine after this time, so that a slow engine cannot hold up the
-# thread for all the calls that may be needed.
+# Opening a reader may take several calls to the engine. After this time no further one is begun, so that a slow engine
+# does not block the thread for all of them.
 MAX_OPEN_SECONDS = 10.0
 
 
@@ -90,7 +90,7 @@ class Source(Protocol):
     def open(self, container_id: str, interval: float, cancel: CancelToken) -> Reader:
         """Return a reader of a running container; close it after use.
 
-        This may take MAX_OPEN_SECONDS, and then one call to the engine.
+        This takes MAX_OPEN_SECONDS at most, and the time of one more call to the engine.
 
         Args:
             container_id: the container's 64 hexadecimal digits.

@@ -82,7 +82,8 @@ def load(path: Path | None, environment: Mapping[str, str], needs_credential: bo
     Args:
         path: the file; None for the first of `DEFAULT_PATHS` that exists, if any.
         environment: the environment variables.
-        needs_credential: whether an unreadable systemd credential is a mistake. It is one for `run` only.
+        needs_credential: whether an unreadable systemd credential is a mistake. It is none for commands that a user
+            runs beside the service.
 
     Raises:
         ConfigError: there are mistakes; each is a line of the message.

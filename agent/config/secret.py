@@ -9,7 +9,7 @@ from typing import NoReturn
 
 MASK = "********"
 MAX_PASSWORD_BYTES = 65535  # MQTT 5, section 1.5.6: binary data has a length of two bytes
-MAX_ADDED_BYTES = 5  # that are no part of a password: see strip_added()
+MAX_ADDED_BYTES = 5  # what strip_added() removes: a byte order mark of 3 bytes, a newline of 1 or 2
 
 log = logging.getLogger(__name__)
 

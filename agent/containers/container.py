@@ -31,8 +31,8 @@ class Container:
 
     Names and labels are as the engine gives them, and may contain anything: a topic is made of them by `topic_level()`.
     `created` is in nanoseconds since the epoch; the other times are RFC 3339 in UTC. A field is None if the engine did
-    not give it, or if it has no value yet, like `finished_at` while the container runs for the first time. `state` is
-    None while only the kernel can be asked whether the container runs.
+    not give it, or if it has no value yet, as `finished_at` in the container's first run. `state` is None while only
+    the kernel can be asked whether the container runs.
     """
 
     id: str

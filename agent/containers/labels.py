@@ -4,7 +4,7 @@ usage-agent.enable     whether it is published; outranks the settings `engine.in
 usage-agent.interval   seconds between two usages of it, in place of `agent.interval`
 usage-agent.name       its name in topics and messages
 
-Anybody may have written anything there. A label that makes no sense counts as absent, and is reported once.
+A label may have any value. One that makes no sense counts as absent, and is reported once.
 """
 
 from collections.abc import Callable, Mapping

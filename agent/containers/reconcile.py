@@ -43,9 +43,9 @@ class RetainedStatusReconciler:
         """Publish what became of the containers whose statuses were added.
 
         Args:
-            ready: returns whether the agent may publish, and the registry is complete: a container that is not in it
-                does not exist. It is called before each status, with the registry's lock held. Once it returns False,
-                the remaining statuses are kept for the next call.
+            ready: returns whether the agent may publish, and the registry is complete. Complete: a container that is
+                not in the registry does not exist. Called before each status, with the registry's lock held. Once it
+                returns False, the remaining statuses are kept for the next call.
 
         Returns:
             Whether no status is left.

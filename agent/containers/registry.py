@@ -45,7 +45,7 @@ class ContainerRegistry:
         self.revision = 0  # counts the changes of containers' descriptions and topic levels
 
     def select(self, selection: ContainerFilter) -> None:
-        """Select containers anew; this takes effect for each when it is inspected next."""
+        """Use another filter. It takes effect for each container when the container is inspected next."""
         with self.lock:
             self._selection = selection
 
@@ -78,10 +78,10 @@ class ContainerRegistry:
         return next((tracked for tracked in self.list() if tracked.status.level == level), None)
 
     def blockers(self, container: Container, is_moving: Callable[[str], bool]) -> set[str]:
-        """Return the ids of the containers that have to leave a topic level before this one is given its own.
+        """Return the ids of the containers that have to leave a topic level before this container can have it.
 
         Compose removes or renames one container and gives its name to another one at once. Each is inspected on its
-        own, so the newer one may be inspected first. It has to wait for the older one, or it would be published at
+        own, so the newer one may be inspected first. If it did not wait for the older one, it would be published at
         another level for a moment.
 
         Args:

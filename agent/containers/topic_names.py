@@ -7,8 +7,8 @@ An example with the template `{service}` and two containers of the Compose servi
     web-1, created first                    web
     web-2, with the id 0123456789ab…        web-0123456789ab
 
-When web-1 is removed, web-2 is published as `web`. If there is a third container whose service is really called
-`web-0123456789ab`, it gets its own short id behind that name as long as web-2 has the level.
+When web-1 is removed, web-2 is published as `web`. There may be a third container whose service is really called
+`web-0123456789ab`. Its level has its own short id at the end, as long as web-2 has the level `web-0123456789ab`.
 
 "Level" stands for several levels if the template has a slash in it.
 
@@ -24,7 +24,7 @@ from agent.containers.container import Container
 from agent.runtime.text import topic_level
 
 # Compose recreates a container by renaming the old one to <its short id>_<name> for a moment, or by giving the new
-# one the old one's short id in front until the old one is gone. In both cases the real name is what follows.
+# one the old one's short id in front until the old one is gone. In both cases the real name follows the underscore.
 _COMPOSE_TEMPORARY = re.compile("([0-9a-f]{12})_(.+)", re.DOTALL)
 
 

@@ -32,7 +32,7 @@ class TrackedContainer:
         "_ended_run",
         "_ended_run_started_at",
         "_preexisting",
-        "_told_labels",
+        "_reported_labels",
         "collector",
         "failed_inspects",
         "id",
@@ -48,7 +48,7 @@ class TrackedContainer:
         self._preexisting = preexisting  # the container was in the first list that the engine gave to this agent
         # `started_at` of the run that had already ended when the agent started; the engine may repeat its events.
         self._ended_run_started_at: str | None = NO_RUN
-        self._told_labels: frozenset[str] = frozenset()  # labels whose mistake was reported
+        self._reported_labels: frozenset[str] = frozenset()  # labels whose mistake was reported
 
     @property
     def runs(self) -> bool:
@@ -73,9 +73,9 @@ class TrackedContainer:
     def take_label_mistakes(self, found: Container) -> list[str]:
         """Return what is wrong with the container's labels, each label once: they never change."""
         mistakes = found.agent_labels.mistakes
-        new = mistakes.keys() - self._told_labels
+        new = mistakes.keys() - self._reported_labels
         if new:
-            self._told_labels = self._told_labels.union(new)
+            self._reported_labels = self._reported_labels.union(new)
         return [mistakes[label] for label in sorted(new)]
 
     def is_known_run(self, container: Container) -> bool:
@@ -158,7 +158,7 @@ class TrackedContainer:
             self.end("exited" if found.state else "gone", found)
 
     def handle_die(self, event: Event, before: Container | None, found: Container | None) -> None:
-        """End the run that a `die` event is about, unless that is an earlier run than the published one.
+        """End the published run because of a `die` event, unless the event is about an earlier run.
 
         Args:
             event: has the exit code.

@@ -4,8 +4,8 @@
        ▲                                                                   │
        └──────────────────────── wait ◄── the engine fails or goes away ◄──┘
 
-This thread waits for the engine as a whole and never asks about one container, so a slow answer about one container
-cannot delay the events of the others.
+This thread never asks the engine about one container. So a slow answer about one container cannot delay the events of
+the others.
 """
 
 import logging
@@ -52,9 +52,9 @@ class EngineWatcher:
         supervisor: receives the events and lists.
         watchdog: is told how long this thread may take until it calls again.
         timeout: seconds after which a call to the engine fails.
-        on_connected: called once for each connection to the engine, when it has accepted the first subscription to its
-            events and listed its containers, and before the supervisor gets the list. Not called when a silent
-            subscription is renewed.
+        on_connected: called once for each connection to the engine, with what the engine says of itself. By then the
+            engine has accepted a subscription to its events, and listed its containers; the supervisor gets the list
+            afterwards. Not called when a silent subscription is renewed.
 
     Attributes:
         trouble: what is wrong with the engine; None if nothing is. Read by other threads.
@@ -153,8 +153,8 @@ class EngineWatcher:
     def _on_failure(self, error: EngineError | ThreadLimitError) -> float:
         """Log what is wrong, unless that was logged before. Return the seconds to wait.
 
-        An engine that answers, but refuses its list or ends its subscriptions soon, is not logged each time, and it is
-        asked more rarely than one that is away.
+        An engine may answer, but refuse its list or end its subscriptions soon. That is not logged each time, and such
+        an engine is asked more rarely than one that is away.
         """
         subscribed_at, self._subscribed_at = self._subscribed_at, None
         lasted = subscribed_at is not None and time.monotonic() - subscribed_at >= STABLE_AFTER_SECONDS

@@ -5,7 +5,8 @@
                 │    └── defer(): the same event again, when other containers have left their topic levels
                 └─────── retry(): the event again, after a backoff
 
-The events of one container are processed in order, and never two at once; those of different containers side by side.
+The events of one container are processed in order, and never two at once. Events of different containers are processed
+side by side.
 """
 
 import threading
@@ -77,7 +78,7 @@ class WorkQueue:
         self._process = process
         self._on_idle = on_idle
         self._queues: dict[str, _Queue] = {}
-        self._deferred: dict[str, _Queue] = {}  # those of the queues whose first event waits for other containers
+        self._deferred: dict[str, _Queue] = {}  # the queues whose first event waits for other containers
         self._retries: dict[str, _Retry] = {}
 
     def add(self, container_id: str, event: Event | None) -> None:
@@ -98,7 +99,7 @@ class WorkQueue:
         """Add an event again after the container's next backoff; None: inspect the container without one.
 
         A container has one retry at most. If one is scheduled already, `event` replaces the event of that retry, unless
-        it is None.
+        `event` is None.
 
         Returns:
             The seconds until then; None if a retry was scheduled already.

@@ -7,8 +7,8 @@ There are seven, all of them GET, and a socket proxy need not allow more:
     events()              /events                         stats_stream()   /containers/{id}/stats?stream=true
                                                           stats_once()     /containers/{id}/stats?stream=false
 
-See https://docs.docker.com/reference/api/engine/. The calls use a session (session.py), but not docker-py's methods.
-Those wait for events without a timeout, and hide the response, which another thread needs to end a blocked read.
+See https://docs.docker.com/reference/api/engine/. The calls use a session (session.py), but not docker-py's methods:
+these wait for events without a timeout, and hide the response, which another thread needs to end a blocked read.
 """
 
 import logging
@@ -55,10 +55,10 @@ logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns 
 class EngineClient:
     """The engine at `settings.url`. Thread-safe; nothing is connected before connect().
 
-    Every method that sends a request raises EngineError if the request fails. It waits at most `settings.timeout` for
-    each of three steps: the connection, the head of the response, and its body (of a stream: each line). `cancel.set()`
-    ends a method at once while the body is read. A method that still waits for the head ends when that has come, or at
-    the timeout.
+    Every method that sends a request raises EngineError if the request fails. Each of three steps takes at most
+    `settings.timeout`: the connection, the head of the response, and its body (of a stream: each line). `cancel.set()`
+    ends a method at once while the body is read. A method that still waits for the head ends when the head has come, or
+    at the timeout.
 
     Attributes:
         local: whether the engine surely runs on this machine: it has a unix socket.

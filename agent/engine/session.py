@@ -38,7 +38,7 @@ def new_session(settings: EngineSettings) -> tuple[requests.Session, str]:
 def _mount(session: requests.Session, settings: EngineSettings) -> str:
     """Mount the adapter for the engine's address. Return the URL in front of all paths.
 
-    As the constructor of docker.APIClient does, but that one also reads ~/.docker/config.json, which is of no use here,
+    The constructor of docker.APIClient does the same. But it also reads ~/.docker/config.json, which is of no use here,
     and fails at contents that the docker command accepts ("auth": "", "proxies": null).
     """
     if settings.url.startswith("unix://"):

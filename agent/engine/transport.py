@@ -1,6 +1,6 @@
 """HTTP over a unix socket or TCP, for `requests`, with a deadline for every read.
 
-http.client applies its timeout to each piece of a response that arrives: a status line that comes one byte a second, or
+http.client applies its timeout to each piece of a response that arrives. A status line that comes one byte a second, or
 trailers without an end, would keep a thread for hours. Here the whole head, and each read of the body, is over within
 the timeout.
 
@@ -120,8 +120,8 @@ class TcpAdapter(HTTPAdapter):
 class UnixAdapter(HTTPAdapter):
     """Sends requests for any URL to the socket at `path`; keeps up to `max_idle` idle connections.
 
-    One pool serves all URLs. docker-py's own adapter has a pool for each of the last 25 URLs and closes the others,
-    even one that a thread has just taken, and leaves the socket of a failed connection to the garbage collector.
+    One pool serves all URLs. docker-py's own adapter has a pool for each of the last 25 URLs. It closes older pools,
+    even one that a thread has just taken. It also leaves the socket of a failed connection to the garbage collector.
     """
 
     def __init__(self, path: str, max_idle: int) -> None:

@@ -3,8 +3,8 @@
     message ──► receive() ──► Fleet.apply() ──► Host ──► Container: status, usage, Sequence, History
                 received.py                               container.py
 
-A container runs if its status says so and its host's status says so: an agent that was killed leaves `running` behind,
-and only its will says that it is gone.
+A container runs if its own status and its host's status say `running`. An agent that was killed leaves `running` in the
+statuses of its containers; only its will, the host's status, says that it is gone.
 
 `now` is always in seconds, of any clock that is never set back, such as time.monotonic().
 """
@@ -145,7 +145,7 @@ class Fleet:
             container.sequence.interrupt()
 
     def expire(self, now: float) -> None:
-        """Remove what was cleared while there was no connection, and what has neither status nor usages."""
+        """Remove statuses that were cleared while there was no connection, and containers without status and usages."""
         for host, container in list(self.containers()):
             interval = container.interval(host.interval) or DEFAULT_INTERVAL_SECONDS
             heard = container.heard_at + LATE_INTERVALS * interval if container.status is None else now

@@ -2,7 +2,7 @@
 
     broker ──► Feed, a thread ──► WatchApp, every REFRESH_SECONDS ──► Fleet ──► Selection ──► Table
 
-While somebody uses the keys, and between two sorts, rows keep their order: none moves away under the cursor.
+While somebody uses the keys, and between two sorts, rows keep their order, so that no row moves away under the cursor.
 """
 
 import time

@@ -7,7 +7,7 @@ Device classes, state classes and units: https://www.home-assistant.io/integrati
 a state class gets long-term statistics: `measurement` is averaged, `total_increasing` is counted up.
 
 No entity is disabled by default, though few people need the diagnostic ones. When a device is removed, Home Assistant
-(2026.2) answers with an empty discovery message for each of its disabled entities, and warns of each that it hears.
+(2026.2) publishes an empty discovery message for each of its disabled entities, and logs a warning for each of them.
 """
 
 from collections.abc import Mapping

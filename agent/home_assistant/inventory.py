@@ -49,7 +49,7 @@ class Inventory:
     """Looks up what there is to discover.
 
     Attributes:
-        interval: the argument; it may be changed.
+        interval: as in the arguments; it may be changed.
 
     Args:
         registry: the containers.

@@ -1,8 +1,8 @@
 """Devices that an earlier run of the agent has left behind where this one does not look. Pure.
 
 The agent's own retained status names the prefix of the discovery messages that it has published. If Home Assistant was
-disabled since, or the prefix changed, they are to be removed. That does not need a subscription to their topics: each
-container with a device has a retained status, because a device is removed before the status is.
+disabled since, or the prefix changed, these messages are to be removed. No subscription to their topics is needed: each
+container with a device has a retained status, because a device is always removed before the status.
 """
 
 from collections.abc import Mapping

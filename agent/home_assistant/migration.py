@@ -115,7 +115,7 @@ def read_device(
     """Return the device of a retained discovery message if it is that of a container of this host, else None.
 
     Args:
-        device_id: that is in the topic.
+        device_id: the device id in the topic.
         topic: of the message.
         payload: of the message.
         level_of: returns the topic level of a container of this host, by the topic of its usages.
@@ -129,7 +129,7 @@ def read_device(
 def make_device(
     device_id: str, topic: str, container: str, level: str, host: str, topics: Topics, interval: float
 ) -> NewDevice:
-    """Return a device that the agent has not announced yet, with no entity but those that can take an old one's place.
+    """Return a device that the agent has not announced yet, with those entities that can take the place of old ones.
 
     Args:
         device_id: unique in Home Assistant.

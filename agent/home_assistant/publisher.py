@@ -8,8 +8,8 @@ The main thread compares the two once a second, if something may have changed. H
 
 - It keeps all entities that a device ever had. So a message has to remove those that the device no longer has.
 - It subscribes to a device's topics when it has read the message. So statuses, which are retained, go first.
-- Within a moment after a removal it may answer with an empty message of its own, and a message that was sent at once
-  would be lost. So a device is announced again a while after its removal.
+- For a moment after a removal it may publish an empty message of its own, which would erase a message that was sent at
+  once. So a device is announced again a while after its removal.
 - A value that cannot be read is an error in its log. So a retained status is cleared a while after its device.
 """
 
@@ -46,7 +46,7 @@ class _Removed:
 
 
 class DiscoveryPublisher:
-    """Publishes the discovery messages. For the main thread, but for the methods that say otherwise.
+    """Publishes the discovery messages. For the main thread, except for the methods that name another thread.
 
     Args:
         settings: whether it is enabled, and the prefix.

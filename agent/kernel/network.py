@@ -16,8 +16,8 @@ _BYTES, _PACKETS, _ERRORS, _DROPPED = range(4)
 class NetworkInterfaces:
     """The interfaces that a process sees; `process` is its directory in /proc.
 
-    Interfaces that a container created for itself (a tunnel, a bridge) are left out, as an engine leaves them out: they
-    would count the same bytes twice.
+    Interfaces that a container created for itself (a tunnel, a bridge) are left out, as an engine does. With them the
+    same bytes would be counted twice.
     """
 
     def __init__(self, files: KernelFiles, process: str) -> None:

@@ -6,10 +6,9 @@ import os
 class ContainerRun:
     """The first process and the cgroup of a run. No file stays open, so this works after the readings have failed.
 
-    A file that is not there may also be hidden. So a run counts as over only if all of these hold: the first process
-    has ended, the cgroup is empty or gone, and /proc and the cgroups are mounted as they were when this was made. No
-    sign is enough alone: systemd may have moved the processes to another cgroup, and /proc may have been mounted anew
-    so that it hides other users' processes.
+    A file that is not there may only be hidden. So a run counts as over only if its first process has ended, and its
+    cgroup is empty or gone, and the mounts of /proc and of the cgroups are still the same. One sign is not enough:
+    systemd may have moved the processes to another cgroup, or a new mount of /proc may hide other users' processes.
 
     Args:
         proc: where the process file system is mounted.

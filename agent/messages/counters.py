@@ -44,7 +44,7 @@ class ProcessMetrics(TypedDict):
 
 
 class ContainerTotals(TypedDict, total=False):
-    """Sums over the containers that run, of the last usage of each. One without usages counts nothing."""
+    """Sums over the containers that run, of the last usage of each. A container without usages counts nothing."""
 
     cpu_percent: Annotated[Number, Meta(description="sum of `cpu.percent`: 100 is one core used fully")]
     memory_used: Annotated[Count, Meta(description="sum of `memory.used`, bytes")]

@@ -1,7 +1,7 @@
 """What a container used between two readings. Pure: times are data on the readings, and no clock is read.
 
-The engine's own previous values (`precpu_stats`) are never used. They are zero in the first document of a stream and
-absent from one-shot documents and from Podman's, and they cover the last second instead of the interval.
+The engine's own previous values (`precpu_stats`) are never used. They are zero in the first document of a stream, and
+missing in one-shot documents and in Podman's. Where they exist, they cover the last second and not the interval.
 """
 
 from math import inf
@@ -120,8 +120,8 @@ def _cpu_usage(previous: Reading, current: Reading, elapsed: int, core_mhz: floa
 def _cpu_percent(previous: Reading, current: Reading, elapsed: int) -> float:
     """Return the CPU time used, in percent of one core.
 
-    It is divided by the time between the readings, which is finer than the 10 ms ticks of the host's CPU time that
-    Nomad and `docker stats` divide by.
+    The CPU time is divided by the time between the readings. Nomad and `docker stats` divide by the host's CPU time,
+    which the kernel counts in ticks of 10 ms only.
     """
     used = current.cpu.total - previous.cpu.total
     percent = used / elapsed * 100

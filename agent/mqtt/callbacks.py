@@ -1,7 +1,7 @@
 """What paho reports by callbacks, stored for the connection. Paho is not imported here: its objects are passed in.
 
-Paho calls these callbacks on the thread that drives the connection, with a lock held: a callback that took a lock or
-called back into paho could deadlock, and an exception would end the connection's processing. So they only store.
+Paho calls these callbacks on the thread that drives the connection, while it holds a lock. A callback that took a lock,
+or called paho, could deadlock. An exception would end the connection's processing. So the callbacks only store.
 """
 
 import logging

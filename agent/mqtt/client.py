@@ -1,9 +1,9 @@
 """Making a paho client: transport, TLS, credentials and will of one connection. The only module that imports paho.
 
 When a network cut breaks a connection, the agent notices it before the broker does. When the agent then connects again,
-the broker ends the old connection and would publish its will: the agent's status would be `stopped` for a moment,
-although the agent runs. With MQTT 5 the will is delayed, and is not published at all if the agent resumes the session
-before (sections 3.1.2.5 and 3.1.3.2.2). With MQTT 3.1.1 nothing prevents the will; the status that follows corrects it.
+the broker ends the old connection, and would publish its will. The agent's status would be `stopped` for a moment. With
+MQTT 5 the will is delayed, and is not published at all if the agent resumes the session before (sections 3.1.2.5 and
+3.1.3.2.2). With MQTT 3.1.1 nothing prevents the will, and the status that follows corrects it.
 The first connection of a process resumes no session: if an agent was killed before, its will is published then.
 """
 

@@ -67,7 +67,7 @@ class Connection:
         """Connect, and wait until the broker accepts the agent.
 
         Args:
-            deadline: When to give up, but for the lookup of the host name. Another thread may set it during the call.
+            deadline: When to give up, unless a host name is being looked up. Another thread may set it meanwhile.
             patience: Seconds for the network connection, and again for the CONNACK.
 
         Raises:

@@ -6,9 +6,13 @@
     ├── SubscriptionDeniedError   try again at once, without the subscription
     └── BrokerRefusedError        the configuration, the broker or a certificate has to be changed
 
-`connect_error` translates what the system, TLS or paho raised while connecting, `unanswered_error` that no CONNACK
-came, `end_error` what was received before an existing connection ended, `silent_error` that nothing was acknowledged,
-and `combined_error` the errors of all addresses. Each message names the place and the remedy.
+    connect_error()      for what the system, TLS or paho raised while connecting
+    unanswered_error()   for a CONNACK that did not come
+    end_error()          for the end of a connection, from what was received before
+    silent_error()       for messages that were not acknowledged
+    combined_error()     for the errors of all addresses
+
+Each message names the place and the remedy.
 """
 
 import re
@@ -151,8 +155,9 @@ def _certificate_rejected_error(address: Address, alert: str) -> BrokerRefusedEr
 def _lost_error(address: Address, cause: str, stable: bool) -> BrokerUnreachableError:
     """Return the error for an accepted connection that ended without a DISCONNECT.
 
-    A stable connection may be made again as soon as anything listens. After one that was lost at once, even a broker
-    that answers is no improvement: two agents with one client id would end each other's connections without a pause.
+    A stable connection may be made again as soon as anything listens. After a connection that was lost at once, a
+    broker that answers is no improvement. Otherwise two agents with one client id would end each other's connections
+    without a pause.
     """
     baseline = Reachability.NOTHING if stable else Reachability.ANSWERING
     return BrokerUnreachableError(f"lost the connection to {address}: {cause}", Observation(address, baseline))

@@ -17,14 +17,14 @@ log = logging.getLogger(__name__)
 class PoisonMessageDetector:
     """Finds the message that makes the broker close the connection, so that it does not block all others for ever.
 
-    With MQTT 3.1.1 a broker has no other way to reject a message that is too large. It does not say which message it
-    was, and acknowledgements of earlier ones are lost with the connection. So after an unstable connection has ended
-    with n usages unacknowledged, the next n usages go one at a time. A message that is alone in flight when two
-    connections in a row end, each time within seconds of its being sent, is left out.
+    With MQTT 3.1.1 a broker has no other way to reject a message that is too large. The broker does not say which
+    message it was, and acknowledgements of earlier ones are lost with the connection. So after an unstable connection
+    has ended with n usages unacknowledged, the next n usages are sent one at a time. If two connections in a row end
+    within seconds after the same message was sent alone, this message is left out.
 
     Once a message is found, others on its topic are left out too if they are about as large. Each usage of that
     container would cost all other containers three connections: one after which it is suspected, and two to be found.
-    That holds until a stable connection ends: the broker's limit may have been raised then.
+    This holds until a stable connection ends: the broker's limit may have been raised by then.
 
     Not thread-safe.
     """

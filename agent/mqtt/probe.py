@@ -6,8 +6,8 @@ Two answers decide, because publishing needs nothing else:
     PUBACK         with MQTT 5, whether the agent may publish (section 3.4.2.1); MQTT 3.1.1 has no such answer, so there
                    the message has to come back through a subscription, or the connection to end because of it
 
-Reading retained statuses and the broker's version are optional for the agent, and so they are here: a broker may refuse
-these subscriptions, or end the connection because of them. With MQTT 3.1.1 the right to publish cannot be known then.
+The agent can do without its retained statuses and the broker's version, and so can this check. A broker may refuse the
+subscriptions to them, or end the connection. With MQTT 3.1.1 the right to publish cannot be known then.
 
 The message goes to `<base>/<host>/check`. It is not retained, and no other message has this topic.
 """
@@ -67,7 +67,7 @@ def probe(settings: BrokerSettings, host: str, base: str) -> list[ProbeLine]:
 
 
 class _Probe:
-    """One try. With the agent's own client id the broker would end a running agent's connection, so it has another."""
+    """One check. It has a client id of its own: with the agent's, the broker would end a running agent's connection."""
 
     def __init__(self, settings: BrokerSettings, host: str, base: str) -> None:
         self._client_id = f"{settings.client_id or default_client_id(host)}-check"
@@ -124,7 +124,7 @@ class _Probe:
         return f"does not take {message}: {message_rejection(code)}" if code >= FIRST_FAILURE else None
 
     def _subscribe(self, connection: Connection) -> bool:
-        """Subscribe to the agent's own topics. Return whether that is granted; the broker may end the connection."""
+        """Subscribe to the agent's own topics. Return whether the broker allows it; it may also end the connection."""
         connection.subscribe(Subscription(self._own_topics, expected=self._message.payload))
         try:
             connection.poll_until(lambda: connection.subscription_granted is not None, ANSWER_SECONDS)

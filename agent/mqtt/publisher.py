@@ -22,7 +22,7 @@ One thread does it all: it connects, publishes, and waits. What happens where, a
         reachability   waits, and ends the wait as soon as the broker is seen to be back
     the connection ends instead of a SUBACK
         connection     raises SubscriptionDeniedError
-        retained       does not subscribe in the next connection, made at once; logs why, if that one lasts
+        retained       does not subscribe in the next connection, made at once; logs why, if that connection lasts
     the broker acknowledges nothing, and there are other addresses
         failover       ends the connection with BrokerSilentError; the next address is tried at once
 """

@@ -4,7 +4,8 @@ The broker is the agent's only memory of earlier runs. The way of a retained mes
 
     Connection.take_retained() ──► RetainedReader.poll() ──► its consumer, with all messages by topic
 
-With Home Assistant its discovery messages are read as well, and one topic stays subscribed: that of its birth message.
+If Home Assistant is enabled, discovery messages are read as well. And two topics stay subscribed, to hear when Home
+Assistant starts, and when another program announces the host's device.
 
 Publishing does not depend on this reading. A broker may refuse the subscription. Or it may end the connection instead
 of answering: then the next connection, which is made at once, does not subscribe. If this next connection lasts, the

@@ -1,7 +1,7 @@
 """Heartbeat files: each running agent writes one of its own, and `usage-agent health` reads all that it finds.
 
 They lie in the runtime directory that systemd or the session provides, else in the directory for temporary files. The
-reader needs neither the configuration nor the host's name. It sees by two signs whether the agent of a file is alive:
+reader needs neither the configuration nor the host's name. Two signs show whether the agent of a file is alive:
 
 - its process holds a lock on the file (flock(2)), which the kernel releases at the instant in which the process ends,
   however it ends;
@@ -43,7 +43,7 @@ class HeartbeatFile:
     """
 
     def __init__(self, host: str, environment: Mapping[str, str]) -> None:
-        self._host = escape(host)  # it may contain what cannot be encoded
+        self._host = escape(host)  # the name may contain what cannot be encoded
         # The process id alone is not enough: in most containers it is 1, and they may share a directory.
         self._name = PATTERN.replace("*", f"{os.getpid()}-{os.urandom(4).hex()}")
         self._directories = _runtime_directories(environment)
@@ -55,7 +55,7 @@ class HeartbeatFile:
     def write(self, troubles: list[str]) -> None:
         """Write that the agent runs, and its troubles, if they have changed or the file gets old.
 
-        If no directory takes the file, that is logged once, until one does.
+        If the file cannot be written to any directory, that is logged once, until it can be written again.
         """
         now = _boot_clock()
         if self._written_troubles == troubles and now < self._written_at + WRITE_INTERVAL_SECONDS:

@@ -1,7 +1,7 @@
 """Timed jobs on a few threads.
 
-One thread for a hundred containers wakes up once where a hundred threads would wake up a hundred times, and it needs
-the memory of one stack.
+One thread for a hundred containers wakes up once, where a hundred threads would wake up a hundred times. And it needs
+the memory of one stack only.
 """
 
 import heapq
@@ -27,9 +27,9 @@ class Scheduler:
     Jobs that are due at the same moment run in the order in which they were scheduled. A job that is scheduled again
     before it ran is moved to the new moment.
 
-    The threads are daemon threads of our own and not those of a ThreadPoolExecutor: the interpreter waits for the
-    executor's threads when it exits, and one of ours may be waiting for a frozen engine. They are started when there
-    is work for one more, and end with `stop()`.
+    The threads are daemon threads, and not those of a ThreadPoolExecutor. The interpreter waits for an executor's
+    threads when it exits, and a thread may be waiting for a frozen engine. Threads are started when there is work for
+    one more, and end with `stop()`.
 
     With a `watchdog` each thread says by when its present job has to be over, and how long it will sleep at most.
     """

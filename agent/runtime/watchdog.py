@@ -9,8 +9,8 @@ MARGIN_SECONDS = 10.0  # a thread may be so much later on a loaded machine befor
 class Watchdog:
     """Knows which threads are overdue. Thread-safe; its lock is held for no other call.
 
-    While a thread is overdue, systemd's watchdog is not fed (see `app.monitor`), and systemd restarts the agent: that
-    is better than an agent that has fallen silent.
+    While a thread is overdue, systemd's watchdog is not fed (see `app.monitor`), and systemd restarts the agent. A
+    restart is better than an agent that publishes nothing.
     """
 
     def __init__(self) -> None:

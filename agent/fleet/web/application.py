@@ -83,6 +83,6 @@ def _health(broadcast: Broadcast) -> Endpoint:
     async def answer(request: Request) -> Response:  # noqa: ARG001  # an endpoint
         if broadcast.connected:
             return PlainTextResponse("ok\n")
-        return PlainTextResponse("no connection to the broker\n", 503)  # and no more: nobody has said who he is
+        return PlainTextResponse("no connection to the broker\n", 503)  # and no more: this path needs no password
 
     return answer

@@ -41,13 +41,13 @@ class _Server(uvicorn.Server):
 def web(config: Config, ending: CancelToken) -> int:
     """Serve the page until `ending` is set.
 
-    A broker that cannot be used at the start ends the command. One that is lost later is waited for, and the page says
-    so.
+    If no broker can be used at the start, the command ends. If the broker is lost later, the command connects again,
+    and the page shows that there is no connection.
 
     Returns:
         The exit code.
     """
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are of what anybody sends
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # anybody could make it log warnings
     host, port = parse_listen(config.web.listen)
     try:
         password = read_web_password(config.web)

@@ -1,7 +1,7 @@
 """Connections of browsers. A connection that requests nothing, or does not read what it is sent, is ended.
 
-uvicorn waits for ever for the first request of a connection, and for a browser that does not read: somebody could take
-all connections by opening them, or let everything that a viewer does not read pile up in memory.
+uvicorn waits for ever for the first request of a connection, and for a browser that does not read. Somebody could use
+up all connections by opening them, or the memory by not reading.
 """
 
 import asyncio
