@@ -35,7 +35,7 @@ SWITCH_INTERVAL_SECONDS = 0.05
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code. By default (None) the arguments are those of the process."""
     open_standard_streams()
     options = parser().parse_args(arguments)
     ending = CancelToken()

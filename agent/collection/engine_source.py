@@ -26,7 +26,10 @@ Documents = Generator[tuple[float, bytes] | None, None, None]
 
 
 class StreamSource:
-    """Reads streams. Engines send a document about once a second, so a shorter interval still gives one a second."""
+    """Reads streams. Engines send a document about once a second, so a shorter interval still gives one a second.
+
+    The methods are those of `source.Source`; intervals are in seconds.
+    """
 
     name = "stream"
     name_is_settled = True
@@ -54,7 +57,10 @@ class StreamSource:
 
 
 class PollSource:
-    """Reads by one call for each reading. Engines before version 25 take up to a second to answer."""
+    """Reads by one call for each reading. Engines before version 25 take up to a second to answer.
+
+    The methods are those of `source.Source`; intervals are in seconds.
+    """
 
     name = "poll"
     name_is_settled = True
@@ -94,12 +100,12 @@ class CheaperSource:
         self._engine = engine
 
     def choose(self, interval: float) -> PollSource | StreamSource:
-        """Return the source for this interval."""
+        """Return the source for an interval of so many seconds."""
         poll = interval >= POLL_FROM_SECONDS and self._engine.supports_one_shot
         return PollSource(self._engine) if poll else StreamSource(self._engine)
 
     def adapt(self, reader: "EngineReader", container_id: str, interval: float, cancel: CancelToken) -> "EngineReader":
-        """Give a reader another interval. Return this reader, or a new one that replaces it (stream or poll)."""
+        """Give a reader another interval, seconds. Return this reader, or a new one that replaces it."""
         before, after = self.choose(reader.pace.interval), self.choose(interval)
         reader.set_interval(interval)
         if before.name == after.name:
@@ -135,7 +141,7 @@ class EngineReader:
         raise NotImplementedError
 
     def read(self, wait: bool = True) -> Reading | None:
-        """Return the next reading, as `source.Reader` says."""
+        """Return the next reading or None. Arguments, results and errors are those of `source.Reader.read`."""
         if not wait:
             return None
         for document in self._documents:

@@ -27,6 +27,8 @@ MAX_RETRY_SECONDS = 3600.0
 class FallbackSource:
     """Reads the kernel's files of every container for which they are verified, and asks the engine for all others.
 
+    All intervals are in seconds. The methods of `source.Source` are documented there.
+
     Attributes:
         engine_source: asks the engine.
         trouble: the latest reason for which a container's files were not used; None if there was none so far.
@@ -170,7 +172,7 @@ class FallbackReader:
         return self._files.schedule
 
     def read(self, wait: bool = True) -> Reading | None:
-        """Return the next reading, from the files while they can be read, else from the engine."""
+        """Return the next reading, from the files while they can be read, else from the engine; see `Reader.read`."""
         if self._files:
             try:
                 return self._files.read()

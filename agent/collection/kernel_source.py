@@ -101,7 +101,13 @@ class VerifiedFiles:
 
 
 class KernelSource:
-    """Opens the kernel's files of containers, and has the engine confirm them."""
+    """Opens the kernel's files of containers, and has the engine confirm them.
+
+    Args:
+        engine: confirms the files.
+        kernel: opens the files.
+        max_open: seconds after which no further call to the engine is begun while files are opened.
+    """
 
     name = "kernel"
     name_is_settled = True
@@ -109,14 +115,12 @@ class KernelSource:
     def __init__(self, engine: EngineClient, kernel: KernelReader, max_open: float = MAX_OPEN_SECONDS) -> None:
         self._engine = engine
         self._kernel = kernel
-        self._max_open = max_open  # seconds after which no further call is begun
+        self._max_open = max_open
 
     def open(self, container_id: str, interval: float, cancel: CancelToken) -> VerifiedFiles:
-        """Open a container's files and compare them with what the engine says.
+        """Inspect a container, open its files and compare them with the engine. See `source.Source.open`.
 
-        Raises:
-            ContainerNotRunningError, EngineError, KernelUnreadableError, LimitError, CancelledError: as for `inspect`
-                and `open_inspected`.
+        Raises ContainerNotRunningError, EngineError, KernelUnreadableError, LimitError, CancelledError: see below.
         """
         return self.open_inspected(self.inspect(container_id), interval, cancel)
 

@@ -93,7 +93,7 @@ class Pace:
             self._served = self.due - self._schedule.interval
 
     def change(self, interval: float) -> None:
-        """Go on with another interval."""
+        """Use another interval, seconds, from now on."""
         self.interval = interval
         if self._schedule:
             begin = self._schedule.begin if self._served is None else self._served + interval
@@ -101,7 +101,7 @@ class Pace:
 
 
 class Sampler:
-    """Picks the first two arrivals of a stream, and then the one nearest to each moment of a schedule.
+    """Picks documents of a stream: the first two, and then the one that arrives nearest to each moment of a schedule.
 
     The schedule begins with the second arrival.
 

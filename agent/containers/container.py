@@ -50,9 +50,9 @@ class Container:
     restart_count: int | None
 
     def ended(self, exit_code: int | None, finished_at: str | None) -> "Container":
-        """Return the container as ended.
+        """Return the container as ended, with these values; None for those that are not known.
 
-        This is for a run that the engine no longer describes: a new run has begun, or the container is gone.
+        For a run that the engine no longer describes, because a new run has begun or the container is gone.
         """
         return replace(self, running=False, state="exited", health=None, exit_code=exit_code, finished_at=finished_at)
 

@@ -152,7 +152,7 @@ class ContainerRegistry:
 
         Args:
             now: the present moment, monotonic.
-            may_clear: says of a topic level whether its status may be cleared already. Called with the lock held.
+            may_clear: returns whether the status at a topic level may be cleared already. Called with the lock held.
         """
         with self.lock:
             for level in self._retention.expired(now):
@@ -173,7 +173,7 @@ class ContainerRegistry:
         return tracked is not None and tracked.status.container is not None and tracked.status.container.name == name
 
     def _move(self, levels: dict[str, str | None]) -> None:
-        """Move containers to their new levels, given by id. The levels that are left free are cleared later."""
+        """Move containers to new levels, by id; None: to no level. Levels that are left free are cleared later."""
         moved = [
             tracked
             for tracked in map(self._containers.get, levels)

@@ -39,7 +39,7 @@ class StatusRetention:
             self._vacated[level] = now + VACATED_SECONDS
 
     def release(self, level: str) -> None:
-        """Do not hold this level any more: a container is published there again, or its status was cleared."""
+        """Forget this level: a container is published there again, or its status was cleared."""
         with self._lock:
             self._removed.pop(level, None)
             self._vacated.pop(level, None)
@@ -50,7 +50,7 @@ class StatusRetention:
             return level in self._removed or level in self._vacated
 
     def expired(self, now: float) -> list[str]:
-        """Return the levels that have expired. They are held until `release` is called."""
+        """Return the levels whose status is to be cleared now. They stay noted until `release` is called."""
         with self._lock:
             removed = self._removed.items() if self._after else ()
             return [

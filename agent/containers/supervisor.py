@@ -178,7 +178,7 @@ class Supervisor:
             return self._listed and self._queue.idle and not self._stopped
 
     def _process(self, container_id: str, event: Event | None) -> None:
-        """Inspect one container because of an event, or without one, and follow what the engine says."""
+        """Inspect one container, because of an event or (None) without one, and follow what the engine says."""
         tracked = self._registry.get(container_id)
         if tracked is None:
             return  # an earlier event of its queue has removed it
@@ -200,7 +200,7 @@ class Supervisor:
     def _apply_inspection(
         self, tracked: TrackedContainer, event: Event | None, found: Container | None, exists: bool
     ) -> None:
-        """Make a container's status and collector follow the result of an inspection, `found` and `exists`."""
+        """Make status and collector follow what `ContainerInspector.inspect` has returned: `found` and `exists`."""
         before, action = tracked.status.container, event.action if event else ""
         if found and before is None:
             tracked.note_first_inspect(found)

@@ -96,7 +96,7 @@ class TopicNames:
         return self._affected_levels(plain, container_id)
 
     def plain_level(self, container_id: str) -> str | None:
-        """Return the level that the template gives the container, whether or not another one owns it."""
+        """Return the level that the template gives the container, even if another one owns it; None without a claim."""
         return self._plain.get(container_id)
 
     def has_claim(self, container_id: str) -> bool:

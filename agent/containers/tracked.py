@@ -149,7 +149,7 @@ class TrackedContainer:
         """End the published run without a `die` event, because the event was missed.
 
         Args:
-            before: the container as it was known before.
+            before: the container as it was known before; None if it was not.
             found: the container as it is now. If it is in a new run, it is not known how the earlier one ended.
         """
         if found.running:
@@ -162,7 +162,7 @@ class TrackedContainer:
 
         Args:
             event: has the exit code.
-            before: the container as it was known before the event.
+            before: the container as it was known before the event; None if it was not.
             found: the container as the engine describes it now; None if it does not.
         """
         last_status = self.status.last_status

@@ -102,8 +102,9 @@ class EngineClient:
     def list_containers(self, container_id: str | None = None) -> list[dict[str, Any]]:
         """Return the rows of all containers, stopped ones included: Id, Names, State, Created, Image.
 
-        With `container_id` the engine is asked for this container's row only. That row, and the rows of containers
-        that run, have Labels, too. Rows without a container's id are left out, and the response counts as one error.
+        With `container_id` (default None: all) the engine is asked for this container's row only. This row, and the
+        rows of containers that run, have Labels, too. If a row has no container's id, it is left out, and the response
+        counts as one error.
 
         Raises:
             InvalidResponseError: no row has an id, or the list is too large.
@@ -217,7 +218,10 @@ class EngineClient:
 
 
 def _date_ns(response: requests.Response) -> int | None:
-    """Return the engine's clock from the Date header, ns, rounded down to the second: no later event is missed."""
+    """Return the engine's clock from the Date header, ns since the epoch, rounded down to the second; None without it.
+
+    It is rounded down, so that no later event is missed.
+    """
     with suppress(TypeError, ValueError, KeyError, OverflowError):
         return int(parsedate_to_datetime(response.headers["Date"]).timestamp()) * 10**9
     return None

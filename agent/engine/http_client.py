@@ -75,7 +75,7 @@ class HttpClient:
     def get(
         self, path: str, cancel: CancelToken, parameters: Mapping[str, str] | None = None
     ) -> Iterator[requests.Response]:
-        """Request `path`, and give the response to the block, which reads its body.
+        """Request `path`, with a query if there are `parameters`. The block is given the response, and reads its body.
 
         Setting `cancel` ends the reading at once; while the engine has sent no head, the request ends after the
         timeout.

@@ -32,7 +32,7 @@ class _DeadlineReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        """Read what has arrived. Raises TimeoutError after the deadline."""
+        """Read what has arrived, as `io.RawIOBase.readinto`. Raises TimeoutError after the deadline."""
         count = self._raw.readinto(buffer)
         if time.monotonic() > self.deadline:
             raise TimeoutError("timed out")

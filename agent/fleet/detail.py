@@ -80,7 +80,7 @@ def _host(row: Row, wall: float) -> list[str]:
 
 
 def _labelled(fields: Mapping[str, str | None]) -> list[str]:
-    """Return a line for each field that there is."""
+    """Return a line for each field that is neither None nor empty."""
     return [f"{name:{LABEL_WIDTH}}{value}" for name, value in fields.items() if value]
 
 

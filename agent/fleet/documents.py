@@ -19,7 +19,7 @@ def find(document: object, *path: str) -> object:
 
 
 def number(document: object, *path: str) -> float | None:
-    """Return the number at the end of a path of keys; None if there is none from 0 to MAX_NUMBER."""
+    """Return the number at the end of a path of keys; None if there is none, or it is negative or above MAX_NUMBER."""
     value = find(document, *path)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

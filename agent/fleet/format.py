@@ -1,4 +1,4 @@
-"""Numbers, bars and names as text of a known width, for tables. Pure."""
+"""Numbers, bars and names as text of a known width, for tables. An unknown number (None) is an empty text. Pure."""
 
 import unicodedata
 from collections.abc import Sequence

@@ -43,7 +43,7 @@ class History:
         return self._series[name]
 
     def add(self, time: float, usage: Document) -> None:
-        """Append a usage. If its time is before the last one, the host's clock was set back: that starts anew."""
+        """Append a usage. `time`: Unix time, seconds. If it is not later than the last one, all before is forgotten."""
         if self.times and time <= self.times[-1]:
             self.clear()
         self.times.append(time)

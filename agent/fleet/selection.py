@@ -35,7 +35,7 @@ class Numbers:
 
     @classmethod
     def of(cls, usage: Document | None) -> "Numbers":
-        """Return the numbers of a usage."""
+        """Return the numbers of a usage; all are None if there is no usage."""
         return cls(
             number(usage, "cpu", "percent"),
             number(usage, "memory", "used"),
@@ -105,7 +105,7 @@ class Selection:
         return fnmatchcase(name, self.container)
 
     def rows(self, fleet: Fleet, now: float) -> list[Row]:
-        """Return the rows: each host by name, and below it its containers."""
+        """Return the rows: each host by name, and below it its containers. `now` as in state.py."""
         rows: list[Row] = []
         for name in sorted(fleet.hosts):
             if self.has_host(name):

@@ -26,7 +26,7 @@ class Line(Widget):
         self._style = style
 
     def show(self, text: str, style: str | None = None) -> None:
-        """Show another text."""
+        """Show another text, in a style of rich; None for the style of the constructor."""
         style = self._style if style is None else style
         if (text, style) != (self._text, self._style):
             self._text, self._style = text, style

@@ -63,7 +63,7 @@ class Table(ScrollView, can_focus=True):
 
     @property
     def current(self) -> Row | None:
-        """The row under the cursor."""
+        """The row under the cursor; None if there are no rows."""
         return self.rows[self._cursor] if self.rows else None
 
     def show(self, rows: list[Row]) -> None:

@@ -1,4 +1,4 @@
-"""What is to be said of a container or a host, in words. Pure."""
+"""What is to be said of a container or a host, in words. Pure. `wall` is always the Unix time in seconds."""
 
 from agent.fleet import format as fmt
 from agent.fleet.container import Container

@@ -72,7 +72,7 @@ def find_entities(prefix: str, retained: Mapping[str, bytes]) -> list[OldEntity]
 
 
 def _recognize(prefix: str, topic: str, payload: bytes) -> OldEntity | None:
-    """Return the entity of a discovery message if it is one of docker2mqtt's."""
+    """Return the entity of a discovery message; None if the message is not docker2mqtt's."""
     levels = topic.removeprefix(f"{prefix}/").split("/")
     if not topic.startswith(f"{prefix}/") or len(levels) != 4 or levels[0] not in ("sensor", "binary_sensor"):
         return None

@@ -134,7 +134,7 @@ class DiscoveryPublisher:
         self._changed = True
 
     def set_interval(self, interval: float) -> None:
-        """Announce anew what depends on the interval between two usages: when a value expires."""
+        """Announce anew what depends on the seconds between two usages: when a value expires."""
         self._inventory.interval = interval
         self._changed = True
 

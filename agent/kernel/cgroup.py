@@ -117,7 +117,7 @@ class PidsFiles:
         self._limit = _open_in(files, directory, "pids.max")
 
     def read(self) -> Pids | None:
-        """Return the number of processes and threads, and its limit."""
+        """Return the number of processes and threads, and its limit; None if the kernel does not count them."""
         return make_pids(read_number(self._current), limit_or_none(read_number(self._limit)))
 
 

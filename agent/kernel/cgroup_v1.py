@@ -32,7 +32,10 @@ _DEVICE_BYTES = re.compile(rb"\d (Read|Write) (\d+)")  # "8:0 Read 1234"
 
 
 class CgroupV1:
-    """The files of a container whose cgroups are the directories in `paths`, by controller."""
+    """The files of a container whose cgroups are the directories in `paths`, by controller.
+
+    Raises KernelUnreadableError if a file that is needed cannot be opened, or the container has no cgroup for cpuacct.
+    """
 
     def __init__(self, files: KernelFiles, host: Host, paths: Mapping[str, str]) -> None:
         self._host = host

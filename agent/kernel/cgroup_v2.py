@@ -30,7 +30,7 @@ _NS_PER_US = 1000
 
 
 class CgroupV2:
-    """The files of a cgroup whose directory is `path`."""
+    """The files of a cgroup whose directory is `path`. Raises KernelUnreadableError if a file cannot be opened."""
 
     def __init__(self, files: KernelFiles, host: Host, path: str) -> None:
         self._host = host

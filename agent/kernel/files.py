@@ -155,7 +155,7 @@ def read_number(file: KernelFile | None) -> int | None:
 def read_flat_keyed(file: KernelFile | None, *keys: bytes) -> dict[bytes, int]:
     """Return the numbers of these keys in a "flat keyed" file (cgroup-v2.rst, "Format"): lines of a key and a number.
 
-    Keys that are missing are left out; the result is empty if there is no file.
+    Keys that are missing are left out; the result is empty if `file` is None. Raises as `KernelFile.read` does.
     """
     if file is None:
         return {}

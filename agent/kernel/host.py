@@ -96,12 +96,19 @@ class Host:
     def limits_memory(self, limit: int | None) -> bool:
         """Return whether a container's memory limit, bytes, is below the host's memory; a higher one limits nothing.
 
-        For a container without a limit the kernel shows a huge number, or none.
+        For a container without a limit the kernel shows a huge number, or none (None).
         """
         return limit is not None and limit < self.memory()
 
     def effective_memory_limit(self, limit: int | None) -> int | None:
-        """Return a container's memory limit, bytes: the host's memory if the container has no limit or a larger one."""
+        """Return the memory that a container can use, bytes: `limit`, or the host's memory if that is less.
+
+        Args:
+            limit: the container's memory limit, bytes; None if it has none.
+
+        Returns:
+            The smaller of both; None if the host's memory is not known.
+        """
         memory = self.memory()
         return min(limit or memory, memory) or None
 

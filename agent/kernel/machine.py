@@ -33,7 +33,7 @@ class Machine:
     The first CPU share covers the time since this object was made, each later one the time since the last `read`.
 
     Args:
-        proc: where the process file system is mounted; by default where the readings of containers find it.
+        proc: where the process file system is mounted; None for the first of PROC_DIRECTORIES that exists.
     """
 
     def __init__(self, proc: str | None = None) -> None:
@@ -88,7 +88,7 @@ def parse_memory(content: bytes) -> MachineMetrics:
 
 
 def parse_first_number(content: bytes) -> float:
-    """Read /proc/loadavg or /proc/uptime. Raises ValueError or IndexError."""
+    """Return the first number of /proc/loadavg (no unit) or /proc/uptime (seconds). Raises ValueError or IndexError."""
     number = float(content.split(None, 1)[0])
     if not 0 <= number < inf:
         raise ValueError(f"no load and no time: {number}")

@@ -27,7 +27,10 @@ class NetworkInterfaces:
         self.engine_names: Set[str] = frozenset()
 
     def read(self) -> Network | None:
-        """Return the counters, summed over the interfaces that the engine created; None if it created none."""
+        """Return the counters, summed over the interfaces that the engine created; None if it created none.
+
+        Raises ContainerNotRunningError and KernelUnreadableError, as `KernelFile.read` does.
+        """
         interfaces = []
         for line in self._file.read().splitlines()[2:]:
             name, _, numbers = line.partition(b":")

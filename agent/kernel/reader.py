@@ -32,10 +32,9 @@ class KernelReader:
     """Opens the files of containers. Thread-safe; opens nothing before the first container.
 
     Args:
-        proc: where the process file system is mounted; by default at /host/proc, as for an agent in a container, if
-            that is a directory, else at /proc.
-        cgroups: where the cgroups are mounted; by default at /host/sys/fs/cgroup or /sys/fs/cgroup, likewise.
-        descriptors: the file descriptors that readings may use.
+        proc: where the process file system is mounted; None for the first of PROC_DIRECTORIES that exists.
+        cgroups: where the cgroups are mounted; None for /host/sys/fs/cgroup if it exists, else /sys/fs/cgroup.
+        descriptors: the file descriptors that readings may use; None for a budget of its own.
     """
 
     def __init__(

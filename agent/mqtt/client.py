@@ -31,7 +31,7 @@ _TRANSPORTS: dict[str, Literal["websockets", "unix"]] = {"ws": "websockets", "ws
 
 
 class Client:
-    """A paho client that is not connected yet.
+    """A paho client that is not connected yet. Without a will if `will` is None.
 
     Attributes:
         paho: The client itself.

@@ -45,7 +45,7 @@ class Connection:
     ) -> None:
         """Prepare a connection. Raises BrokerRefusedError if a certificate, key or password file cannot be used.
 
-        `wake` ends a `poll()` early. With `resume` the session of an earlier connection of this process goes on.
+        `will` None: no will. `wake` ends a `poll()` early. `resume`: go on with the session of an earlier connection.
         """
         self.address, self.protocol = address, protocol
         self.capabilities = Capabilities()  # the broker's, once the connection is open

@@ -62,7 +62,7 @@ class EmbeddedBroker:
 
     @property
     def pid(self) -> int | None:
-        """The process id of the broker while it runs."""
+        """The process id of the broker; None while it does not run."""
         return self._process.pid if self._process else None
 
     def start(self) -> None:

@@ -81,7 +81,7 @@ class SubscriptionDeniedError(BrokerError):
 class BrokerRefusedError(BrokerError):
     """The broker refuses the agent, or cannot be trusted: something has to be changed first.
 
-    `code` is the MQTT 5 reason code, if the broker sent one.
+    `code` is the MQTT 5 reason code; None if the broker sent none.
     """
 
     def __init__(self, message: str, code: int | None = None) -> None:

@@ -113,7 +113,7 @@ class _Probe:
             yield ProbeLine("note", f"the agent may not read {self._own_topics}: {_NOT_CORRECTED}")
 
     def _publish(self, connection: Connection) -> str | None:
-        """Publish the test message. Return what is wrong, as far as the broker tells."""
+        """Publish the test message. Return what is wrong, as far as the broker tells; None if nothing is."""
         message = f"a message on {self._message.topic} (client id {self._client_id})"
         try:
             code = _publish_code(connection, Delivery(self._message, is_usage=False))
@@ -133,7 +133,7 @@ class _Probe:
         return bool(connection.subscription_granted)
 
     def _await_message(self, connection: Connection) -> str | None:
-        """Wait for the test message. Return what is wrong if it does not come."""
+        """Wait for the test message. Return what is wrong if it does not come; None if it does."""
         try:
             if connection.poll_until(lambda: connection.expected_arrived, ANSWER_SECONDS):
                 return None

@@ -23,12 +23,12 @@ class BackoffPolicy:
         self.change(base, factor, cap)
 
     def change(self, base: float, factor: float, cap: float) -> None:
-        """Let all backoffs that follow this policy start over with other numbers."""
+        """Let all backoffs that follow this policy start over with other numbers; `base` and `cap` are in seconds."""
         self.numbers = (min(base, cap), factor, cap)
 
     @property
     def cap(self) -> float:
-        """The longest wait, without the jitter."""
+        """The longest wait in seconds, without the jitter."""
         return self.numbers[2]
 
 

@@ -31,7 +31,8 @@ class Scheduler:
     threads when it exits, and a thread may be waiting for a frozen engine. Threads are started when there is work for
     one more, and end with `stop()`.
 
-    With a `watchdog` each thread says by when its present job has to be over, and how long it will sleep at most.
+    With a `watchdog` (default None: without one) each thread says by when its present job has to be over, and how long
+    it will sleep at most.
     """
 
     def __init__(self, name: str, max_threads: int = 1, watchdog: Watchdog | None = None) -> None:

@@ -70,7 +70,7 @@ def host_view(host: Host) -> View:
 
 
 def container_view(fleet: Fleet, host: Host, container: Container, now: float) -> View:
-    """Return a row of the table."""
+    """Return a container's row of the table. `now` as in state.py."""
     status, usage = container.status, container.usage
     row: View = {"host": host.name, "id": container.level, "name": container.name}
     row["state"] = fleet.state(host, container, now)
@@ -88,7 +88,7 @@ def container_view(fleet: Fleet, host: Host, container: Container, now: float) -
 
 
 def spark(container: Container) -> list[float | None]:
-    """Return the last values of the CPU, the oldest first."""
+    """Return the last CPU percentages, the oldest first; None for one that was not measured."""
     return [_rounded(value) for value in container.history.series("cpu")[-SPARK_SAMPLES:]]
 
 
@@ -106,7 +106,7 @@ def history_view(container: Container) -> View:
 
 
 def document(fleet: Fleet, now: float) -> View:
-    """Return the whole state, with the messages as they are on the broker."""
+    """Return the whole state, with the messages as they are on the broker. `now` as in state.py."""
     return {
         "hosts": [
             _known({"host": host.name, "running": host.running, "status": host.status, "counters": host.counters})
