@@ -35,7 +35,7 @@ def forget(config: Config, host: str, dry_run: bool) -> int:
         dry_run: only print what would be cleared.
 
     Returns:
-        The exit code.
+        The exit code: 0, AGENT_RUNS or BROKER_FAILED.
     """
     messages = MessageBuilder(config.topics.base, host, config.broker.qos)
     try:

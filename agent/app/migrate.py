@@ -42,7 +42,7 @@ def migrate(config: Config, old_host: str, dry_run: bool, undo: bool) -> int:
         undo: give back what was taken over.
 
     Returns:
-        The exit code.
+        The exit code: 0, WRONG_CONFIGURATION or BROKER_FAILED.
     """
     if not (config.home_assistant.enabled or dry_run or undo):
         remedy = "set it to true first, or the agent would remove the entities"

@@ -103,7 +103,7 @@ class Service:
             return code if complete else 1
 
     def _stop(self, publisher: threading.Thread) -> int:
-        """Stop from the source down, within one deadline. Return the exit code.
+        """Stop the parts in the order of the flow, the engine's side first, before one deadline. Return the exit code.
 
         What was not sent by the deadline is never sent. Only the publisher's thread is joined: the other threads have
         nothing left to publish, and may be waiting for an engine that does not answer.

@@ -16,7 +16,7 @@ class CollectorContext:
     """Parts of the agent, and settings, that every collector uses.
 
     Attributes:
-        engine: the engine that is inspected and counts its own calls and errors.
+        engine: for inspecting containers, and for counting retries.
         source: opens the readers.
         interval: seconds between two usages of a container that has no interval of its own. Changed at a reload, with
             the registry's lock held.

@@ -42,7 +42,7 @@ class StreamSource:
         return self.resume(container_id, Pace(interval), cancel)
 
     def resume(self, container_id: str, pace: Pace, cancel: CancelToken) -> "EngineReader":
-        """Return a reader that goes on where another one of the container has ended."""
+        """Return a reader that follows the pace of an earlier reader of this container."""
         return EngineReader(self._engine, self._documents(container_id, pace, cancel), cancel, pace)
 
     def _documents(self, container_id: str, pace: Pace, cancel: CancelToken) -> Documents:
@@ -73,7 +73,7 @@ class PollSource:
         return self.resume(container_id, Pace(interval), cancel)
 
     def resume(self, container_id: str, pace: Pace, cancel: CancelToken) -> "EngineReader":
-        """Return a reader that goes on where another one of the container has ended."""
+        """Return a reader that follows the pace of an earlier reader of this container."""
         return EngineReader(self._engine, self._documents(container_id, pace, cancel), cancel, pace)
 
     def _documents(self, container_id: str, pace: Pace, cancel: CancelToken) -> Documents:

@@ -53,12 +53,12 @@ class Reader(Protocol):
             wait: whether the reader may block until there is a reading.
 
         Returns:
-            The reading; None if there is none at this moment, or the reader's token was woken. Then look at `blocking`
-            again. If it is true, call this again in a thread that may wait. If not, call this again at the next moment
-            of `schedule`.
+            The reading; None if there is none at this moment, or `wake` of the CancelToken was called. Then look at
+            `blocking` again. If it is true, call this again in a thread that may wait. If not, call this again at the
+            next moment of `schedule`.
 
         Raises:
-            CancelledError: the reader's token was cancelled.
+            CancelledError: the CancelToken that `Source.open` was given is set.
             EngineError: the engine did not give a reading; ReadingsEndedError if it will give no more.
             ReadingError: what was read cannot be used; ContainerNotRunningError if the container does not run.
             LimitError: the system allows no more descriptors.

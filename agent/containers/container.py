@@ -228,7 +228,7 @@ def _created(document: Mapping[str, Any]) -> int:
 
 
 def _time(value: object) -> str | None:
-    """Return a time in UTC; None for what the engines write for "never" (year 1, the epoch, ""), and for no time."""
+    """Return a time, RFC 3339 in UTC; None if it is no time, or what engines write for "never" (year 1, the epoch)."""
     try:
         ns = parse_time(value) if isinstance(value, str) else 0
     except ValueError:

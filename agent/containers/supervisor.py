@@ -88,8 +88,8 @@ class Supervisor:
 
         Args:
             rows: the list, as the engine gave it.
-            inspect_all: this is the first list of a new connection to the engine, at the start or after an outage.
-                Inspect all containers, and let every collector try again now (`Collector.retry_now`).
+            inspect_all: whether this is the first list of a new connection to the engine, at the start or after an
+                outage. Then all containers are inspected, and every collector tries again now.
 
         Raises:
             ThreadLimitError: there is no worker and none can be started.

@@ -14,7 +14,7 @@ STOP_SECONDS = 3.0  # for the connection to end
 
 
 class Feed:
-    """Queues what a subscriber receives.
+    """Queues what a subscriber receives. The arguments are those of `Subscriber`.
 
     Attributes:
         subscriber: says whether there is a connection.

@@ -39,7 +39,7 @@ _SGR: dict[Style, str] = {
 
 
 class OneTable:
-    """The table, once."""
+    """Prints the table once."""
 
     def __init__(self, config: Config, selection: Selection) -> None:
         self._base, self._selection = config.topics.base, selection
@@ -92,7 +92,7 @@ class OneTable:
 
 
 class JsonLines:
-    """Each message as a line."""
+    """Prints each message as a line of JSON."""
 
     def __init__(self, config: Config, selection: Selection, once: bool) -> None:
         """Prepare. With `once`, `run` ends at the moment at which OneTable would print its table."""

@@ -66,7 +66,7 @@ class Row:
         key: identifies the row, also after it has moved: the host's topic level, and the container's or None.
         host: the host.
         container: None in the row of a host.
-        state: of the container.
+        state: of the container; None in the row of a host.
         numbers: of the container, or the sums over the host's containers that run.
         running, shown: in the row of a host: how many of its containers run, and how many have a row.
     """

@@ -47,12 +47,12 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """Where the messages are published that the entities of a device read.
+    """The topics of the messages that the entities of a device read.
 
     Attributes:
-        agent_status: of the agent.
-        status: of the device's subject: the container, or the agent itself.
-        values: of its usages, or of the agent's counters.
+        agent_status: topic of the agent's status.
+        status: topic of the container's status; for the host's device, of the agent's.
+        values: topic of the container's usages; for the host's device, of the agent's counters.
     """
 
     agent_status: str

@@ -127,7 +127,7 @@ class DiscoveryPublisher:
     # On the main thread
 
     def configure(self, settings: HomeAssistantSettings) -> None:
-        """Use other settings from now on. Call `add_retained` when what they need was read."""
+        """Use other settings from now on. Afterwards call `add_retained`, when what is retained was read again."""
         self._settings = settings
         self._topics = DiscoveryTopics(settings.prefix)
         self._was_read = False

@@ -231,7 +231,7 @@ class Connection:
             sock.close()
 
     def disconnect_quickly(self) -> None:
-        """As `disconnect`, for a broker that does not answer: it may read the DISCONNECT later, and publish no will."""
+        """Disconnect in QUICK_DISCONNECT_SECONDS. A broker that reads the DISCONNECT only later publishes no will."""
         self.disconnect(QUICK_DISCONNECT_SECONDS)
 
     def fileno(self) -> int:

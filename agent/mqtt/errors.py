@@ -49,7 +49,8 @@ _CERTIFICATE_REMEDIES = {
 class BrokerError(Exception):
     """The broker cannot be used. The message names the place and the remedy, and contains no secret.
 
-    `observations` tells how reachable the broker was, at each address; empty if there is no point in observing it.
+    `observations` tells how reachable the broker was, at each address. It is empty if a broker that becomes more
+    reachable would be no reason to try again.
     """
 
     def __init__(self, message: str, *observations: Observation) -> None:
@@ -121,7 +122,7 @@ def end_error(address: Address, client_id: str, callbacks: ClientCallbacks, stab
 
 
 def _may_deny(last_error: str, reason: Any) -> bool:
-    """Return whether a connection's end may mean that its subscription is not allowed: nothing names another cause."""
+    """Return whether the subscription may be why the broker ended the connection: nothing names another cause."""
     return not _NETWORK_LOST.search(last_error) and (reason is None or may_deny_subscription(reason.value))
 
 

@@ -24,10 +24,10 @@ LEAVES = 2
 
 
 class Failover:
-    """Counts what may still be tried at once. Not thread-safe.
+    """Counts how often a broker may still be left, and how often the next attempt may be made at once. Not thread-safe.
 
     Args:
-        addresses: How many there are.
+        addresses: Number of addresses of the broker.
     """
 
     def __init__(self, addresses: int) -> None:

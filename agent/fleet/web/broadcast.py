@@ -134,7 +134,7 @@ class Broadcast:
         return _event("state", self._head() | about | {"hosts": self._hosts(), "containers": rows})
 
     def _changes(self) -> View:
-        """Return the rows that differ from those of the last update. Time alone makes a container late."""
+        """Return the rows that differ from the last update. No message is needed for it: with time a row gets late."""
         now = time.monotonic()
         states: dict[Key, str] = {}
         rows = []

@@ -45,7 +45,7 @@ def web(config: Config, ending: CancelToken) -> int:
     and the page shows that there is no connection.
 
     Returns:
-        The exit code.
+        The exit code: 0, LISTEN_FAILED, CONFIGURATION_WRONG or BROKER_FAILED.
     """
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # anybody could make it log warnings
     host, port = parse_listen(config.web.listen)
