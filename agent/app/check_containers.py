@@ -74,7 +74,7 @@ def check_containers(config: Config, engine: EngineClient, source: Source) -> bo
     _print_source(config, source)
     for finding in selected:
         print_line(*_describe(finding))
-    for finding in findings:  # a wrong label may be the reason why one is selected, or is not
+    for finding in findings:  # a wrong label may be why a container is selected or not
         _print_labels(finding)
     expected = [finding for finding in selected if finding.runs]
     if expected and not any(finding.reading for finding in expected):

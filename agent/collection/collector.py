@@ -166,7 +166,7 @@ class Collector:
         if self._cancel.is_set():
             raise CancelledError
         reader.set_interval(self._interval)
-        self._context.scheduler.schedule_at(self._tick, reader.schedule.begin)  # at once, if that has passed
+        self._context.scheduler.schedule_at(self._tick, reader.schedule.begin)  # at once, if this moment has passed
         self._scheduled = True
 
     def _on_wait(self, error: BaseException, seconds: float) -> None:

@@ -19,7 +19,7 @@ from agent.runtime.cancel import CancelledError, CancelToken
 from agent.runtime.timestamps import format_time
 
 POLL_FROM_SECONDS = 2.0  # from this interval up a poll is cheaper than a stream
-MAX_BAD_DOCUMENTS = 3  # in a row: a single one may happen, so many are a fault of the engine
+MAX_BAD_DOCUMENTS = 3  # in a row: one may happen at any time, more are a fault of the engine
 
 Documents = Generator[tuple[float, bytes] | None, None, None]
 """Raw stats documents, each with the monotonic moment of its arrival in seconds. None: the wait was cut short."""

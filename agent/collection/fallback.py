@@ -178,7 +178,7 @@ class FallbackReader:
                 return self._files.read()
             except KernelUnreadableError as error:
                 if not wait:
-                    raise  # asking the engine instead has to wait
+                    raise  # to ask the engine instead, the reader would have to wait
                 name = self._files.name
                 self._close_files()
                 self._source.note_unreadable(name, self._interval, error)

@@ -7,7 +7,7 @@ little less often than once a second. Counted from the last reading, each readin
 import math
 from dataclasses import dataclass
 
-ENGINE_TICK_SECONDS = 1.0  # between two documents of an engine's stream, about
+ENGINE_TICK_SECONDS = 1.0  # about the time between two documents of an engine's stream
 ALIGNMENT_SECONDS = 1.0  # aligned schedules begin at multiples of this, or of the interval where that is shorter
 
 

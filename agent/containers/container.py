@@ -9,7 +9,7 @@ from agent.engine.protocol import Event
 from agent.runtime.text import preview
 from agent.runtime.timestamps import format_time, parse_time
 
-# In the engine's list; Docker's words, then Podman's.
+# The states in the engine's list: first Docker's words, then those that only Podman has.
 RUNNING_STATES = ("running", "paused")
 _OTHER_STATES = (
     "created",

@@ -68,7 +68,7 @@ class ContainerInspector:
         return found, True
 
     def _retry(self, engine: EngineClient, tracked: TrackedContainer, event: Event | None, error: Exception) -> None:
-        if isinstance(error, ValueError):  # the others are counted where they arise
+        if isinstance(error, ValueError):  # an EngineError was counted where it arose
             engine.count_error()
         # Keep a removal's event for the retry: without it the container would never be removed.
         removal = event if event and event.action in REMOVE_ACTIONS else None

@@ -44,7 +44,7 @@ class TrackedContainer:
         self.status = status
         self.collector: Collector | None = None
         self.failed_inspects = 0
-        self._ended_run: ContainerRun | None = None  # `kernel_run` of the last collector, while there is no other
+        self._ended_run: ContainerRun | None = None  # `kernel_run` of the last collector, until there is another
         self._preexisting = preexisting  # the container was in the first list that the engine gave to this agent
         # `started_at` of the run that had already ended when the agent started; the engine may repeat its events.
         self._ended_run_started_at: str | None = NO_RUN
@@ -105,7 +105,7 @@ class TrackedContainer:
         self._ended_run = None
         collector.start()
         self.collector = collector
-        self.status.set_trouble(None)  # the trouble may have been that there was no thread for it
+        self.status.set_trouble(None)  # the trouble may have been that there was no thread for the collector
         self.status.refresh()
 
     def update_trouble(self) -> None:
@@ -168,7 +168,7 @@ class TrackedContainer:
         last_status = self.status.last_status
         if not self.status.is_announced_running:
             if found is None or not found.running:
-                self.end("exited")  # of a container without a level, of which nothing is published
+                self.end("exited")  # stops the collector of a container without a level; nothing is published
             return  # the end was published before
         if _nanoseconds(last_status and last_status.get("started_at")) > event.time and (
             found is None or self.is_same_run(found)

@@ -151,7 +151,7 @@ class EngineClient:
                 for event in self._events_until_silence(response):
                     if event not in seen:
                         seen.append(event)
-                        since = event.time  # of the last event, not the latest: the engine's clock may be set back
+                        since = event.time  # even if it is earlier than before: the engine's clock may be set back
                         yield event
 
     def _events_until_silence(self, response: requests.Response) -> Iterator[Event]:

@@ -128,7 +128,7 @@ def _payload(device: Device, topics: Topics, interval: float, entities: Iterable
     return {
         "device": {key: value for key, value in description.items() if value is not None},
         "origin": ORIGIN,
-        # Values are those of the present: of a container that stopped, or without an agent, there are none.
+        # Values are those of the present: there are none while the container, or the agent, does not run.
         "availability": subject_runs,
         "availability_mode": "all",
         "state_topic": topics.values,

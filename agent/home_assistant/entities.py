@@ -17,13 +17,13 @@ from typing import Any, Literal
 Origin = Literal["usage", "status", "counters"]
 """The message that an entity reads: a container's usage, the status of a container or of the agent, or its counters."""
 
-# The states of a container that runs, in Docker's words, and why one does not run, in the agent's (`reason`).
+# The states of a running container, in Docker's words, and the reasons of a stopped one, in the agent's words.
 RUNNING_STATES = ("running", "paused", "restarting", "created", "removing")
 STOPPED_STATES = ("exited", "removed", "excluded", "agent exit", "gone")
 _STATES = (*RUNNING_STATES, *STOPPED_STATES)
 
-# Shows `restarting` and the like while usages are published, and the reason when they are not. A word that is not one
-# of the options is a mistake for Home Assistant: then the plainer word stands.
+# Shows the state while usages are published, and the reason when they are not. Home Assistant refuses a word that is
+# not among the options: `running` or `exited` is shown in its place.
 _STATE = (
     "{% set state = value_json.get('state') if value_json.status == 'running' else value_json.get('reason') %}"
     "{{ state if state in " + repr([*_STATES]) + " else ('running' if value_json.status == 'running' else 'exited') }}"

@@ -11,7 +11,7 @@ from agent.home_assistant.devices import NamedContainer, container_device_ids, e
 from agent.home_assistant.discovery import Device, Ids, Topics, container_payload, host_payload
 from agent.messages.topics import MessageBuilder
 
-FIRST_USAGE_SECONDS = 3.0  # the longest wait for a container's first usage, which shows what is measured of it
+FIRST_USAGE_SECONDS = 3.0  # the longest wait for a container's first usage, which shows what can be measured
 
 
 @dataclass(slots=True)

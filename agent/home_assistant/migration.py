@@ -71,7 +71,7 @@ def match(entities: Iterable[OldEntity], devices: Iterable[NewDevice]) -> Plan:
     by_container = {device.container: device for device in devices}
     moves: dict[str, list[tuple[OldEntity, str]]] = defaultdict(list)
     left: list[tuple[OldEntity, str]] = []
-    # Backwards: `web_state_events` of newer versions is taken rather than the `web_events` that an older one left.
+    # In reverse order, so that `web_state_events` of newer versions comes before `web_events`, left by an older one.
     for entity in sorted(entities, key=lambda entity: entity.topic, reverse=True):
         device = by_container.get(entity.container)
         taken = {key for _, key in moves[device.topic]} if device else ()

@@ -32,7 +32,7 @@ from agent.messages.topics import DiscoveryTopics, MessageBuilder
 from agent.mqtt.subscription import Subscription
 
 BIRTH = b"online"  # the payload of Home Assistant's birth message
-BIRTH_WAIT_SECONDS = (1.0, 3.0)  # at least and at most, at random: many agents hear the same birth
+BIRTH_WAIT_SECONDS = (1.0, 3.0)  # shortest and longest wait, random between: many agents hear the same birth
 MIGRATION_SECONDS = 15.0  # nothing is published for so long after another program has announced the host's device
 PAUSE_SECONDS = 1.0  # after a removal, once the broker has it, until the device's topics are used for something else
 
@@ -145,7 +145,7 @@ class DiscoveryPublisher:
             return False
         self._end_pauses(now)
         announced = self._publish_changes(now)
-        if self._resend_at is not None and now >= self._resend_at:  # after the changes: it sends what was sent last
+        if self._resend_at is not None and now >= self._resend_at:  # after the changes, so that these are sent, too
             self._resend_at = None
             self._outbox.resend_retained(first=self._topics.root)
         return announced

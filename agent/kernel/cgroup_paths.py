@@ -12,7 +12,7 @@ import os
 from agent.kernel.cgroup_v1 import CONTROLLERS
 from agent.kernel.files import KernelUnreadableError
 
-# All three options at once: each is needed. Named one by one, they would make the user replace the container each time.
+# All three options at once, because all are needed: the user has to replace the container for each change of options.
 CGROUP_REMEDY = (
     "in a container: --volume=/proc:/host/proc:ro --volume=/sys/fs/cgroup:/host/sys/fs/cgroup:ro --cgroupns=host"
 )

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from agent.metrics.reading import ContainerNotRunningError, ReadingError
 from agent.runtime.limits import DescriptorBudget
 
-# Most files have less than half a page, and come whole in one call; a larger buffer costs more than a second call.
-# Longer ones may come in pieces: of a list of records the kernel returns as many at once as fit into a page.
+# Most files have less than half a page, and one call returns them whole; a larger buffer costs more than a second call.
+# Of a longer file a call may return a part: of a list of records as many as fit into a page.
 PAGE_BYTES = 4096
 
 _RAISE_LIMIT = "; raise the limit (LimitNOFILE= in the unit, ulimit -n in a shell): a container needs a dozen"

@@ -12,8 +12,8 @@ from typing import NamedTuple, TypeVar
 from agent.kernel.files import PROC_DIRECTORIES, first_directory
 from agent.messages.counters import MachineMetrics
 
-# The columns of the first line of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal. Those of guests
-# follow; user and nice include them.
+# The columns of the first line of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal. The columns of
+# guests follow, which user and nice include.
 _IDLE, _IOWAIT = 3, 4
 _COLUMNS = 8
 

@@ -41,7 +41,7 @@ class ContainerRun:
         try:
             is_cgroup_used = self._is_cgroup_used()
             has_ended = self._has_first_process_ended()
-            if self._identify_mounts() != self._mounted:  # last: what was mounted meanwhile is noticed, too
+            if self._identify_mounts() != self._mounted:  # checked last, to notice a mount that was made meanwhile
                 return None
         except (OSError, ValueError, IndexError):
             return None
@@ -49,7 +49,7 @@ class ContainerRun:
 
     def _is_cgroup_used(self) -> bool:
         try:
-            # Not cgroup.procs: of version 1 it lacks the processes that the reader's namespace does not have.
+            # Not cgroup.procs: with version 1 it lacks the processes that are not in the reader's PID namespace.
             return int(_read(f"{self._cgroup}/pids.current")) > 0
         except FileNotFoundError:
             try:

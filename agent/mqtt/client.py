@@ -22,7 +22,7 @@ from agent.mqtt.callbacks import ClientCallbacks
 from agent.mqtt.sockets import set_tcp_options
 from agent.mqtt.subscription import Subscription
 
-# After a network cut the agent is back within two seconds. The price: a killed agent's `stopped` comes so much later.
+# After a network cut the agent is back within two seconds. But a killed agent's `stopped` is delayed by so much, too.
 WILL_DELAY_SECONDS = 3
 
 Protocol = Literal["5", "3.1.1"]

@@ -106,7 +106,7 @@ class Connection:
         sock = self._client.socket()
         if sock is None:
             raise self._end_error()
-        has_decrypted = getattr(sock, "pending", int)() > 0  # by TLS: poll() knows nothing of it
+        has_decrypted = getattr(sock, "pending", int)() > 0  # input that TLS has decrypted, unknown to poll()
         wanted = (sock.fileno(), select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
         if self._registered != wanted:
             self._poll.register(*wanted)
@@ -115,7 +115,7 @@ class Connection:
         ready = dict(self._poll.poll(0 if at_once else 1000 * max(0.0, min(timeout, MAX_POLL_SECONDS))))
         if ready.pop(self._wake.fileno(), 0):
             if not self._in_flight:
-                select.poll().poll(1000 * BURST_SECONDS)  # sleeps, as time.sleep() does not under the tests' clock
+                select.poll().poll(1000 * BURST_SECONDS)  # sleeps; time.sleep() would not, under the tests' clock
             self._wake.clear()
         events = ready.get(sock.fileno(), 0)
         if has_decrypted or events & ~select.POLLOUT:

@@ -52,8 +52,8 @@ class Connector:
         self._watchdog = watchdog
         self._has_connected = False  # once at least
         self._addresses = settings.addresses  # in the order in which they are tried next
-        self._silent: Address | None = None  # has just been left, because it acknowledged nothing
-        self._last_protocols: dict[Address, Protocol] = {}  # with which a broker has accepted the agent
+        self._silent: Address | None = None  # the address that was just left, because it acknowledged nothing
+        self._last_protocols: dict[Address, Protocol] = {}  # the version with which each broker has accepted the agent
         self._will_capabilities: dict[Address, Capabilities] = {}  # what a broker accepts of the will
 
     def connect(self) -> Connection:

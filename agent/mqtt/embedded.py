@@ -20,7 +20,7 @@ import orjson
 from agent.mqtt.errors import BrokerError
 
 LISTEN_HOST = "127.0.0.1"
-START_TIMEOUT_SECONDS = 20.0  # until it answers: it takes 0.1 s, and a busy Raspberry Pi may take many times that
+START_TIMEOUT_SECONDS = 20.0  # until the broker answers: after 0.1 s, on a busy Raspberry Pi many times later
 TERMINATE_TIMEOUT_SECONDS = 3.0  # between SIGTERM and SIGKILL
 POLL_INTERVAL_SECONDS = 0.02  # between two attempts to reach it while it starts
 MAX_ERRORS = 5  # lines of its log that an error message quotes

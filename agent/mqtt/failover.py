@@ -20,7 +20,7 @@ SILENT_SECONDS = 5.0  # the same for one that has acknowledged something: it may
 
 # How often silent brokers may be left, for each other address, until one acknowledges something. Without a limit no
 # broker would get the time that it needs if all of them are slow.
-LEAVES = 2
+LEAVES_PER_ADDRESS = 2
 
 
 class Failover:
@@ -32,7 +32,7 @@ class Failover:
 
     def __init__(self, addresses: int) -> None:
         self._has_others = addresses > 1
-        self._leaves_left = self._leaves_limit = LEAVES * (addresses - 1)
+        self._leaves_left = self._leaves_limit = LEAVES_PER_ADDRESS * (addresses - 1)
         # Attempts that may still be made at once, until a connection lasts. Without a limit, two agents with one client
         # id would end each other's connections without a pause.
         self._at_once_left = self._at_once_limit = addresses

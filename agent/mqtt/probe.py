@@ -86,7 +86,7 @@ class _Probe:
             return [self._not_accepted(error)]
         try:
             return list(self._results(connection))
-        except BrokerError as error:  # of a second connection, or of one that the broker ends for no reason of ours
+        except BrokerError as error:  # the second connection failed, or the broker ended one for another reason
             error.close_unanswered()
             return [ProbeLine("FAIL", str(error))]
 

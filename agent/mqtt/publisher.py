@@ -229,7 +229,7 @@ class Publisher:
     def _before_wait(self, error: BaseException, seconds: float) -> None:
         """Log why the attempt failed, and decide whether the next one has to wait."""
         if isinstance(error, SubscriptionDeniedError) or not isinstance(error, BrokerError):
-            return  # `_observations` is None, by which `_wait` does not wait; the retained reader logs the error
+            return  # `_observations` stays None, so `_wait` does not wait; the retained reader logs the error
         if self._deadline.is_set and (self._is_last_attempt or self._deadline.passed):
             error.close_unanswered()
             self._cancel.set()

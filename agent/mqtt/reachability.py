@@ -38,7 +38,7 @@ class Reachability(IntEnum):
 
     NOTHING = 0  # no connection is accepted
     SILENT = 1  # a connection is accepted, but nothing is answered
-    CLOSING = 2  # a connection is accepted and then closed: a program runs there, while a frozen one closes nothing
+    CLOSING = 2  # a connection is accepted and then closed: the program there is not frozen
     ANSWERING = 3  # something is answered
 
 

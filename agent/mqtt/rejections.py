@@ -8,13 +8,13 @@ from agent.mqtt.reason_codes import message_rejection
 from agent.runtime.retry import BackoffPolicy
 from agent.runtime.text import quote
 
-MAX_TOPICS = 1000  # whose last reason is kept; in months many topics come and go
+MAX_TOPICS = 1000  # topics whose last reason is kept; in months many topics come and go
 MAX_LOGGED_TOPIC = 1000  # characters of a topic in the log
 
 # How long a topic counts as rejected after its last rejection: at least so many intervals between usages, and so many
 # caps of the backoff, because a rejected status is sent again after one cap.
-INTERVALS = 3
-CAPS = 2
+REJECTED_INTERVALS = 3
+REJECTED_CAPS = 2
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,9 @@ class Rejections:
         """What the broker rejects now; None if it takes everything."""
         while self._current:
             topic, moment = next(iter(self._current.items()))
-            if time.monotonic() < moment + max(INTERVALS * self._interval(), CAPS * self._backoff.cap):
+            if time.monotonic() < moment + max(
+                REJECTED_INTERVALS * self._interval(), REJECTED_CAPS * self._backoff.cap
+            ):
                 newest = next(reversed(self._current))
                 others = f" and {len(self._current) - 1} more" if len(self._current) > 1 else ""
                 reason = self._logged.get(newest, "see the log")

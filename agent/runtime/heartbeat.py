@@ -69,7 +69,7 @@ class HeartbeatFile:
                 lock = _replace(directory / self._name, self._document(now, troubles))
             except OSError as error:
                 reasons.append(f"{directory}: {error.strerror}")
-                _discard(directory / self._name)  # what it says is not true any more
+                _discard(directory / self._name)  # the old file there is outdated
             else:
                 self._hold(lock)
                 self._warned = False

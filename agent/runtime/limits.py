@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-RESERVED_DESCRIPTORS = 64  # not for readings: the broker, the events, inspect calls and idle connections
+RESERVED_DESCRIPTORS = 64  # kept from readings: for the broker, the events, inspections and idle connections
 
 
 class LimitError(Exception):

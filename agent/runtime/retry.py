@@ -88,7 +88,7 @@ def retrying(
             raise CancelledError
 
     def before_attempt(_: RetryCallState) -> None:
-        # First clear, then look and try: a wake-up from before this attempt is used by this attempt.
+        # Cleared first, and the attempt looks afterwards: it already uses what an earlier wake-up was about.
         cancel.clear_wake()
         raise_if_cancelled()
 

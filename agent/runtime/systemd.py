@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from agent.runtime.text import shorten
 
-DEFAULT_WATCHDOG_USEC = 30_000_000  # without a watchdog; `systemctl status` then is at most 10 s old
+DEFAULT_WATCHDOG_USEC = 30_000_000  # without a watchdog: then `systemctl status` is at most 10 s old
 
 # systemd ignores a datagram above 4096 bytes (NOTIFY_BUFFER_MAX), and a WATCHDOG=1 in it. A character is up to 4 bytes.
 MAX_ASSIGNMENT_CHARACTERS = 900
