@@ -218,7 +218,7 @@ class DiscoveryPublisher:
         announced = [self._announce(self._topics.config(device_id), payload) for device_id, payload in payloads.items()]
         present = {self._topics.config(device_id) for device_id in payloads.keys() | later}
         for topic in self._discovered.keys() - present:
-            if not self._is_status_kept(topic):
+            if not self._is_status_held(topic):
                 self._remove(topic)
         return announced[0]  # the host's
 
@@ -239,7 +239,7 @@ class DiscoveryPublisher:
         self._removed[topic] = _Removed(self._discovered.pop(topic).values_topic)
         self._outbox.add_status(self._messages.discovery(topic, None))
 
-    def _is_status_kept(self, topic: str) -> bool:
+    def _is_status_held(self, topic: str) -> bool:
         """Return whether a device is of a removed container whose retained status was not cleared yet."""
         level = self._messages.level_of_usages(self._discovered[topic].values_topic)
         return self._topics.device_id_of(topic) is not None and level is not None and self._registry.is_held(level)
