@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 # A field is verified when it has agreed in one of the attempts: a gauge may change between the three readings of an
 # attempt.
 VERIFY_ATTEMPTS = 4
-BLIND_ATTEMPTS = 2  # with nothing but zeros, after which the engine counts as unable to measure the container
+MAX_UNMEASURED = 2  # attempts without a CPU time from the engine, after which it counts as unable to measure
 MAX_SHARED_NETWORKS = 8  # containers in a row that each use the network of the next one
 
 
@@ -173,7 +173,7 @@ class KernelSource:
         """
         mismatches: dict[str, str] | None = None  # fields that have not agreed yet
         reason = ""
-        blind = 0  # attempts in which the engine had nothing but zeros
+        unmeasured = 0  # attempts in which the engine reported no CPU time
         for _ in range(VERIFY_ATTEMPTS):
             _expect_time_left(container, reason)
             before = files.read()
@@ -181,16 +181,16 @@ class KernelSource:
             after = files.read()
             try:
                 reported = stats.parse_stats(raw, after.arrived)
-                is_blind = not reported.cpu.is_measured
+                is_unmeasured = not reported.cpu.is_measured
             except ContainerNotRunningError:
-                is_blind = True
+                is_unmeasured = True
             except ReadingError as error:
                 self._engine.count_error()
                 reason = str(error)
                 continue
-            if is_blind:
-                blind += 1
-                if blind == BLIND_ATTEMPTS:
+            if is_unmeasured:
+                unmeasured += 1
+                if unmeasured == MAX_UNMEASURED:
                     return self._unverified(container, before)
                 continue
             files.set_engine_interfaces(stats.parse_interface_names(raw))

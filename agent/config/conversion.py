@@ -32,7 +32,7 @@ def convert(key: Key, raw: object) -> Any:
     if key.path == "broker.url" and isinstance(raw, str):
         return (_convert_one(key, key.path, item_type, raw),)
     if not isinstance(raw, list):
-        raise WrongValueError(f"{key.path} is {_found(key, raw)}, allowed is an array of strings")
+        raise WrongValueError(f"{key.path} is {_shown(key, raw)}, allowed is an array of strings")
     values: list[Any] = []
     mistakes: list[str] = []
     for index, item in enumerate(raw):
@@ -69,12 +69,12 @@ def _convert_one(key: Key, path: str, annotation: Any, raw: object) -> Any:
     try:
         value = msgspec.convert(raw, annotation, dec_hook=_decode_secret)
     except msgspec.ValidationError:
-        raise WrongValueError(f"{path} is {_found(key, raw)}, {_allowed(annotation, raw)}") from None
+        raise WrongValueError(f"{path} is {_shown(key, raw)}, {_allowed(annotation, raw)}") from None
     try:
         check = CHECKS.get(key.path)
         return _check_text(value) if check is None else check(_check_text(value))
     except ValueError as error:
-        raise WrongValueError(f"{path} is {_found(key, raw)}, {error}") from None
+        raise WrongValueError(f"{path} is {_shown(key, raw)}, {error}") from None
 
 
 def _decode_secret(_: type[Any], raw: object) -> Secret:
@@ -83,7 +83,7 @@ def _decode_secret(_: type[Any], raw: object) -> Secret:
     raise TypeError
 
 
-def _found(key: Key, raw: object) -> str:
+def _shown(key: Key, raw: object) -> str:
     """Return the wrong value as an error may show it: never a secret, and only the type of tables and arrays."""
     if isinstance(key.kind, inspect.CustomType):
         return describe_type(raw)

@@ -54,7 +54,7 @@ class ContainerInspector:
             self._retry(engine, tracked, event, error)
             if isinstance(error, EngineUnreachableError) and not context.engine_answers():
                 return _change_by_kernel(tracked), True
-            listed = self._listed(engine, tracked, error)
+            listed = self._find_in_list(engine, tracked, error)
             if listed and listed.running and event and event.action in DIE_ACTIONS:
                 listed = replace(listed, started_at=None, restart_count=None)  # both are of the run before
             return listed, True
@@ -79,7 +79,7 @@ class ContainerInspector:
             engine.count_retry()
             log.debug("%s could not be inspected: %s; next try in %.0f s", tracked.status.name, error, seconds)
 
-    def _listed(self, engine: EngineClient, tracked: TrackedContainer, error: Exception) -> Container | None:
+    def _find_in_list(self, engine: EngineClient, tracked: TrackedContainer, error: Exception) -> Container | None:
         """Return the container by its row in the engine's list, from the second failure on; None if there is no row."""
         tracked.failed_inspects += 1
         if tracked.failed_inspects < FAILURES_BEFORE_LIST:

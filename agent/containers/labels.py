@@ -46,13 +46,13 @@ class AgentLabels:
     mistakes: Mapping[str, str]
 
 
-_NONE = AgentLabels(None, None, None, {})
+_NO_LABELS = AgentLabels(None, None, None, {})
 
 
 def parse_labels(labels: Mapping[str, str]) -> AgentLabels:
     """Read those labels of a container that are meant for the agent."""
     if labels.keys().isdisjoint((ENABLE, INTERVAL, NAME)):  # as of most containers
-        return _NONE
+        return _NO_LABELS
     mistakes: dict[str, str] = {}
 
     def read(label: str, parse: Callable[[str], T | None], allowed: str) -> T | None:

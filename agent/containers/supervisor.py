@@ -174,6 +174,7 @@ class Supervisor:
                 self._reconciled = True
 
     def _is_settled(self) -> bool:
+        """Return whether the registry is complete, no event waits, and the supervisor was not stopped."""
         with self._registry.lock:
             return self._listed and self._queue.idle and not self._stopped
 

@@ -29,8 +29,8 @@ class TrackedContainer:
     """
 
     __slots__ = (
-        "_ended_run",
-        "_ended_run_started_at",
+        "_earlier_run_started_at",
+        "_last_kernel_run",
         "_preexisting",
         "_reported_labels",
         "collector",
@@ -44,10 +44,10 @@ class TrackedContainer:
         self.status = status
         self.collector: Collector | None = None
         self.failed_inspects = 0
-        self._ended_run: ContainerRun | None = None  # `kernel_run` of the last collector, until there is another
+        self._last_kernel_run: ContainerRun | None = None  # `kernel_run` of the last collector, until there is another
         self._preexisting = preexisting  # the container was in the first list that the engine gave to this agent
         # `started_at` of the run that had already ended when the agent started; the engine may repeat its events.
-        self._ended_run_started_at: str | None = NO_RUN
+        self._earlier_run_started_at: str | None = NO_RUN
         self._reported_labels: frozenset[str] = frozenset()  # labels whose mistake was reported
 
     @property
@@ -63,12 +63,12 @@ class TrackedContainer:
 
         Also read by the worker that processes this container, without the lock: no other thread changes it.
         """
-        return self.collector.kernel_run if self.collector else self._ended_run
+        return self.collector.kernel_run if self.collector else self._last_kernel_run
 
     def note_first_inspect(self, found: Container) -> None:
         """Remember the run that had ended before the agent started, if any. No `running` is published for that run."""
         if self._preexisting and not found.running:
-            self._ended_run_started_at = found.started_at
+            self._earlier_run_started_at = found.started_at
 
     def take_label_mistakes(self, found: Container) -> list[str]:
         """Return what is wrong with the container's labels, each label once: they never change."""
@@ -81,7 +81,7 @@ class TrackedContainer:
     def is_known_run(self, container: Container) -> bool:
         """Return whether the container's last run was published before, or had ended before the agent started."""
         last_status = self.status.last_status
-        known = self._ended_run_started_at if last_status is None else last_status.get("started_at")
+        known = self._earlier_run_started_at if last_status is None else last_status.get("started_at")
         return known == container.started_at
 
     def is_same_run(self, found: Container) -> bool:
@@ -102,7 +102,7 @@ class TrackedContainer:
         self.status.announce_running(container)
         interval = container.agent_labels.interval
         collector = Collector(self.status.name, self.id, context, self.status.publish_usage, request_inspect, interval)
-        self._ended_run = None
+        self._last_kernel_run = None
         collector.start()
         self.collector = collector
         self.status.set_trouble(None)  # the trouble may have been that there was no thread for the collector
@@ -140,7 +140,7 @@ class TrackedContainer:
         """
         if self.collector:
             self.collector.stop()
-            self._ended_run, self.collector = self.collector.kernel_run, None
+            self._last_kernel_run, self.collector = self.collector.kernel_run, None
         self.status.set_trouble(None)
         if self.status.last_status and (self.status.is_announced_running or reason in ("removed", "excluded")):
             self.status.announce_stopped(reason, container)

@@ -71,8 +71,9 @@ class EngineWatcher:
         self._engine = engine
         self._supervisor = supervisor
         self._watchdog = watchdog
-        # At most four calls of two timeouts each: /version, /info, the subscription and the list.
-        self._within = 8 * timeout + MARGIN_SECONDS
+        # The longest time between two calls of the watchdog. In a step there are at most four calls of two timeouts
+        # each: /version, /info, the subscription and the list.
+        self._max_step_seconds = 8 * timeout + MARGIN_SECONDS
         self._on_connected = on_connected
         self._replaced_socket_timeout = min(REPLACED_SOCKET_SECONDS, REPLACED_SOCKET_TIMEOUTS * timeout)
         self._cancel = CancelToken()
@@ -96,7 +97,7 @@ class EngineWatcher:
                 another mount helps, and so a restart of the agent's container.
         """
         while not self._cancel.is_set():
-            self._watchdog.expect_within("events", self._within)
+            self._watchdog.expect_within("events", self._max_step_seconds)
             try:
                 self._watch()
             except (EngineError, ThreadLimitError) as error:
@@ -116,7 +117,7 @@ class EngineWatcher:
         self._answered = True
         subscribed = False
         for event in self._engine.events(self._since, self._cancel):
-            self._watchdog.expect_within("events", self._within)
+            self._watchdog.expect_within("events", self._max_step_seconds)
             if not subscribed or time.monotonic() >= self._next_list:
                 rows = self._engine.list_containers()
                 if not subscribed:

@@ -53,16 +53,16 @@ def decode_rows(chunks: Iterable[bytes]) -> Iterator[object]:
         EngineUnreachableError: the body is blank, as an engine sends it while it is shutting down.
     """
     utf8 = codecs.getincrementaldecoder("utf-8")()
-    text, expected, total, enough = "", _Expected.BEGIN, 0, 0
+    text, expected, total, min_length = "", _Expected.BEGIN, 0, 0
     try:
         for chunk in chunks:
             total += len(chunk)
             text += utf8.decode(chunk)
             # A long row is tried again only when its text has doubled: else each chunk of it would be read many times.
-            if len(text) >= enough:
+            if len(text) >= min_length:
                 rows, text, expected = _take_rows(text, expected)
                 yield from rows
-                enough = 2 * len(text)
+                min_length = 2 * len(text)
             if len(text) > MAX_ANSWER_BYTES or total > MAX_LIST_BYTES:
                 raise InvalidResponseError(f"the engine's list is too large: {total} bytes, {len(text)} in one row")
         rows, text, expected = _take_rows(text + utf8.decode(b"", final=True), expected)

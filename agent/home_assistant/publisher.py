@@ -140,7 +140,7 @@ class DiscoveryPublisher:
 
     def run_pending(self, now: float) -> bool:
         """Publish what is due at the monotonic moment `now`. Return whether the host's device was announced."""
-        self._take_news(now)
+        self._take_incoming(now)
         if now < self._migration_ends:
             return False
         self._end_pauses(now)
@@ -170,7 +170,7 @@ class DiscoveryPublisher:
                 self._remove(topic)
         return all(removed.values_topic != values_topic for removed in self._removed.values())
 
-    def _take_news(self, now: float) -> None:
+    def _take_incoming(self, now: float) -> None:
         with self._lock:
             retained, self._retained = self._retained, None
             born, self._born = self._born, False
