@@ -42,7 +42,7 @@ class ThreadGuard:
         except OutputError as error:  # `--dry-run` onto a full disk
             self._fail("%s", error)
         except Exception:  # the edge of a thread: the log says why the agent ends
-            log.exception("the agent ends by a defect of its own")
+            log.exception("the agent ends because of a defect of its own")
             self._fail()
 
     def _fail(self, text: str = "", *values: object) -> None:

@@ -136,7 +136,7 @@ class Collector:
         except CancelledError:
             self._close()
         except Exception:  # the edge of the thread: a defect must be seen, and must not look like a quiet container
-            log.exception("collector of %s ended by a defect of the agent", self._name)
+            log.exception("collector of %s ended because of a defect of the agent", self._name)
         finally:
             self._context.watchdog.clear(self._thread.name)
 

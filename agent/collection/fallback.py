@@ -100,7 +100,7 @@ class FallbackSource:
             changed, self._kernel_works = not self._kernel_works, True
             self._kernel_readers += 1
         if changed:
-            log.info("source kernel: the kernel's files say of %s what the engine says", name)
+            log.info("source kernel: the kernel's files of %s agree with the engine", name)
             self._on_change()
         return files
 

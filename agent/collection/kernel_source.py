@@ -120,7 +120,7 @@ class KernelSource:
     def open(self, container_id: str, interval: float, cancel: CancelToken) -> VerifiedFiles:
         """Inspect a container, open its files and compare them with the engine. See `source.Source.open`.
 
-        Raises ContainerNotRunningError, EngineError, KernelUnreadableError, LimitError, CancelledError: see below.
+        Raises what `inspect` and `open_inspected` raise.
         """
         return self.open_inspected(self.inspect(container_id), interval, cancel)
 

@@ -159,7 +159,7 @@ def test_source_is_logged_once_with_the_containers_name(
     read(auto, machine.container, cancel).next()
     assert auto.name_is_settled
     lines = [line for line in caplog.messages if "source" in line]
-    assert lines == ["source kernel: the kernel's files say of web what the engine says"]
+    assert lines == ["source kernel: the kernel's files of web agree with the engine"]
 
 
 FAILING_INSPECTS = {

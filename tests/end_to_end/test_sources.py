@@ -36,7 +36,7 @@ def test_first_container_confirms_the_kernel_source(
     subscriber.wait_for(lambda _: sources(subscriber) == ["stream"])
     engine.run(*BUSY, name="busy", cpus=0.2)
     subscriber.wait_for(lambda _: sources(subscriber) == ["stream", "kernel"])
-    running.wait_for_line("source kernel: the kernel's files say of busy")
+    running.wait_for_line("source kernel: the kernel's files of busy")
     assert not [line for line in running.wait_for_line("engine .*, cgroup v") if "source" in line], "not known yet"
     usage = subscriber.usages("busy", count=3)[-1]
     assert usage["memory"]["measured"] == ["RSS", "Cache", "Swap", "Usage", "Max Usage"]
