@@ -138,7 +138,7 @@ class Service:
 
         Called on the events thread each time the engine has been connected.
         """
-        self._parts.supervisor.start(self._parts.collection)
+        self._parts.supervisor.set_context(self._parts.collection)
         source, cgroup = self._parts.collection.source, info.get("cgroup", " unknown")
         name = f"; source {source.name}" if source.name_is_settled else ""  # else the source logs it later
         log.info("engine %s, API %s, cgroup v%s%s", info["version"], info["api"], cgroup, name)

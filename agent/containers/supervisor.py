@@ -2,8 +2,8 @@
 
     event, or row of the list ──► queue of the container ──► worker: inspect, apply ──► status, collector
 
-An event tells what happened at one instant: the container started, or died with this exit code. What holds now, an
-inspection tells. Each worker inspects one container at a time, so a slow answer about one delays no other.
+An event tells what happened at one instant: the container started, or died with this exit code. An inspection tells
+what holds now. Each worker inspects one container at a time, so a slow answer about one delays no other.
 """
 
 import logging
@@ -44,13 +44,13 @@ class Supervisor:
         self._scheduler = Scheduler("worker", MAX_WORKERS)
         self._queue = WorkQueue(self._scheduler, registry.lock, self._process, self._reconcile_retained)
         self._inspector = ContainerInspector(self._queue)
-        self._context: CollectorContext | None = None  # written by start()
-        self._listed = False  # written by resync(), under the registry's lock
+        self._context: CollectorContext | None = None  # written by set_context()
+        self._listed = False  # the engine has given a list; written by resync(), under the registry's lock
         self._retained_read = False  # written by add_retained(), under the registry's lock
         self._stopped = False  # written by stop(), under the registry's lock
         self._reconciled = False  # written by _announce_earlier_ends(), under the registry's lock
 
-    def start(self, context: CollectorContext) -> None:
+    def set_context(self, context: CollectorContext) -> None:
         """Set the context of new collectors. Called after each connection to the engine, before `resync`."""
         self._context = context
 
@@ -183,7 +183,7 @@ class Supervisor:
         tracked = self._registry.get(container_id)
         if tracked is None:
             return  # an earlier event of its queue has removed it
-        assert self._context  # noqa: S101  # nothing is queued before start()
+        assert self._context  # noqa: S101  # nothing is queued before set_context()
         found, exists = self._inspector.inspect(self._context, tracked, event)
         with self._registry.lock:
             if self._stopped:
@@ -204,7 +204,7 @@ class Supervisor:
         """Make status and collector follow what `ContainerInspector.inspect` has returned: `found` and `exists`."""
         before, action = tracked.status.container, event.action if event else ""
         if found and before is None:
-            tracked.note_first_inspect(found)
+            tracked.note_first_inspection(found)
         if found and not self._registry.update(tracked, found):
             tracked.end("excluded")
             self._registry.release_level(tracked)
@@ -229,7 +229,7 @@ class Supervisor:
             tracked.status.refresh()
 
     def _start_collector(self, tracked: TrackedContainer, container: Container) -> None:
-        assert self._context  # noqa: S101  # nothing is queued before start()
+        assert self._context  # noqa: S101  # nothing is queued before set_context()
         try:
             tracked.begin(container, self._context, partial(self.request_inspect, tracked.id))
         except ThreadLimitError as error:

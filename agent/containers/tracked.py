@@ -65,7 +65,7 @@ class TrackedContainer:
         """
         return self.collector.kernel_run if self.collector else self._last_kernel_run
 
-    def note_first_inspect(self, found: Container) -> None:
+    def note_first_inspection(self, found: Container) -> None:
         """Remember the run that had ended before the agent started, if any. No `running` is published for that run."""
         if self._preexisting and not found.running:
             self._earlier_run_started_at = found.started_at

@@ -7,7 +7,7 @@
 The main thread compares the two once a second, if something may have changed. How Home Assistant takes these messages:
 
 - It keeps all entities that a device ever had. So a message has to remove those that the device no longer has.
-- It subscribes to a device's topics when it has read the message. So statuses, which are retained, go first.
+- It subscribes to a device's topics when it has read the discovery message. So statuses, which are retained, go first.
 - For a moment after a removal it may publish an empty message of its own, which would erase a message that was sent at
   once. So a device is announced again a while after its removal.
 - A value that cannot be read is an error in its log. So a retained status is cleared a while after its device.
@@ -42,17 +42,17 @@ class _Removed:
     """A device that was removed a moment ago."""
 
     values_topic: str
-    ends: float | None = None  # monotonic, of the pause after its removal; None before the broker's answer
+    pause_ends: float | None = None  # monotonic; None until the broker has answered
 
 
 class DiscoveryPublisher:
     """Publishes the discovery messages. For the main thread, except for the methods that name another thread.
 
     Args:
-        settings: whether it is enabled, and the prefix.
+        settings: whether Home Assistant is enabled, and the prefix.
         inventory: what there is to discover.
         registry: the containers.
-        supervisor: says when they are known.
+        supervisor: says when all containers are known.
         messages: composes messages.
         outbox: where the messages go.
     """
@@ -198,9 +198,9 @@ class DiscoveryPublisher:
 
     def _end_pauses(self, now: float) -> None:
         for topic, removed in list(self._removed.items()):
-            if removed.ends is None and self._outbox.is_cleared(topic):
-                removed.ends = now + PAUSE_SECONDS
-            elif removed.ends is not None and now >= removed.ends:
+            if removed.pause_ends is None and self._outbox.is_cleared(topic):
+                removed.pause_ends = now + PAUSE_SECONDS
+            elif removed.pause_ends is not None and now >= removed.pause_ends:
                 del self._removed[topic]
                 self._changed = True
 

@@ -160,7 +160,7 @@ class ContainersHarness:
         self.connects += 1
         backoff = BackoffPolicy(0.1, 1, 0.1)
         assert info["version"] == self.fake.version
-        self.supervisor.start(
+        self.supervisor.set_context(
             CollectorContext(
                 engine=self.engine,
                 source=self._source,
