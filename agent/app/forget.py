@@ -50,12 +50,12 @@ def forget(config: Config, host: str, dry_run: bool) -> int:
             _print("left alone", sorted(retained.keys() - own), ": no status of usage-agent")
             if dry_run or not own:
                 _print("would clear", own)
-                print(f"{_number(own)} of host {escape(host)} at {connection.address}, below {messages.own_topics}")
+                print(f"{_amount(own)} of host {escape(host)} at {connection.address}, below {messages.own_topics}")
                 return 0
-            refused = publish_all(connection, map(_cleared, devices))
+            refused = publish_all(connection, map(_clearing, devices))
             if devices:
                 connection.poll_until(lambda: False, AFTER_DEVICES_SECONDS)
-            refused |= publish_all(connection, map(_cleared, statuses))
+            refused |= publish_all(connection, map(_clearing, statuses))
         with connected(config.broker, "forget") as connection:
             left = read_retained(connection, messages.own_topics).keys() | set(
                 _devices(connection, prefix, messages) if prefix else ()
@@ -71,7 +71,7 @@ def forget(config: Config, host: str, dry_run: bool) -> int:
     return BROKER_FAILED if remaining else 0
 
 
-def _cleared(topic: str) -> Message:
+def _clearing(topic: str) -> Message:
     return Message(topic, b"", retain=True, qos=1)
 
 
@@ -126,5 +126,5 @@ def _print(what: str, topics: Sequence[str], remark: str = "") -> None:
         print(f"{what:<12} {escape(topic)}{remark}")
 
 
-def _number(topics: Sequence[str]) -> str:
+def _amount(topics: Sequence[str]) -> str:
     return f"{len(topics) or 'no'} retained message{'' if len(topics) == 1 else 's'}"

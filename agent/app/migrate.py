@@ -73,7 +73,7 @@ def _migrate(broker: MigrationBroker, found: Found, old_host: str, dry_run: bool
     _print_plan(plan, devices, "would keep" if dry_run else "keeps")
     kept = sum(len(moves) for moves in plan.moves.values())
     print(
-        f"{_number(len(entities))} of docker2mqtt's host {escape(old_host)} at {broker.address}, "
+        f"{_amount(len(entities))} of docker2mqtt's host {escape(old_host)} at {broker.address}, "
         f"below {broker.prefix}: {kept} with a counterpart, {len(plan.left)} without"
         + (f"; other hosts: {others}" if others else "")
     )
@@ -109,7 +109,7 @@ def _undo(broker: MigrationBroker, found: Found, dry_run: bool) -> int:
     originals = {topic: payload for backup in found.backups.values() for topic, payload in backup.items()}
     for topic in sorted(originals):
         print(f"{'would restore' if dry_run else 'restores':<14} {escape(topic)}")
-    print(f"{_number(len(originals))} of docker2mqtt to restore at {broker.address}, below {broker.prefix}")
+    print(f"{_amount(len(originals))} of docker2mqtt to restore at {broker.address}, below {broker.prefix}")
     if not originals or dry_run:
         return 0
     old_ids = {entity.unique_id for entity in find_entities(broker.prefix, originals)}
@@ -147,5 +147,5 @@ def _print_advice(broker: MigrationBroker, found: Found, entities: Sequence[OldE
         print("start the agent: the entities have no values until then")
 
 
-def _number(count: int) -> str:
+def _amount(count: int) -> str:
     return f"{count or 'no'} {'entity' if count == 1 else 'entities'}"

@@ -158,7 +158,7 @@ class FallbackReader:
         self._files = source.open_files(container_id, interval, cancel)
         self.kernel_run = self._files.kernel_run if self._files else None
         if self._files is None:
-            self._ask_engine()
+            self._switch_to_engine()
 
     @property
     def blocking(self) -> bool:
@@ -182,7 +182,7 @@ class FallbackReader:
                 name = self._files.name
                 self._close_files()
                 self._source.note_unreadable(name, self._interval, error)
-                self._ask_engine()
+                self._switch_to_engine()
         return self._read_engine(wait)
 
     def set_interval(self, interval: float) -> None:
@@ -211,7 +211,7 @@ class FallbackReader:
         self._retried = False
         return self._engine_reader.read(wait)
 
-    def _ask_engine(self) -> None:
+    def _switch_to_engine(self) -> None:
         self._engine_reader = self._source.open_engine(self._container_id, self._interval, self._cancel)
         self._backoff = self._source.retry_backoff()
         self._retry_at = time.monotonic() + self._backoff.next_wait()

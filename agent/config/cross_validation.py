@@ -22,12 +22,12 @@ def contradictions(
         wrong: paths of keys whose values are not allowed; what depends on them is left out.
         needs_credential: whether a `password_file` that is a service's credential must be readable, too.
     """
-    for paths, text in _all(values, wrong, needs_credential):
+    for paths, text in _all_contradictions(values, wrong, needs_credential):
         if wrong.isdisjoint(paths):
             yield paths, text
 
 
-def _all(values: Mapping[str, Any], wrong: set[str], needs_credential: bool) -> Iterator[Contradiction]:
+def _all_contradictions(values: Mapping[str, Any], wrong: set[str], needs_credential: bool) -> Iterator[Contradiction]:
     base, cap = values["backoff.base"], values["backoff.cap"]
     if cap < base:
         yield ("backoff.cap", "backoff.base"), f"backoff.cap is {cap}, allowed is backoff.base ({base}) or more"

@@ -218,6 +218,7 @@ class Supervisor:
             self._start_or_refresh(tracked, found, action)
 
     def _start_or_refresh(self, tracked: TrackedContainer, found: Container | None, action: str) -> None:
+        """Start the collector of a container that runs without one; else publish what has changed."""
         container = tracked.status.container
         if found and found.running and tracked.collector is None:
             self._start_collector(tracked, found)

@@ -39,7 +39,7 @@ def host_device_id(host: str, taken: Collection[str] = ()) -> str:
         host: the host's name.
         taken: device ids of other hosts and their containers.
     """
-    plain = PREFIX + _safe(host)
+    plain = PREFIX + _replace_unsafe(host)
     return plain if plain not in taken else f"{plain}-{_hash(host)}"
 
 
@@ -59,10 +59,12 @@ def container_device_ids(
     """
     claims: dict[str, list[NamedContainer]] = defaultdict(list)
     for container in containers:
-        claims[f"{PREFIX}{_safe(host)}_{_safe(container.name)}"].append(container)
+        claims[f"{PREFIX}{_replace_unsafe(host)}_{_replace_unsafe(container.name)}"].append(container)
     ids: dict[str, str] = {}
     for plain, claimants in claims.items():
-        claimants.sort(key=lambda container: (_safe(container.own_name) != container.own_name, container.own_name))
+        claimants.sort(
+            key=lambda container: (_replace_unsafe(container.own_name) != container.own_name, container.own_name)
+        )
         for number, container in enumerate(claimants):
             is_free = number == 0 and plain not in taken
             ids[container.id] = plain if is_free else f"{plain}-{_hash(f'{host}/{container.own_name}')}"
@@ -74,7 +76,7 @@ def entity_slug(*parts: str) -> str:
     return _NO_SLUG.sub("_", "_".join(parts).lower()).strip("_")[:MAX_SLUG_CHARACTERS]
 
 
-def _safe(text: str) -> str:
+def _replace_unsafe(text: str) -> str:
     return _UNSAFE.sub("_", text)
 
 

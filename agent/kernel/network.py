@@ -34,7 +34,7 @@ class NetworkInterfaces:
         interfaces = []
         for line in self._file.read().splitlines()[2:]:
             name, _, numbers = line.partition(b":")
-            if self._counts(name.strip().decode(errors="replace")):
+            if self._is_counted(name.strip().decode(errors="replace")):
                 interfaces.append([int(number) for number in numbers.split()])
         if not interfaces:
             return None
@@ -52,5 +52,5 @@ class NetworkInterfaces:
             "tx_dropped": total[_SENT + _DROPPED],
         }
 
-    def _counts(self, name: str) -> bool:
+    def _is_counted(self, name: str) -> bool:
         return name in self.engine_names or (name != "lo" and _ENGINE_NAME.fullmatch(name) is not None)
