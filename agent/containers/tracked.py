@@ -14,6 +14,9 @@ from agent.runtime.timestamps import format_time, parse_time
 NO_RUN = ""
 """Stands for "no run" where the start of a run is expected. None stands for a run whose start is not known."""
 
+MAX_EVENT_DELAY_NS = 1_000_000_000
+"""An engine emits the `die` event within milliseconds of the end that an inspection tells; more if it is busy."""
+
 
 class TrackedContainer:
     """A container that the engine knows.
@@ -174,11 +177,22 @@ class TrackedContainer:
             found is None or self.is_same_run(found)
         ):
             return  # an old event once more. If the published run is over, the engine's clock was set back instead
-        is_over = found is not None and found.finished_at is not None and not found.running
-        if found and is_over and _nanoseconds(found.finished_at) >= _nanoseconds(found.started_at):
+        if found and _is_end_of_event(found, event):
             self.end("exited", found)
         else:  # the container runs again, is gone, or cannot be inspected: only the event tells how this run ended
             self.end("exited", before and before.ended(event.exit_code, format_time(event.time)))
+
+
+def _is_end_of_event(found: Container, event: Event) -> bool:
+    """Return whether a description tells the end that a `die` event is about, and not that of an earlier run.
+
+    Usually the end comes after the start. If the engine's clock was set back meanwhile it does not, but it comes just
+    before the event, which has its time from the same clock.
+    """
+    if found.running or found.finished_at is None:
+        return False
+    finished = _nanoseconds(found.finished_at)
+    return finished >= _nanoseconds(found.started_at) or abs(event.time - finished) < MAX_EVENT_DELAY_NS
 
 
 def _nanoseconds(time_text: str | None) -> int:

@@ -122,6 +122,35 @@ def test_starts_and_ends_are_published_when_the_clock_is_set(
     assert subscriber.statuses("comes") == ["running", "exited", "removed"]
 
 
+@whose
+def test_end_is_published_once_when_the_clock_is_set(
+    fake_engine: FakeEngine,
+    own_broker: OwnBroker,
+    start_agent: StartAgent,
+    record: Record,
+    clocks: Clocks,
+    whose: str,
+    by: int,
+) -> None:
+    """The times of an end before the start are the engine's, too: a later inspection finds no others."""
+    broker = own_broker()
+    subscriber = record(broker)
+    ends = fake_engine.run("ends")
+    running = start_agent(fake_engine, broker, environment=clocks.environment)
+    subscriber.usages("ends")
+    clocks.set(whose, by)
+    fake_engine.die(ends, 3)
+    assert subscriber.status("ends", "exited")["exit_code"] == 3
+    fake_engine.restart()
+    running.wait_for_line("the engine is back")
+    again = fake_engine.run("again")
+    subscriber.status("again", "running")
+    fake_engine.destroy(again)
+    fake_engine.destroy(ends)
+    subscriber.status("ends", "removed")
+    assert subscriber.statuses("ends") == ["running", "exited", "removed"]
+
+
 def test_waits_are_kept_when_the_clock_is_set(
     fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, clocks: Clocks, by: int
 ) -> None:
