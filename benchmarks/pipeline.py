@@ -74,7 +74,7 @@ class Pipeline:
         """Connect, announce the containers, and take their first readings."""
         for status, container in zip(self._statuses, self._containers, strict=True):
             container.state = "running"
-            status.move(container.name, is_left_free=False)
+            status.move(container.name, old_becomes_free=False)
             status.announce_running(parse_inspect(container.inspect()))
         self._thread.start()
         for _ in range(3):

@@ -61,7 +61,7 @@ class AgentStatusPublisher:
             self._publish({**self._with_time(), "interval": interval})
 
     def set_home_assistant(self, settings: HomeAssistantSettings) -> None:
-        """Publish whether there are discovery messages for Home Assistant from now on."""
+        """Publish the status with the prefix of the discovery messages, or without one if they are disabled."""
         with self._lock:
             self._note_home_assistant(settings)
             self._publish(self._with_time())

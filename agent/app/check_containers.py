@@ -84,10 +84,10 @@ def check_containers(config: Config, engine: EngineClient, source: Source) -> bo
 
 
 class _Checker:
-    """Checks containers one by one; for several threads.
+    """Checks one container in each call. Thread-safe.
 
     Args:
-        ids: the ids of all containers; Compose makes temporary names from them.
+        ids: the ids of all containers, by which temporary names of Compose's are recognized.
     """
 
     def __init__(self, config: Config, engine: EngineClient, source: Source, ids: Sequence[str]) -> None:
@@ -102,7 +102,8 @@ class _Checker:
         container, runs, trouble = update_from_row(None, row), True, ""
         try:
             container = parse_inspect_of(self._engine.inspect(row["Id"]), row["Id"])
-            runs, trouble = container.running, "" if container.running else "it has ended during this check"
+            runs = container.running
+            trouble = "" if runs else "it has ended during this check"
         except NoSuchContainerError:
             runs, trouble = False, "it was removed during this check"
         except (EngineError, ValueError) as error:  # ValueError: the inspect document cannot be used
@@ -124,14 +125,14 @@ class _Checker:
         with closing(self._source.open(container.id, interval, CancelToken())) as reader:
             while not (reading := reader.read()):
                 pass
-            return reading, reader.blocking
+            return reading, reader.blocking  # only the engine's readings have to be waited for
 
 
-def _print_selection(config: Config, names: Sequence[str], selected: int) -> None:
+def _print_selection(config: Config, names: Sequence[str], selected_count: int) -> None:
     """Print a line if no container is selected, or a glob of `engine.include` matches none: probably a mistake."""
     if not names:
         return
-    if not selected:
+    if not selected_count:
         settings = f"engine.include = {_list(config.engine.include)}, engine.exclude = {_list(config.engine.exclude)}"
         shown = ", ".join(names[:MAX_SHOWN_NAMES]) + (", …" if len(names) > MAX_SHOWN_NAMES else "")
         print_line("warn", "containers", f"none of those that run is selected: {settings}; they are called {shown}")
@@ -147,7 +148,7 @@ def _list(globs: Iterable[str]) -> str:
 
 def _print_source(config: Config, source: Source) -> None:
     if isinstance(source, FallbackSource) and source.trouble:
-        print_line("note", "source", f"not kernel, or not for all: {source.trouble}")
+        print_line("note", "source", f"the kernel's files are not used, or not for all containers: {source.trouble}")
     if config.agent.interval < ENGINE_INTERVAL_SECONDS and source.name != "kernel":
         print_line("note", "configuration", f"agent.interval: {_AS_OFTEN_AS_THE_ENGINE}")
 

@@ -13,7 +13,8 @@ CONTAINER_ID = re.compile(r"[0-9a-f]{12}")
 def container_id_warning(host: str, environment: Mapping[str, str]) -> str | None:
     """Return a warning if `host` is the name that an engine gives a container without `--hostname`; else None.
 
-    Outside a container such a name may be intended: some machines are named after the address of a network interface.
+    Outside a container such a name may be intended: some machines are named after the MAC address of a network
+    interface, which has 12 hexadecimal digits, too.
 
     Args:
         host: agent.host.

@@ -1,6 +1,6 @@
 """`usage-agent migrate-discovery`: takes over docker2mqtt's entities in Home Assistant, and gives them back.
 
-    read ─► match ─► hold the running agent ─► write, step by step, each step read back ─► let it read what was written
+    read ─► match ─► hold the running agent ─► write, step by step, each step read back ─► let it go on
 
 The broker is all the memory there is. The agent's retained discovery messages keep the unique ids that were taken over.
 What docker2mqtt had announced is kept beside each container's status (`<base>/<host>/<container>/docker2mqtt`), for
@@ -61,7 +61,7 @@ def migrate(config: Config, old_host: str, dry_run: bool, undo: bool) -> int:
 
 
 def _migrate(broker: MigrationBroker, found: Found, old_host: str, dry_run: bool) -> int:
-    every = find_entities(broker.prefix, found.single)
+    every = find_entities(broker.prefix, found.entity_messages)
     entities = [entity for entity in every if entity.host == old_host]
     others = ", ".join(escape(host) for host in sorted({entity.host for entity in every} - {old_host}))
     if others and not entities:
@@ -91,17 +91,17 @@ def _take_over(broker: MigrationBroker, found: Found, plan: Plan, devices: Seque
         {
             device.level: {
                 **found.backups.get(device.level, {}),
-                **{entity.topic: found.single[entity.topic] for entity, _ in plan.moves[device.topic]},
+                **{entity.topic: found.entity_messages[entity.topic] for entity, _ in plan.moves[device.topic]},
             }
             for device in moved
         }
     )
-    # An entity keeps the unique id that it was made with. So the agent's own entity goes first, where there is one.
+    # An entity keeps the unique id that it was made with. So the agent's own entity is removed first.
     announced = [device for device in moved if device.is_announced]
     broker.write_devices({device.topic: without(device.document, plan.ids(device.topic)) for device in announced})
-    broker.write_single(dict.fromkeys(topics, MIGRATE))
+    broker.write_entity_messages(dict.fromkeys(topics, MIGRATE))
     broker.write_devices({device.topic: with_ids(device.document, plan.ids(device.topic)) for device in moved})
-    broker.write_single(dict.fromkeys(topics, b""))
+    broker.write_entity_messages(dict.fromkeys(topics, b""))
     broker.tell_agent(found)
 
 
@@ -113,11 +113,11 @@ def _undo(broker: MigrationBroker, found: Found, dry_run: bool) -> int:
     if not originals or dry_run:
         return 0
     old_ids = {entity.unique_id for entity in find_entities(broker.prefix, originals)}
-    ids = {device.topic: _to_return(device, old_ids) for device in found.announced}
+    ids = {device.topic: _own_ids_to_restore(device, old_ids) for device in found.announced}
     returning = [device for device in found.announced if ids[device.topic]]
     broker.tell_agent(found)
     broker.unload_devices(device.topic for device in returning)
-    broker.write_single(originals)
+    broker.write_entity_messages(originals)
     broker.write_devices({device.topic: with_ids(device.document, ids[device.topic]) for device in returning})
     broker.write_backups(dict.fromkeys(found.backups))
     broker.tell_agent(found)
@@ -125,7 +125,7 @@ def _undo(broker: MigrationBroker, found: Found, dry_run: bool) -> int:
     return 0
 
 
-def _to_return(device: NewDevice, old_ids: Collection[str]) -> dict[str, str]:
+def _own_ids_to_restore(device: NewDevice, old_ids: Collection[str]) -> dict[str, str]:
     """Return the agent's own unique ids, by component key, for the entities that have one of `old_ids` now."""
     components: Mapping[str, Mapping[str, object]] = device.document["components"]
     return own_ids(device.id, [key for key, part in components.items() if part.get("unique_id") in old_ids])

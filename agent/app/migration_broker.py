@@ -35,8 +35,8 @@ class Found:
     """What the broker has.
 
     Attributes:
-        single: discovery messages of single entities, by topic. Of an entity in the middle of a migration: the message
-            from before that migration.
+        entity_messages: discovery messages of single entities, by topic. Of an entity in the middle of a
+            migration: the message from before that migration.
         announced: the containers' devices that the agent has announced.
         backups: what docker2mqtt had announced before earlier migrations: topics and payloads, by topic level.
         levels: topic level of each container with a status, by the container's name.
@@ -44,7 +44,7 @@ class Found:
         host_device: topic and payload of the host's device; an empty payload if the agent has not announced it.
     """
 
-    single: Mapping[str, bytes]
+    entity_messages: Mapping[str, bytes]
     announced: list[NewDevice]
     backups: Mapping[str, Mapping[str, bytes]]
     levels: Mapping[str, str]
@@ -139,10 +139,13 @@ class MigrationBroker:
         self._write([self._messages.discovery(*item) for item in documents.items()], self._topics.configs)
 
     def unload_devices(self, topics: Iterable[str]) -> None:
-        """Let Home Assistant unload all entities of devices, by the topic of their discovery message."""
+        """Let Home Assistant unload the entities of devices, and keep their settings. `topics`: of their messages.
+
+        This replaces the messages, so `write_devices` has to follow.
+        """
         self._write([_retained(topic, MIGRATE) for topic in topics], self._topics.configs)
 
-    def write_single(self, payloads: Mapping[str, bytes]) -> None:
+    def write_entity_messages(self, payloads: Mapping[str, bytes]) -> None:
         """Publish discovery messages of single entities, by topic."""
         self._write([_retained(*item) for item in payloads.items()], self._single)
 

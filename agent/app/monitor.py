@@ -73,7 +73,7 @@ class HealthReporter:
         troubles += [trouble for trouble in (self._watcher.trouble, self._publisher.trouble) if trouble]
         counters, collectors = self._outbox.counters(), len(self._supervisor.collectors)
         if not troubles and not self._first_usage_settled:
-            # Perhaps there is no trouble only because the publisher's first attempt is not over.
+            # Until its first attempt is over, the publisher has no trouble to tell: NOTHING_PUBLISHED is told instead.
             self._first_usage_settled = bool(counters["sent"] or (not collectors and self._outbox.idle))
             troubles += [] if self._first_usage_settled else [NOTHING_PUBLISHED]
         troubles += _silent(self._supervisor.troubles)
@@ -119,7 +119,7 @@ class Monitor:
 
     Args:
         ending: ends the loop.
-        reload: made at each SIGHUP.
+        reload: the request that each SIGHUP makes.
         engine_timeout: seconds after which a call to the engine fails.
         once: end the loop when every container had its usages and nothing waits in the outbox, at the latest after
             twice the `engine_timeout`.
@@ -163,7 +163,9 @@ class Monitor:
         while not self._ending.wait(ONCE_CHECK_SECONDS if self._once else CHECK_SECONDS):
             now = time.monotonic()
             if self._discovery.run_pending(now):
-                next_counters = min(next_counters, now + CHECK_SECONDS)  # Home Assistant listens from then on
+                next_counters = min(
+                    next_counters, now + CHECK_SECONDS
+                )  # for Home Assistant, to which the host was announced
             self._registry.clear_expired(now, self._discovery.release)
             self._health.report()
             if self._reload.take():

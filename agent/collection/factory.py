@@ -19,7 +19,7 @@ def create_source(
         name: auto, kernel, poll or stream.
         interval: seconds between two readings of a container that has no interval of its own.
         engine: the engine of the containers.
-        on_change: called when the `name` of the source in use has changed.
+        on_change: called when `Source.name` has changed, on the thread that has changed it; only for auto.
     """
     kernel = KernelSource(engine, KernelReader(descriptors=engine.descriptors))
     if name == "auto":

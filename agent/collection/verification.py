@@ -1,5 +1,7 @@
 """Whether the kernel's files and the engine say the same about a container, field by field. Pure.
 
+`kernel_source.py` asks this for each of a few attempts, and decides.
+
 The engine is asked between two readings of the kernel's files. A counter must lie between the kernel's two values,
 however long all three took; a gauge must be near them. Only what the engine measures can be compared.
 

@@ -21,7 +21,7 @@ def read_password(settings: BrokerSettings) -> Secret | None:
 def read_web_password(settings: WebSettings) -> Secret | None:
     """Return the password of the page, or None if it has none.
 
-    Only the page reads this file: the agent, which may run as another user, shares the configuration with it.
+    Only the page reads this file. The agent has the same configuration, but may run as a user who cannot read the file.
 
     Raises:
         ConfigError: the file cannot be used.

@@ -21,7 +21,7 @@ NAME = "usage-agent.name"
 MIN_INTERVAL_SECONDS = 0.5
 MAX_INTERVAL_SECONDS = 3600.0
 
-MAX_NAME_BYTES = 255  # in UTF-8: with other levels beside it, a topic has at most 65535
+MAX_NAME_BYTES = 255  # in UTF-8; a whole topic has at most 65535, and other levels, too
 MAX_SHOWN_CHARACTERS = 60  # of a wrong value
 
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
@@ -92,7 +92,7 @@ def _interval(text: str) -> float | None:
 
 def _name(text: str) -> str | None:
     name = text.strip()
-    # Control characters and, like them, what cannot be encoded or turns the direction of writing.
+    # escape() changes control characters, what cannot be encoded, and what turns the direction of writing.
     if not name or escape(text) != text or len(name.encode()) > MAX_NAME_BYTES:
         return None
     return name

@@ -78,7 +78,7 @@ class ContainerRegistry:
         return next((tracked for tracked in self.list() if tracked.status.level == level), None)
 
     def blockers(self, container: Container, is_moving: Callable[[str], bool]) -> set[str]:
-        """Return the ids of the containers that have to leave a topic level before this container can have it.
+        """Return the ids of the containers that have to leave this container's topic level first.
 
         Compose removes or renames one container and gives its name to another one at once. Each is inspected on its
         own, so the newer one may be inspected first. If it did not wait for the older one, it would be published at
@@ -86,7 +86,8 @@ class ContainerRegistry:
 
         Args:
             container: as the engine describes it now.
-            is_moving: returns whether a removal or rename of the container with this id is not processed yet.
+            is_moving: returns whether a removal or rename of the container with this id is not processed yet. Called
+                with the lock held.
         """
         with self.lock:
             # Containers that claim the same level now.
@@ -98,8 +99,8 @@ class ContainerRegistry:
             moving = {container_id for container_id in competitors | namesakes if is_moving(container_id)}
             # No engine gives one name to two containers. A competitor still recorded under this name is stale: its
             # rename or removal has not been processed yet.
-            stale_owners = {other_id for other_id in competitors if self._is_named(other_id, container.name)}
-            return moving | stale_owners
+            stale_competitors = {other_id for other_id in competitors if self._is_named(other_id, container.name)}
+            return moving | stale_competitors
 
     def update(self, tracked: TrackedContainer, container: Container) -> bool:
         """Record what the engine says of a container now. Return whether the container is selected."""
@@ -115,9 +116,9 @@ class ContainerRegistry:
             return selected
 
     def is_excluded(self, tracked: TrackedContainer) -> bool:
-        """Return whether the filter leaves out this container, which the engine must have described before.
+        """Return whether the filter leaves out this container; also true before its first inspection.
 
-        Whether it has a level tells nothing: a selected container has none while another one of its name has the level.
+        Whether it has a level tells nothing: a selected container has none while it has a temporary name of Compose's.
         """
         with self.lock:
             return not self._names.has_claim(tracked.id)
@@ -135,7 +136,7 @@ class ContainerRegistry:
             self._move(self._names.release(tracked.id))
 
     def remove(self, tracked: TrackedContainer) -> None:
-        """Drop a container that the engine has removed. Its retained status is cleared later."""
+        """Drop a container that the engine has removed. Its retained status is cleared later, if at all."""
         with self.lock:
             level, last_status = tracked.status.level, tracked.status.last_status
             del self._containers[tracked.id]
@@ -152,7 +153,8 @@ class ContainerRegistry:
 
         Args:
             now: the present moment, monotonic.
-            may_clear: returns whether the status at a topic level may be cleared already. Called with the lock held.
+            may_clear: begins what has to come before the clearing of a topic level, and returns whether that is done.
+                Called with the lock held.
         """
         with self.lock:
             for level in self._retention.expired(now):
@@ -164,9 +166,9 @@ class ContainerRegistry:
                     log.info("forgetting %s: its container was removed or has another name now", level)
                     self._outbox.add_status(self._messages.container_cleared(level))
 
-    def is_held(self, level: str) -> bool:
+    def is_leftover(self, level: str) -> bool:
         """Return whether the retained status at this topic level is left from a container that is gone."""
-        return self._retention.holds(level)
+        return self._retention.is_leftover(level)
 
     def _is_named(self, container_id: str, name: str) -> bool:
         tracked = self._containers.get(container_id)
@@ -182,7 +184,7 @@ class ContainerRegistry:
         taken = set(levels.values())
         for tracked in moved:
             old, new = tracked.status.level, levels[tracked.id]
-            tracked.status.move(new, is_left_free=old not in taken)
+            tracked.status.move(new, old_becomes_free=old not in taken)
             if old is not None and old not in taken:
                 self._retention.on_vacated(old, time.monotonic())
             if new is not None:

@@ -1,8 +1,11 @@
-"""When the retained statuses of removed containers are cleared."""
+"""When the retained statuses of removed containers are cleared.
+
+The registry clears them (`clear_expired`). After a restart of the agent `reconcile.py` notes the old ones again.
+"""
 
 import threading
 
-VACATED_SECONDS = 1.0  # for which a renamed container's `removed` stays at the old level, to reach subscribers
+VACATED_SECONDS = 1.0  # a renamed container's `removed` stays at the old level for so long, to reach subscribers
 
 
 class StatusRetention:
@@ -27,7 +30,7 @@ class StatusRetention:
             self._after = after
 
     def on_removed(self, level: str, now: float, ago: float = 0.0) -> None:
-        """Have this level cleared in `after` seconds, less the `ago` seconds since its container was removed."""
+        """Have this level cleared `after` seconds after the removal of its container, which was `ago` seconds ago."""
         with self._lock:
             self._vacated.pop(level, None)
             self._removed[level] = now - ago
@@ -44,7 +47,7 @@ class StatusRetention:
             self._removed.pop(level, None)
             self._vacated.pop(level, None)
 
-    def holds(self, level: str) -> bool:
+    def is_leftover(self, level: str) -> bool:
         """Return whether this level has the status of a container that is gone, to be cleared or kept for ever."""
         with self._lock:
             return level in self._removed or level in self._vacated

@@ -10,8 +10,8 @@ from agent.messages.topics import MessageBuilder
 from agent.runtime.timestamps import format_time
 
 Reason = Literal["exited", "removed", "excluded", "agent exit", "gone"]
-"""Why a container is `stopped`, in the payload's words. `gone`: it ended while no agent was running, or no engine could
-be asked, and its exit code is not known yet."""
+"""Why a container is `stopped`, in the payload's words. `gone`: nobody saw its end (no agent ran, or no engine could
+be asked), and its exit code is not known yet."""
 
 
 class ContainerStatusPublisher:
@@ -111,15 +111,15 @@ class ContainerStatusPublisher:
             reason = _unseen_reason(self.container) if reason == "gone" else reason
             self._publish_if_changed(self.container, self.last_status["status"], reason)
 
-    def move(self, level: str | None, is_left_free: bool) -> None:
+    def move(self, level: str | None, old_becomes_free: bool) -> None:
         """Continue at another topic level.
 
         Args:
             level: the new level, or None to publish nothing from now on.
-            is_left_free: no other container takes over the old level. Then `removed` is published there.
+            old_becomes_free: no other container takes over the old level. Then `removed` is published there.
         """
         status, self.last_status = self.last_status, None
-        if status and self.level is not None and is_left_free:
+        if status and self.level is not None and old_becomes_free:
             self._publish(self.level, as_stopped(status, "removed"))
         self.level = level
         if status and self.container:

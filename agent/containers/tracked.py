@@ -55,7 +55,10 @@ class TrackedContainer:
 
     @property
     def runs(self) -> bool:
-        """Whether the container runs, as far as the agent knows: by its status, else by the engine's description."""
+        """Whether the container runs, as far as the agent knows: by its status if it has a topic level.
+
+        Without one nothing is published of it, and what the engine describes counts.
+        """
         if self.status.level is not None:
             return self.status.is_announced_running
         return self.status.container is not None and self.status.container.running

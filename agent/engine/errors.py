@@ -13,6 +13,7 @@ class ReplacedSocketError(EngineUnreachableError):
     """The engine's socket is a mount and refuses connections: the engine may have made a new socket since.
 
     A mount keeps the socket that was there when it was mounted. An engine that is restarted makes another socket.
+    If this lasts, `EngineWatcher` ends the agent.
     """
 
 

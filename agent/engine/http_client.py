@@ -141,7 +141,8 @@ class HttpClient:
         Args:
             response: the response.
             whole: whether the timeout is for the whole body. Else it is for each line, from the line's first byte to
-                its newline. Blank lines do not count: a body of nothing but newlines ends after the timeout, too.
+                its newline. A blank line does not restart the time, so a body of nothing but newlines runs
+                into the timeout, too.
 
         Raises:
             EngineUnreachableError: the body, or a line of it, took longer than the timeout.

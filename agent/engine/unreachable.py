@@ -20,6 +20,7 @@ _NOT_PERMITTED = (
     "under systemd: SupplementaryGroups=docker; "
     "in a container: --group-add with the number of that group, and with SELinux --security-opt label=disable"
 )
+# If this lasts, `EngineWatcher` ends the agent.
 _REPLACED = (
     "nobody listens on this socket, and it is mounted: an engine that starts anew makes another socket, and the mount "
     "stays with the old one. Restart the agent's container, and better mount the socket's directory"

@@ -1,4 +1,4 @@
-"""Entities of docker2mqtt, and which of the agent's entities take their place. Pure.
+"""Entities of docker2mqtt, and which of the agent's entities take their place. Pure; app/migrate.py carries it out.
 
     retained discovery of docker2mqtt ──► find_entities() ─┐
                                                            ├──► match() ──► Plan
@@ -158,7 +158,7 @@ def make_backup(messages: Mapping[str, bytes]) -> dict[str, Any]:
 
 
 def read_backup(payload: bytes) -> dict[str, bytes]:
-    """Return the discovery messages that such a document keeps, by topic; none if it is no such document."""
+    """Return the discovery messages in a document of `make_backup`, by topic; none if the payload is something else."""
     try:
         return {topic: original.encode() for topic, original in orjson.loads(payload)["discovery"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -242,7 +242,7 @@ class DiscoveryPublisher:
     def _is_status_held(self, topic: str) -> bool:
         """Return whether a device is of a removed container whose retained status was not cleared yet."""
         level = self._messages.level_of_usages(self._discovered[topic].values_topic)
-        return self._topics.device_id_of(topic) is not None and level is not None and self._registry.is_held(level)
+        return self._topics.device_id_of(topic) is not None and level is not None and self._registry.is_leftover(level)
 
     def _kept_ids(self, device_id: str) -> Ids:
         found = self._discovered.get(self._topics.config(device_id))

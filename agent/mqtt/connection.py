@@ -49,7 +49,7 @@ class Connection:
         """
         self.address, self.protocol = address, protocol
         self.capabilities = Capabilities()  # the broker's, once the connection is open
-        self._opened_at = 0.0  # monotonic; when the CONNACK came
+        self._opened_at = float("inf")  # monotonic; when the CONNACK came, never so far
         self._client_id, self._wake, self._resume = client_id, wake, resume
         self._callbacks = ClientCallbacks()
         self._in_flight: dict[int, Delivery] = {}  # by message id
@@ -67,12 +67,12 @@ class Connection:
         """Connect, and wait until the broker accepts the agent.
 
         Args:
-            deadline: When to give up, unless a host name is being looked up. Another thread may set it meanwhile.
+            deadline: When to give up; a lookup of a host name is not interrupted. Another thread may set it meanwhile.
             patience: Seconds for the network connection, and again for the CONNACK.
 
         Raises:
-            BrokerError: There is no connection. If only the CONNACK is missing, the error holds this connection in
-                `observations`, because its answer may still come.
+            BrokerError: There is no connection. If only the CONNACK is missing, it stays open, as one of the error's
+                `observations`: the broker may still answer.
         """
         self._connect(deadline, patience)
         connack_due = time.monotonic() + patience
@@ -99,7 +99,7 @@ class Connection:
             raise failure
 
     def poll(self, timeout: float) -> None:
-        """Wait for input, output or a wake-up, at most `timeout` seconds and MAX_POLL_SECONDS, and process it.
+        """Wait at most `timeout` seconds, or MAX_POLL_SECONDS, for input, output or a wake-up, and process it.
 
         Raises BrokerError if the connection has ended.
         """
@@ -115,7 +115,7 @@ class Connection:
         ready = dict(self._poll.poll(0 if at_once else 1000 * max(0.0, min(timeout, MAX_POLL_SECONDS))))
         if ready.pop(self._wake.fileno(), 0):
             if not self._in_flight:
-                select.poll().poll(1000 * BURST_SECONDS)  # sleeps; time.sleep() would not, under the tests' clock
+                select.poll().poll(1000 * BURST_SECONDS)  # a sleep; tests with another clock change time.sleep()
             self._wake.clear()
         events = ready.get(sock.fileno(), 0)
         if has_decrypted or events & ~select.POLLOUT:
@@ -180,7 +180,7 @@ class Connection:
     def take_acks(self) -> Iterator[tuple[Delivery, int]]:
         """Take the messages that were answered, each with its MQTT 5 reason code; from 0x80 on it is rejected.
 
-        With QoS 0 the operating system answers. MQTT 3.1.1 has no reason codes, so a rejection looks like success.
+        With QoS 0 the operating system answers. MQTT 3.1.1 has no reason codes: a rejection looks like success.
         """
         while self._callbacks.acks:
             mid, code = self._callbacks.acks.popleft()
@@ -188,7 +188,7 @@ class Connection:
                 yield delivery, code
 
     def subscribe(self, subscription: Subscription) -> None:
-        """Subscribe. With MQTT 5 this client's own messages do not come back, unless one is expected."""
+        """Subscribe. With MQTT 5 this client's own messages do not come back, unless `expected` is set."""
         self._callbacks.expect_suback(subscription)
         subscribe(self._client, subscription, self.protocol)
 
@@ -199,7 +199,7 @@ class Connection:
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """End a subscription, except for its live topics."""
-        self._client.unsubscribe(subscription.passing)
+        self._client.unsubscribe(subscription.temporary)
 
     def take_retained(self) -> dict[str, bytes]:
         """Take the payloads of the retained messages that have come in, by topic."""
@@ -231,7 +231,7 @@ class Connection:
             sock.close()
 
     def disconnect_quickly(self) -> None:
-        """Disconnect in QUICK_DISCONNECT_SECONDS. A broker that reads the DISCONNECT only later publishes no will."""
+        """Disconnect in QUICK_DISCONNECT_SECONDS. If the broker reads the DISCONNECT later, it publishes no will."""
         self.disconnect(QUICK_DISCONNECT_SECONDS)
 
     def fileno(self) -> int:
@@ -239,7 +239,7 @@ class Connection:
         return -1 if (sock := self._client.socket()) is None else sock.fileno()
 
     def _read(self) -> None:
-        """Read a packet; over TLS and WebSockets all there are, because poll() does not know of buffered ones."""
+        """Read one packet; over TLS and WebSockets all that have come: `select.poll` does not see buffered ones."""
         while True:
             before = self._callbacks.packet_count
             self._client.loop_read()

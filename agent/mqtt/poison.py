@@ -38,7 +38,7 @@ class PoisonMessageDetector:
 
     @property
     def max_in_flight(self) -> int:
-        """How many messages may be in flight: 1 while a message is suspected.
+        """How many messages may be in flight: 1 while a poison message is searched for, else MAX_IN_FLIGHT.
 
         The broker's own limit is not applied here, but by the publisher (`Capabilities.max_in_flight`).
         """

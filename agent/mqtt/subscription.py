@@ -35,6 +35,6 @@ class Subscription:
         return (self.topic_filter, *self.optional)
 
     @property
-    def passing(self) -> list[str]:
+    def temporary(self) -> list[str]:
         """The filters that are subscribed only until the retained messages have come."""
         return [name for name in self.filters if name not in self.live]

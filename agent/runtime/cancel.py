@@ -64,10 +64,11 @@ class CancelToken:
 
     @contextmanager
     def interrupting(self, call: Callable[[], object]) -> Iterator[None]:
-        """Let `set()` run `call`, once and in its own thread, while the block runs; run it at once if already set.
+        """Have `set()` run `call` while the block runs, once, on the thread that calls `set()`.
 
-        After the block `call` has ended or will never run, so what it works on may be closed. `call` must not block,
-        because `set()` and the end of the block wait for it. What it raises is raised by `set()`.
+        If the token is set already, `call` runs at once, before the block. After the block `call` has ended or will
+        never run, so what it works on may be closed. `call` must not block, because `set()` and the end of the block
+        wait for it. What it raises is raised where it runs.
         """
         token = object()
         with self._changed:

@@ -36,7 +36,7 @@ def agent_signals(ending: CancelToken, reload: ReloadRequest) -> Iterator[None]:
 
     Args:
         ending: set at the first SIGTERM or SIGINT. The next one has its default effect, which kills the process.
-        reload: made at each SIGHUP. By default that signal would kill the agent.
+        reload: the request that each SIGHUP makes. By default that signal would kill the agent.
     """
 
     def request_reload(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001

@@ -7,7 +7,7 @@ MARGIN_SECONDS = 10.0  # a thread may be so much later on a loaded machine befor
 
 
 class Watchdog:
-    """Knows which threads are overdue. Thread-safe; its lock is held for no other call.
+    """Knows which threads are overdue. Thread-safe; while it holds its lock it calls nothing.
 
     While a thread is overdue, systemd's watchdog is not fed (see `app.monitor`), and systemd restarts the agent. A
     restart is better than an agent that publishes nothing.

@@ -9,10 +9,10 @@ def test_status_of_a_removed_container_expires() -> None:
     retention.on_removed("web", now=1000)
     assert retention.expired(1599.9) == []
     assert retention.expired(1600) == ["web"]
-    assert retention.holds("web")
+    assert retention.is_leftover("web")
     retention.release("web")
     assert retention.expired(9999) == []
-    assert not retention.holds("web")
+    assert not retention.is_leftover("web")
 
 
 def test_time_before_the_start_of_the_agent_counts() -> None:
@@ -40,7 +40,7 @@ def test_zero_keeps_removed_containers_but_not_vacated_levels() -> None:
     retention.on_vacated("old name", now=1000)
     assert retention.expired(1e9) == ["old name"]
     assert retention.expired(float("inf")) == ["old name"]
-    assert retention.holds("web")
+    assert retention.is_leftover("web")
 
 
 def test_other_time_counts_from_the_removal() -> None:
@@ -67,5 +67,5 @@ def test_the_later_of_a_removal_and_a_rename_decides() -> None:
     assert retention.expired(1001) == ["web"]
     retention.on_removed("web", now=2000)
     assert retention.expired(2001) == []
-    assert retention.holds("web")
+    assert retention.is_leftover("web")
     assert retention.expired(2600) == ["web"]
