@@ -1,8 +1,6 @@
 """The README and the changelog match the program."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -67,12 +65,6 @@ def test_every_field_is_described() -> None:
             assert found.get("description") or "$ref" in found, f"{name}.{field}"
         times = [found["description"] for found in definition["properties"].values() if "pattern" in found]
         assert "RFC 3339, UTC" not in times, f"{name}: which time?"
-
-
-def test_page_of_payloads_is_current() -> None:
-    """docs/payloads.md is what `scripts/payloads.py` prints; write it anew after a change of a payload."""
-    done = subprocess.run([sys.executable, ROOT / "scripts/payloads.py"], stdout=subprocess.PIPE, check=True)
-    assert done.stdout.decode() == (ROOT / "docs/payloads.md").read_text()
 
 
 def test_check_prints_the_documented_mistakes(
