@@ -87,6 +87,20 @@ def test_documented_files_exist() -> None:
         assert (ROOT / path).exists(), path
 
 
+def test_contents_lead_to_headings() -> None:
+    """The links at the top lead to sections that exist, in their order, and leave out few of them."""
+    titles = re.findall("^## (.+)", README, re.MULTILINE)
+    headings = [title.lower().replace(" ", "-") for title in titles]
+    contents = re.findall(r"\]\(#([\w-]+)\)", README.partition("\n## ")[0])
+    assert contents == [heading for heading in headings if heading in contents]
+    assert len(headings) - len(contents) <= 1
+
+
+def test_readme_names_this_version() -> None:
+    """The version at the top is the program's."""
+    assert re.findall(r"^Version ([\d.]+) ", README, re.MULTILINE) == [__version__]
+
+
 def test_changelog_has_this_version() -> None:
     """The section of the current version comes directly after the unreleased changes."""
     versions = re.findall(r"^## \[(.*?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)

@@ -98,8 +98,9 @@ def test_configuration_of_the_documents_is_accepted(tmp_path: Path) -> None:
     empty = tmp_path / "empty.toml"
     empty.touch()
     assert load(empty, dict(line.split("=", 1) for line in lines)) == from_file
-    path.write_text(block("docs/home-assistant.md", "[home_assistant]").text)
-    assert load(path, {}).home_assistant.enabled
+    for page in ("README.md", "docs/home-assistant.md"):
+        path.write_text(block(page, "[home_assistant]").text)
+        assert load(path, {}).home_assistant.enabled
 
 
 @pytest.mark.parametrize("name", ["node-red-flow.json", "telegraf.conf"])

@@ -41,7 +41,7 @@ def trees() -> list[ast.Module]:
 
 
 def literals(node: ast.AST) -> Iterator[str]:
-    """Yield the texts in a tree but its docstrings, with holes for what is filled in; those that are added up as one."""
+    """Yield the texts of a tree, but no docstrings; what is filled in is a hole, and what is added up is one text."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return
     text = text_of(node)

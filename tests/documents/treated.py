@@ -11,6 +11,9 @@ BY_TEST = {
         "documents/test_subscribers.py::test_check_prints_what_the_readme_shows"
     ),
     ("README.md", "$ usage-agent check"): "test_readme.py::test_check_prints_the_documented_mistakes",
+    ("README.md", "[home_assistant]"): (
+        "documents/test_subscribers.py::test_configuration_of_the_documents_is_accepted"
+    ),
     ("docs/alerts.md", "alias: web was out of memory"): "home_assistant/test_document.py::test_entities_exist",
     ("docs/alerts.md", "alias: nas is gone"): "home_assistant/test_document.py::test_entities_exist",
     ("docs/alerts.md", "- alert: ContainerMemoryHigh"): (
