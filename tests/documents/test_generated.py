@@ -1,6 +1,7 @@
 """The generated documents are those that the code describes today."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,15 @@ def test_every_key_is_on_the_page() -> None:
     """The page of the configuration has each key once, with its environment variable."""
     page = (ROOT / "docs/configuration.md").read_text()
     assert [key.path for key in KEYS.values() if page.count(f"`{key.name}`<br>`{key.variable}`") != 1] == []
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    """Each page of docs/ has its place in the site, and is named by docs/README.md or docs/decisions/README.md."""
+    pages = {str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")}
+    placed = set(re.findall(r"docs/[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text()))
+    assert placed == pages
+    listed = (ROOT / "docs/README.md").read_text() + (ROOT / "docs/decisions/README.md").read_text()
+    assert [page for page in pages if f"({Path(page).name})" not in listed and Path(page).name != "README.md"] == []
 
 
 def test_references_of_the_asyncapi_document_lead_somewhere() -> None:
