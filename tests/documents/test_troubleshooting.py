@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md quotes messages that exist, and leaves out no warning and no error of the log."""
+"""docs/troubleshooting.md quotes messages that exist, and leaves out no warning and no error."""
 
 import ast
 import re
@@ -22,8 +22,8 @@ def test_every_quoted_message_exists() -> None:
     assert [message for message in QUOTED if not any(quotes(message, text) for text in texts)] == []
 
 
-def test_every_warning_and_error_of_the_log_is_on_the_page() -> None:
-    """What the agent logs as a warning or an error can be found on the page."""
+def test_every_warning_and_error_is_on_the_page() -> None:
+    """What the agent logs, or `check` prints, as a warning or an error can be found on the page."""
     logged = [text for tree in trees() for text in log_calls(tree) if re.search(r"\w", text)]
     assert len(logged) > 15
     assert [text for text in logged if not any(quotes(message, text) for message in QUOTED)] == []
@@ -66,9 +66,11 @@ def text_of(node: ast.AST) -> str | None:
 
 
 def log_calls(tree: ast.Module) -> Iterator[str]:
-    """Yield the texts that are logged as warnings, errors or exceptions."""
+    """Yield the texts that are logged as warnings, errors or exceptions, or printed by `check` as such."""
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=level), args=[text, *_]):
                 if level in ("warning", "error", "exception"):
                     yield text_of(text) or HOLE
+            case ast.Call(func=ast.Name(id="print_line"), args=[ast.Constant(value="warn" | "FAIL"), _, text]):
+                yield text_of(text) or HOLE
