@@ -14,8 +14,8 @@ BY_TEST = {
     ("README.md", "[home_assistant]"): (
         "documents/test_subscribers.py::test_configuration_of_the_documents_is_accepted"
     ),
-    ("docs/alerts.md", "alias: web was out of memory"): "home_assistant/test_document.py::test_entities_exist",
-    ("docs/alerts.md", "alias: nas is gone"): "home_assistant/test_document.py::test_entities_exist",
+    ("docs/alerts.md", "alias: web was out of memory"): "home_assistant/test_document.py::test_automations_are_valid",
+    ("docs/alerts.md", "alias: nas is gone"): "home_assistant/test_document.py::test_automations_are_valid",
     ("docs/alerts.md", "- alert: ContainerMemoryHigh"): (
         "documents/test_subscribers.py::test_rule_of_the_page_is_one_of_the_file"
     ),
@@ -33,9 +33,15 @@ BY_TEST = {
     ),
     ("docs/home-assistant.md", "type: entities"): "home_assistant/test_document.py::test_entities_exist",
     ("docs/home-assistant.md", "type: statistics-graph"): "home_assistant/test_document.py::test_entities_exist",
-    ("docs/home-assistant.md", "alias: web has exited"): "home_assistant/test_document.py::test_entities_exist",
-    ("docs/home-assistant.md", "alias: web is unhealthy"): "home_assistant/test_document.py::test_entities_exist",
-    ("docs/home-assistant.md", "alias: web is short of memory"): "home_assistant/test_document.py::test_entities_exist",
+    ("docs/home-assistant.md", "alias: web has exited"): "home_assistant/test_document.py::test_automations_are_valid",
+    (
+        "docs/home-assistant.md",
+        "alias: web is unhealthy",
+    ): "home_assistant/test_document.py::test_automations_are_valid",
+    (
+        "docs/home-assistant.md",
+        "alias: web is short of memory",
+    ): "home_assistant/test_document.py::test_automations_are_valid",
     ("docs/subscribers.md", "mosquitto_sub -v -t 'containers/#'"): (
         "documents/test_subscribers.py::test_all_messages_in_a_shell"
     ),

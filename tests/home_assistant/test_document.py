@@ -4,6 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
+from documents.blocks import blocks
+from support.home_assistant.server import HomeAssistant
 
 from agent.home_assistant.discovery import Device, Topics, container_payload, host_payload
 
@@ -22,3 +25,13 @@ def test_entities_exist(page: str, least: int) -> None:
     named = set(re.findall(r"\b(?:binary_)?sensor\.nas_\w+", (DOCS / page).read_text()))
     assert len(named) > least
     assert named <= made
+
+
+def test_automations_are_valid(home_assistant: HomeAssistant) -> None:
+    """Home Assistant accepts the triggers and actions of all automations that the documents show."""
+    automations = [yaml.safe_load(block.text) for block in blocks() if block.text.startswith("alias: ")]
+    assert len(automations) == 5
+    for automation in automations:
+        parts = {"triggers": automation["triggers"], "actions": automation["actions"]}
+        verdict = home_assistant.api.command("validate_config", **parts)
+        assert [verdict[part]["error"] for part in parts] == [None, None], automation["alias"]
