@@ -1,4 +1,4 @@
-"""Print docs/payloads.md: every field of every payload, as agent/messages/payloads.py and counters.py define them.
+"""Print docs/payloads.md: every topic, and every field of every payload, as agent/messages/ defines them.
 
 .venv/bin/python scripts/payloads.py >docs/payloads.md
 """
@@ -10,12 +10,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from channels import channels
+
 from agent.messages import counters, payloads
 
 HEAD = """\
 # Payloads
 
-<!-- Written by scripts/payloads.py from agent/messages/payloads.py and counters.py. -->
+<!-- Written by scripts/payloads.py from agent/messages/. -->
 
 **What a subscriber may believe**: a container runs if its own status says `running` **and** the status of its host says
 `running`. An agent that was killed, or whose host has lost its power or its network, cannot publish anything any more:
@@ -35,7 +37,24 @@ def main() -> None:
     """Print the page."""
     definitions = payloads.schema()["$defs"]
     print(HEAD)
+    print("\n".join(topics()))
     print("\n".join(line for kind in KINDS for line in section(kind.__name__, definitions)).rstrip())
+
+
+def topics() -> Iterator[str]:
+    """Yield the table of all topics; `<base>` and so on stand for levels."""
+    yield "## Topics\n"
+    yield "`<base>` is `topics.base`, `<host>` is `agent.host`, and `<container>` is `topics.container`, by default the"
+    yield "container's name. Each may have several levels, except the host. [asyncapi.yaml](asyncapi.yaml) says the"
+    yield "same to programs, as an [AsyncAPI](https://www.asyncapi.com/) document.\n"
+    yield "| topic | retained | QoS | content |"
+    yield "|---|---|---|---|"
+    for channel in channels():
+        message = channel.message
+        topic = message.topic.replace("{", "<").replace("}", ">")
+        qos = "`broker.qos`" if channel.definition == "Usage" else str(message.qos)
+        yield f"| `{topic}` | {'yes' if message.retain else 'no'} | {qos} | {channel.meaning} |"
+    yield ""
 
 
 def section(name: str, definitions: Schema) -> Iterator[str]:

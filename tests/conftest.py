@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import pytest
 from hypothesis import HealthCheck, settings
-from support import browser, progress
+from support import browser, home, progress
 from support.daemons import dockerd, faketime, mosquitto, nats, network, podman, qemu, rabbitmq, sshd, systemd
 from support.home_assistant import installation
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # has no types of its own
@@ -43,6 +43,7 @@ REQUIREMENTS: dict[str, Callable[[], str | None]] = {
     "fuzz": fuzzer_missing,
     "machine": qemu.missing,
     "browser": browser.missing,
+    "documents": home.missing,
     "home_assistant": lambda: mosquitto.missing() or installation.missing(),
 }
 """By marker: a function that returns why such a test cannot run on this machine, or None."""
@@ -58,6 +59,7 @@ MARKED_BY_FIXTURE = {
     "network": "network",
     "home_assistant": "home_assistant",
     "browser": "browser",
+    "home": "documents",
 }
 
 
@@ -71,6 +73,8 @@ HEAVY = ("machine", "image", "systemd", "fuzz")
 GROUPS = {
     "tests/image/test_image.py": "Debian",
     "tests/systemd/test_systemd.py": "Debian",
+    "tests/documents/test_prometheus.py": "documents",
+    "tests/documents/test_subscribers.py": "documents",
     "tests/kernel/test_machine.py": "qemu",
     "tests/fleet/web/test_page.py": "browser",
     "tests/mqtt/test_rabbitmq.py": "RabbitMQ",

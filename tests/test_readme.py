@@ -1,8 +1,6 @@
 """The README and the changelog match the program."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -69,12 +67,6 @@ def test_every_field_is_described() -> None:
         assert "RFC 3339, UTC" not in times, f"{name}: which time?"
 
 
-def test_page_of_payloads_is_current() -> None:
-    """docs/payloads.md is what `scripts/payloads.py` prints; write it anew after a change of a payload."""
-    done = subprocess.run([sys.executable, ROOT / "scripts/payloads.py"], stdout=subprocess.PIPE, check=True)
-    assert done.stdout.decode() == (ROOT / "docs/payloads.md").read_text()
-
-
 def test_check_prints_the_documented_mistakes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,6 +85,20 @@ def test_documented_files_exist() -> None:
     assert len(paths) > 5
     for path in paths:
         assert (ROOT / path).exists(), path
+
+
+def test_contents_lead_to_headings() -> None:
+    """The links at the top lead to sections that exist, in their order, and leave out few of them."""
+    titles = re.findall("^## (.+)", README, re.MULTILINE)
+    headings = [title.lower().replace(" ", "-") for title in titles]
+    contents = re.findall(r"\]\(#([\w-]+)\)", README.partition("\n## ")[0])
+    assert contents == [heading for heading in headings if heading in contents]
+    assert len(headings) - len(contents) <= 1
+
+
+def test_readme_names_this_version() -> None:
+    """The version at the top is the program's."""
+    assert re.findall(r"^Version ([\d.]+) ", README, re.MULTILINE) == [__version__]
 
 
 def test_changelog_has_this_version() -> None:
