@@ -66,7 +66,7 @@ environment() {
         [ "$kind" != dev ] || add_tools
     else
         say "installing the agent and what it needs in $venv"
-        if [ "$kind" = dev ]; then locked dev; else locked build embedded; fi
+        if [ "$kind" = dev ]; then locked dev; else locked build embedded watch web; fi
         pip --no-deps --no-build-isolation --editable "$root"
     fi
     printf %s "$recipe" >"$stamp"

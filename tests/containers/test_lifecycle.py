@@ -156,7 +156,7 @@ def test_messages_begin_with_what_people_look_for(make_harness: MakeHarness, fak
     """A usage begins with CPU and memory, a status with how the container is; the long id is the name's last part."""
     harness = make_harness()
     web = fake_engine.run("web")
-    harness.wait(harness.usages)
+    harness.wait(lambda: bool(harness.usages()))
     fake_engine.die(web, 3)
     exited = harness.expect("running", "exited")[-1]
     usage = harness.published_at("web", usages=True)[1].payload
