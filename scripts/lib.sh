@@ -16,6 +16,11 @@ fail() {
     exit 1
 }
 
+# A script's help is the text at its head, whatever else it is told. It needs nothing.
+for argument; do
+    case $argument in --help | -h) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" && exit ;; esac
+done
+
 # twice COMMAND…: a network that hiccups gets a second chance.
 twice() { "$@" || { say "that failed; once more in 5 seconds" && sleep 5 && "$@"; }; }
 
