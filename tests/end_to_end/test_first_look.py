@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from fleet.terminal import Terminal
 from support.daemons.dockerd import PrivateEngine
 from support.daemons.mosquitto import Mosquitto, free_port
 from support.daemons.network import Network
 from support.daemons.processes import PATIENCE, alive, end_with_parent, wait_until
 from support.daemons.subscriber import retained
 from support.fakes.engine import FakeEngine
+from support.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
 LOOK = [sys.executable, "-m", "support.first_look"]
