@@ -16,6 +16,11 @@ fail() {
     exit 1
 }
 
+# A script's help is the text at its head, whatever else it is told. It needs nothing.
+for argument; do
+    case $argument in --help | -h) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" && exit ;; esac
+done
+
 # twice COMMAND…: a network that hiccups gets a second chance.
 twice() { "$@" || { say "that failed; once more in 5 seconds" && sleep 5 && "$@"; }; }
 
@@ -66,7 +71,7 @@ environment() {
         [ "$kind" != dev ] || add_tools
     else
         say "installing the agent and what it needs in $venv"
-        if [ "$kind" = dev ]; then locked dev; else locked build embedded; fi
+        if [ "$kind" = dev ]; then locked dev; else locked build embedded watch web; fi
         pip --no-deps --no-build-isolation --editable "$root"
     fi
     printf %s "$recipe" >"$stamp"

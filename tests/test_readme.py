@@ -101,6 +101,15 @@ def test_readme_names_this_version() -> None:
     assert re.findall(r"^Version ([\d.]+) ", README, re.MULTILINE) == [__version__]
 
 
+def test_pictures_exist_and_are_small() -> None:
+    """Every picture of the documents exists, for light and dark, and takes less than 250 kB."""
+    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    found = [(page, name) for page in documents for name in re.findall(r'(?:src|srcset)="([^"]+)"', page.read_text())]
+    assert len(found) >= 8
+    for page, name in found:
+        assert (page.parent / name).stat().st_size < 250_000, name
+
+
 def test_changelog_has_this_version() -> None:
     """The section of the current version comes directly after the unreleased changes."""
     versions = re.findall(r"^## \[(.*?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)

@@ -1,7 +1,7 @@
 """What is published of one container: its topic level, its status, and its usages with their sequence numbers."""
 
 import time
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from agent.containers.container import Container
 from agent.messages.outbox import Outbox
@@ -66,10 +66,10 @@ class ContainerStatusPublisher:
         # Not reset by a restart of the container, and counted before the outbox can drop: a gap is a dropped usage.
         self._seq += 1
         usage: Usage = {
+            **measurements,
+            "seq": self._seq,
             "host": self._messages.host,
             "container": self._identity(container),
-            "seq": self._seq,
-            **measurements,
         }
         self._last_usage = usage
         self._outbox.add_usage(self._messages.usage(level, usage))
@@ -163,7 +163,8 @@ class ContainerStatusPublisher:
         self, container: Container, status: Literal["running", "stopped"], reason: Reason | None
     ) -> ContainerStatus:
         is_same_run = self._announced_started_at in (None, container.started_at)
-        optional: dict[str, Any] = {
+        fields = {
+            "status": status,
             "reason": reason,
             "state": container.state,
             "started_at": container.started_at,
@@ -174,30 +175,27 @@ class ContainerStatusPublisher:
             "health": container.health,
             "restart_count": container.restart_count,
             "trouble": self.trouble,
-            "last_usage": self._last_usage if is_same_run else None,
-        }
-        payload: ContainerStatus = {
-            "status": status,
             "time": _now(),
             "container": self._identity(container),
+            "last_usage": self._last_usage if is_same_run else None,
         }
-        payload.update({key: value for key, value in optional.items() if value is not None})  # type: ignore[typeddict-item]
-        return payload
+        return cast(ContainerStatus, {key: value for key, value in fields.items() if value is not None})
 
     def _identity(self, container: Container) -> ContainerName:
-        identity: ContainerName = {"id": container.id, "name": self.name, "image": container.image}
+        identity = cast(ContainerName, {"name": self.name, "image": container.image})
         if container.project:
             identity["project"] = container.project
         if container.service:
             identity["service"] = container.service
+        identity["id"] = container.id  # last: 64 digits that few people read
         return identity
 
 
 def as_stopped(status: ContainerStatus, reason: Reason) -> ContainerStatus:
     """Return a copy of a published status, changed to `stopped` for this reason, as of now."""
-    stopped: ContainerStatus = {**status, "status": "stopped", "reason": reason, "time": _now()}
-    stopped.pop("trouble", None)
-    return stopped
+    replaced = {"status": "stopped", "reason": reason, "time": _now()}
+    kept = {key: value for key, value in status.items() if key not in (*replaced, "trouble")}
+    return cast(ContainerStatus, {**replaced, **kept})
 
 
 def _unseen_reason(container: Container | None) -> Reason:

@@ -39,7 +39,8 @@ def watch(config: Config, options: WatchOptions, ending: CancelToken) -> int:
     Returns:
         The exit code.
     """
-    on_terminal = sys.stdout.isatty() and sys.stdin.isatty()
+    # textual draws on standard error, so that the output can be used for something else.
+    on_terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
     if options.json or options.once or not on_terminal:
         from agent.fleet.plain import JsonLines, OneTable
 

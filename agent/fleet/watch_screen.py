@@ -33,8 +33,8 @@ BROKER_FAILED = 4  # exit code, as in `check`
 KEYS = "↑↓ move  s sort: {sort}  / filter  h hosts  Enter in full  p {pause}  q quit"
 
 
-def run_screen(config: Config, selection: Selection, ending: CancelToken) -> int:
-    """Show the screen until the user or `ending` ends it. Return the exit code."""
+def run_screen(config: Config, selection: Selection, ending: CancelToken, note: str = "") -> int:
+    """Show the screen, with a `note` at its top, until the user or `ending` ends it. Return the exit code."""
     feed = Feed(config.broker, config.topics.base, "watch")
     try:
         if not feed.start(ending):
@@ -43,7 +43,7 @@ def run_screen(config: Config, selection: Selection, ending: CancelToken) -> int
         print(f"broker: {escape(str(error))}")
         return BROKER_FAILED
     try:
-        WatchApp(Fleet(config.topics.base, HISTORY_SECONDS), feed, selection, ending).run()
+        WatchApp(Fleet(config.topics.base, HISTORY_SECONDS), feed, selection, ending, note).run()
     finally:
         feed.stop()
     if feed.crash is not None:
@@ -59,6 +59,7 @@ class WatchApp(App[None]):
         feed: receives the messages.
         selection: what is shown at first.
         ending: ends the screen when it is set.
+        note: is shown at the top, after the broker.
     """
 
     ENABLE_COMMAND_PALETTE = False
@@ -75,9 +76,9 @@ class WatchApp(App[None]):
         Binding("escape", "clear", show=False),
     ]
 
-    def __init__(self, fleet: Fleet, feed: Feed, selection: Selection, ending: CancelToken) -> None:
+    def __init__(self, fleet: Fleet, feed: Feed, selection: Selection, ending: CancelToken, note: str) -> None:
         super().__init__(ansi_color=True)  # the terminal's own colours
-        self._fleet, self._feed, self._selection, self._ending = fleet, feed, selection, ending
+        self._fleet, self._feed, self._selection, self._ending, self._note = fleet, feed, selection, ending, note
         self._asked = selection.container  # on the command line
         self._paused = False
         self._positions: dict[tuple[str, str | None], int] = {}
@@ -205,11 +206,12 @@ class WatchApp(App[None]):
         hosts = self._fleet.hosts.values()
         running = sum(row.running for row in table.rows)
         where = subscriber.address or f"not connected: {subscriber.trouble or 'connecting'}"
+        note = f" · {self._note}" if self._note else ""
         paused = "PAUSED · " if self._paused else ""
         full = " · more than can be shown" if self._fleet.full else ""
         counts = f"{len(hosts)} host{'s' * (len(hosts) != 1)}, {running} running"
         status.show(
-            f"{paused}{counts}{full} · {where}", "" if subscriber.address and not self._paused else "bold yellow"
+            f"{paused}{counts}{full} · {where}{note}", "" if subscriber.address and not self._paused else "bold yellow"
         )
         self._titles.show("".join(text for text, _ in table.layout_of_rows.header()))
         keys = KEYS.format(sort=self._selection.sort, pause="go on" if self._paused else "pause")

@@ -5,6 +5,7 @@ missing in one-shot documents and in Podman's. Where they exist, they cover the 
 """
 
 from math import inf
+from typing import cast
 
 from agent.messages.payloads import BlockIo, Cpu, Measurements, Network
 from agent.metrics.reading import Reading
@@ -68,11 +69,8 @@ def compute_usage(previous: Reading | None, current: Reading, core_mhz: float | 
     elapsed = elapsed_ns(previous, current) if previous else 0
     if not previous or elapsed <= 0 or current.cpu.total < previous.cpu.total:
         return None
-    result: Measurements = {
-        "time": format_time(current.time),
-        "timestamp": current.time,
-        "interval": elapsed / _NS_PER_SECOND,
-    }
+    # In the order of the message: a line of it begins with what people look for.
+    result = cast(Measurements, {})
     if current.cpu.is_measured:
         result["cpu"] = _cpu_usage(previous, current, elapsed, core_mhz)
     if current.memory is not None:
@@ -83,6 +81,9 @@ def compute_usage(previous: Reading | None, current: Reading, core_mhz: float | 
         result["block_io"] = _with_block_io_rates(previous.block_io or {}, current.block_io, elapsed)
     if current.pids is not None:
         result["pids"] = current.pids
+    result["time"] = format_time(current.time)
+    result["timestamp"] = current.time
+    result["interval"] = elapsed / _NS_PER_SECOND
     return result
 
 

@@ -43,11 +43,12 @@ def make_memory(found: Mapping[str, int | None], *inactive_file: int | None) -> 
     Returns:
         The memory; None if no field of it was measured.
     """
-    memory = cast(Memory, {field: value for field, value in found.items() if value is not None})
-    if "usage" in memory:
-        memory["used"] = _without_inactive_file(memory["usage"], *inactive_file)
-        if "limit" in memory:
-            memory["percent"] = round(memory["used"] / memory["limit"] * 100, DECIMALS)
+    memory: Memory = {}  # begins with what people look for
+    if (usage := found.get("usage")) is not None:
+        memory["used"] = _without_inactive_file(usage, *inactive_file)
+        if (limit := found.get("limit")) is not None:
+            memory["percent"] = round(memory["used"] / limit * 100, DECIMALS)
+    memory.update(cast(Memory, {field: value for field, value in found.items() if value is not None}))
     return with_measured(memory)
 
 

@@ -152,6 +152,19 @@ def test_usage_names_the_host(make_harness: MakeHarness, fake_engine: FakeEngine
     assert harness.published_at("web", usages=True)[-1].payload["host"] == "host"
 
 
+def test_messages_begin_with_what_people_look_for(make_harness: MakeHarness, fake_engine: FakeEngine) -> None:
+    """A usage begins with CPU and memory, a status with how the container is; the long id is the name's last part."""
+    harness = make_harness()
+    web = fake_engine.run("web")
+    harness.wait(lambda: bool(harness.usages()))
+    fake_engine.die(web, 3)
+    exited = harness.expect("running", "exited")[-1]
+    usage = harness.published_at("web", usages=True)[1].payload
+    assert (list(usage)[:2], list(usage)[-2:]) == (["cpu", "memory"], ["host", "container"])
+    assert (next(iter(usage["cpu"])), next(iter(usage["memory"]))) == ("percent", "used")
+    assert (list(usage["container"])[-1], list(exited.payload)[:2]) == ("id", ["status", "reason"])
+
+
 def test_end_is_published_although_the_container_runs_again(make_harness: MakeHarness, fake_engine: FakeEngine) -> None:
     """A restart policy may start a container again before its end was inspected: the end is published first."""
     harness = make_harness()

@@ -59,6 +59,7 @@ BY_TEST = {
     ("docs/web.md", "$ pip install 'usage-agent[web]'"): (
         "documents/test_subscribers.py::test_page_of_the_web_command"
     ),
+    ("docs/web.md", "[Service]"): "systemd/test_web_service.py::test_service_of_the_web_page",
 }
 """By block: the test, as a path below tests/."""
 
@@ -79,6 +80,9 @@ NOT_RUN = {
         "docs/home-assistant-migration.md",
         "$ mosquitto_pub -r -n -t homeassistant/binary_sensor/docker/nas_web_health_events/config",
     ): "clears a topic of docker2mqtt, which no test of the documents has",
+    ("docs/web.md", "# python3 -m venv /opt/usage-agent"): (
+        "systemd/machine.py installs the same files in its image, and systemd/test_web_service.py boots it"
+    ),
     ("docs/subscribers.md", "# apt-get install prometheus prometheus-mqtt-exporter"): (
         "test_prometheus.py starts the same programs with the same files, but not as services of this machine"
     ),

@@ -11,9 +11,9 @@ import pytest
 from support.daemons.mosquitto import Mosquitto
 from support.daemons.processes import wait_until
 from support.daemons.subscriber import Subscriber
+from support.terminal import SECONDS, Terminal
 
 from fleet.conftest import Agents
-from fleet.terminal import SECONDS, Terminal
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 

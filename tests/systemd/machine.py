@@ -11,15 +11,15 @@ from support.daemons.dockerd import PrivateEngine
 from support.daemons.processes import PATIENCE, wait_until
 from support.progress import report
 
-UNIT = "usage-agent.service"
+UNIT, WEB_UNIT = "usage-agent.service", "usage-agent-web.service"
 IMAGE = "machine"
 RECIPE = """\
 FROM debian
 COPY wheels /wheels
 RUN python3 -m venv /opt/usage-agent \\
-    && /opt/usage-agent/bin/pip install --no-index --find-links=/wheels usage-agent \\
+    && /opt/usage-agent/bin/pip install --no-index --find-links=/wheels usage-agent[web] \\
     && groupadd --non-unique --gid={group} docker
-COPY usage-agent.service /etc/systemd/system/
+COPY *.service /etc/systemd/system/
 RUN systemctl enable usage-agent.service
 """
 PID_1 = (
@@ -36,11 +36,12 @@ PID_1 = (
 
 
 def install(engine: PrivateEngine, directory: Path) -> None:
-    """Build the image: Debian, the agent in /opt/usage-agent, the unit enabled, `docker` as the group of the socket."""
+    """Build the image: Debian, the agent in /opt/usage-agent, its unit enabled, `docker` as the group of the socket."""
     report("building an image with systemd and the agent")
     debian.import_debian(engine)
-    debian.wheelhouse(directory / "wheels")
-    shutil.copy(debian.PROJECT / "systemd" / UNIT, directory)
+    debian.wheelhouse(directory / "wheels", ("web",))
+    for unit in (UNIT, WEB_UNIT):
+        shutil.copy(debian.PROJECT / "systemd" / unit, directory)
     (directory / "Dockerfile").write_text(RECIPE.format(group=engine.socket.stat().st_gid))
     engine.docker("build", "--quiet", "--network=none", f"--tag={IMAGE}", str(directory), timeout=300)
 
@@ -91,9 +92,9 @@ class Machine:
         """Run a shell command as root; return its standard output and standard error."""
         return self._engine.docker("exec", self._id, "sh", "-c", f"exec 2>&1; {command}")
 
-    def show(self, name: str) -> str:
+    def show(self, name: str, unit: str = UNIT) -> str:
         """Return a property of the service."""
-        return self.shell(f"systemctl show --property={name} --value {UNIT}")
+        return self.shell(f"systemctl show --property={name} --value {unit}")
 
     def journal(self) -> list[dict[str, Any]]:
         """Return the journal entries of the service, its own and systemd's."""

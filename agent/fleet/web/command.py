@@ -5,6 +5,7 @@ broker ──► Subscriber, a thread of its own ──► Feed ──► applic
 
 import asyncio
 import logging
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from agent.fleet.web.broadcast import Broadcast
 from agent.fleet.web.connections import MAX_CONNECTIONS, Connection
 from agent.mqtt.errors import BrokerError
 from agent.runtime.cancel import CancelToken
+from agent.runtime.systemd import SystemdNotifier
 from agent.runtime.text import escape
 
 SHUTDOWN_SECONDS = 2  # for answers that are being sent
@@ -102,6 +104,7 @@ async def _run_server(broadcast: Broadcast, listening: socket.socket, access: Ac
 
     listening.listen()  # now, so that the address works as soon as it is shown
     log.info("the page is at %s", _url(listening))
+    SystemdNotifier(os.environ).notify("READY=1", f"STATUS=The page is at {_url(listening)}")
     with ending.interrupting(lambda: loop.call_soon_threadsafe(stop)):
         ticking = asyncio.create_task(broadcast.run())
         ticking.add_done_callback(lambda _: stop())  # without it the page would show what is old

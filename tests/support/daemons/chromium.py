@@ -124,13 +124,16 @@ class Chromium(Daemon):
         pictures = [b""]
 
         def still() -> bool:
-            shot = base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"])
-            pictures.append(shot)
-            return shot == pictures[-2]
+            pictures.append(self.moment())
+            return pictures[-1] == pictures[-2]
 
         self.evaluate("document.fonts.ready.then(() => true)")
         wait_until(still, PATIENCE, "the page does not come to rest")
         return pictures[-1]
+
+    def moment(self) -> bytes:
+        """Return the window as a PNG, as it is now."""
+        return base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"])
 
     @property
     def _port_file(self) -> Path:

@@ -11,7 +11,9 @@ import threading
 from collections.abc import Mapping, Sequence
 
 import pyte
+
 from support.daemons.processes import NotReadyError, end_with_parent, wait_until
+from support.pictures.terminal_page import terminal_page
 
 SECONDS = 30.0  # to wait for what is expected: what is not there by then does not come
 
@@ -54,6 +56,11 @@ class Terminal:
         with self._lock:
             cells = [cell for row in self._screen.buffer.values() for cell in row.values()]
         return {colour for cell in cells for colour in (cell.fg, cell.bg)} - {"default"}
+
+    def page(self, dark: bool) -> str:
+        """Return a page for a browser that looks like the screen."""
+        with self._lock:
+            return terminal_page(self._screen, dark)
 
     def reversed_lines(self) -> list[str]:
         """Return the lines that begin with reversed colours."""
