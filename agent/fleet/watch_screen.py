@@ -206,7 +206,7 @@ class WatchApp(App[None]):
         running = sum(row.running for row in table.rows)
         where = subscriber.address or f"not connected: {subscriber.trouble or 'connecting'}"
         paused = "PAUSED · " if self._paused else ""
-        full = " · more than can be shown" if self._fleet.full else ""
+        full = " · more is published than can be shown" if self._fleet.full or self._feed.overrun else ""
         counts = f"{len(hosts)} host{'s' * (len(hosts) != 1)}, {running} running"
         status.show(
             f"{paused}{counts}{full} · {where}", "" if subscriber.address and not self._paused else "bold yellow"

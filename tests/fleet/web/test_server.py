@@ -2,7 +2,6 @@
 
 import re
 import signal
-from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,24 +13,10 @@ from support.daemons.processes import PATIENCE, wait_until
 
 from agent.fleet.web.broadcast import MAX_VIEWERS
 from fleet.conftest import Agents
-from fleet.web.conftest import Page, page_config
+from fleet.web.conftest import PASSWORD, Page, authorization, page_config, password_file
 
 StartPage = Callable[..., Page]
-PASSWORD = "s3cret of the page"
 PATHS = ("/", "/main.js", "/style.css", "/api/containers", "/api/history?host=h&container=c", "/healthz", "/nothing")
-
-
-def authorization(password: str = PASSWORD) -> dict[str, str]:
-    """Return the header of HTTP Basic."""
-    return {"Authorization": f"Basic {b64encode(f'me:{password}'.encode()).decode()}"}
-
-
-def password_file(directory: Path, content: str = PASSWORD) -> str:
-    """Write a file that only its owner can read."""
-    path = directory / "page-password"
-    path.write_text(content)
-    path.chmod(0o600)
-    return str(path)
 
 
 def test_every_answer_lets_the_browser_load_from_here_alone(page: StartPage) -> None:
@@ -85,11 +70,12 @@ def test_a_page_on_loopback_refuses_the_names_of_other_hosts(page: StartPage) ->
 def test_a_password_protects_the_page_and_its_data(page: StartPage, short_path: Path) -> None:
     """All of it but `/healthz`; and the password is shown nowhere."""
     shown = page(listen="0.0.0.0:0", password_file=password_file(short_path, f"{PASSWORD}\n"))
-    for path in (*PATHS, "/events"):
-        for headers in ({}, authorization("wrong"), authorization("")):
-            answer = shown.request(path, headers=headers)
-            assert answer.status == (200 if path == "/healthz" else 401)
-            assert answer.headers.get("www-authenticate", "Basic ").startswith("Basic ")
+    asked: list[tuple[str, dict[str, str]]] = [(path, {}) for path in (*PATHS, "/events")]
+    asked += [("/", authorization("wrong")), ("/events", authorization(""))]
+    for path, headers in asked:
+        answer = shown.request(path, headers=headers)
+        assert answer.status == (200 if path == "/healthz" else 401)
+        assert answer.headers.get("www-authenticate", "Basic ").startswith("Basic ")
     assert shown.request("/", headers=authorization()).status == 200
     viewer = shown.stream(authorization())
     assert viewer.event()[0] == "state"
