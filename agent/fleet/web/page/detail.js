@@ -108,6 +108,7 @@ export class Detail {
     this._dot = element("span", { class: "dot", "aria-hidden": "true" });
     this._line = element("p", { class: "status-line" }, this._dot, element("span"));
     this._facts = element("dl", { class: "facts" });
+    this._names = undefined; // of the facts that are there
     this._none = element("p", { class: "empty" }, "No usages are kept of this container yet.");
     const spans = SPANS.filter((span) => span < this._store.history).concat(this._store.history);
     this._span = element("select", { id: "span" }, ...spans.map((span) => element("option", { value: span }, `last ${span < 7200 ? `${Math.round(span / 60)} min` : duration(span)}`)));
