@@ -117,13 +117,17 @@ def test_more_rows_than_the_screen_has(agents: Agents, terminal: OpenTerminal) -
     """Only those in view are drawn, and the cursor stays in view."""
     pi = agents.host("pi")
     agents.send(pi.status(), *(pi.container(f"c{number:03}", "stopped") for number in range(300)))
+    agents.send(pi.container("a" * 60, "stopped"))  # so that the lines fill the screen
     screen = terminal(rows=20)
-    screen.wait_for("c015")
+    screen.wait_for("c014")
     screen.press(2 * PAGE_DOWN)
-    screen.wait_for("c031")
+    screen.wait_for("c030")
     screen.press(END)
     screen.wait_for("c299")
     assert "c299" in "".join(reversed_rows(screen))
+    agents.send(pi.container("c299"), pi.usage("c299", 1))
+    screen.wait_for("12.5%")
+    assert " 7   2h" in screen.line("c299")  # the scrollbar covers nothing
     screen.press(PAGE_UP + UP)
     wait_until(lambda: "c282" in "".join(reversed_rows(screen)), SECONDS, "a screen up, and a row")
 
