@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.daemons.processes import PATIENCE, wait_until
 
+from agent.fleet.web.broadcast import MAX_VIEWERS
 from agent.fleet.web.connections import MAX_CONNECTIONS, MAX_REFUSED
 from agent.fleet.web.guard import WRONG_PASSWORD_SECONDS
 from fleet.conftest import Agents
@@ -62,6 +63,20 @@ def test_connections_that_ask_for_nothing_do_not_keep_others_out_for_long(page: 
                 idle.sendall(b"GET / HTTP/1.1\r\nHost: loc")
         assert shown.request("/healthz").status == 503
         wait_until(lambda: shown.request("/healthz").status == 200, PATIENCE, "idle connections are kept")
+
+
+def test_the_number_of_viewers_is_limited(page: StartPage) -> None:
+    """One too many is told so; when another one leaves, there is room again."""
+    shown = page()
+    viewers = [shown.stream() for _ in range(MAX_VIEWERS)]
+    assert {viewer.status for viewer in viewers} == {200}
+    refused = shown.request("/events")
+    assert refused.status == 503
+    assert int(refused.headers["retry-after"]) > 0
+    viewers.pop().close()
+    wait_until(lambda: shown.request("/events", "HEAD").status == 200, PATIENCE, "there is no room again")
+    for viewer in viewers:
+        viewer.close()
 
 
 def test_many_connections_at_once_take_a_limited_number_of_descriptors(page: StartPage) -> None:

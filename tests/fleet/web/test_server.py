@@ -11,7 +11,6 @@ from support.daemons.agent import RunningAgent
 from support.daemons.mosquitto import Mosquitto, free_port
 from support.daemons.processes import PATIENCE, wait_until
 
-from agent.fleet.web.broadcast import MAX_VIEWERS
 from fleet.conftest import Agents
 from fleet.web.conftest import PASSWORD, Page, authorization, page_config, password_file
 
@@ -168,20 +167,6 @@ def test_pages_of_other_sites_cannot_take_the_places_of_viewers(page: StartPage)
     """Their requests reach a page on loopback, too."""
     headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
     assert page().request("/events", headers=headers).status == 403
-
-
-def test_the_number_of_viewers_is_limited(page: StartPage) -> None:
-    """One too many is told so; when another one leaves, there is room again."""
-    shown = page()
-    viewers = [shown.stream() for _ in range(MAX_VIEWERS)]
-    assert {viewer.status for viewer in viewers} == {200}
-    refused = shown.request("/events")
-    assert refused.status == 503
-    assert int(refused.headers["retry-after"]) > 0
-    viewers.pop().close()
-    wait_until(lambda: shown.request("/events", "HEAD").status == 200, PATIENCE, "there is no room again")
-    for viewer in viewers:
-        viewer.close()
 
 
 def test_health_follows_the_broker(page: StartPage, own_broker: Callable[..., Mosquitto]) -> None:
