@@ -30,7 +30,7 @@ CALM_SECONDS = 10.0  # without a key, after which the order may change
 EXPIRE_SECONDS = 60.0
 BROKER_FAILED = 4  # exit code, as in `check`
 
-KEYS = "↑↓ move  s sort: {sort}  / filter  h hosts  Enter in full  p {pause}  q quit"
+KEYS = "↑↓ move  q quit  s sort: {sort}  / filter  h hosts  Enter in full  p {pause}"  # cut on narrow screens
 
 
 def run_screen(config: Config, selection: Selection, ending: CancelToken) -> int:

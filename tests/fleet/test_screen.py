@@ -54,6 +54,7 @@ def test_hosts_and_their_containers(agents: Agents, terminal: OpenTerminal, colu
     assert "unhealthy" in screen.line("sick")
     assert "2 dropped" in screen.line("  web")
     assert "390%" in screen.line("  db")
+    assert "q quit" in screen.lines[-1]
     if columns >= 80:
         assert "3/4" in screen.line("pi ")
         assert re.search("100 MiB █▎ .* 1.5K +12 +0 2.0M", screen.line("  db"))
