@@ -19,18 +19,10 @@ from agent.fleet.selection import SORTS, Selection
 from agent.fleet.state import Fleet
 from agent.fleet.table import Layout
 from agent.fleet.web.views import container_view, document, history_view, host_view
-from fleet.messages import BASE, START, Host, topic_and_payload
+from fleet.messages import BASE, START, TEXTS, Host, topic_and_payload
 
 PI = Host()
 
-TEXTS = {
-    "markup": "<script>alert(1)</script>[red]&amp;\"'",
-    "direction": "\u202eevil\u2066\u200f",
-    "control": "\x1b[2J\x07\x00\r\n\t\x9b",
-    "long": "x" * 10_000,
-    "emoji": "👩‍👩‍👧‍👦\U0001f3f3️‍🌈é́",
-    "wide": "数据库" * 50,
-}
 NUMBERS: list[object] = [0, -1, 0.5, 1e308, -1e308, 2**63, 2**64 - 1, 1e-300, True, None, "NaN", [], {}]
 
 values = st.sampled_from([*TEXTS.values(), *NUMBERS, "running", "stopped", "paused", "9999-12-31T23:59:59Z"])

@@ -8,7 +8,7 @@ import pytest
 from support.daemons.processes import PATIENCE, wait_until
 
 from fleet.conftest import Agents
-from fleet.messages import Host
+from fleet.messages import TEXTS, Host
 from fleet.web.conftest import Page
 
 pytest.importorskip("playwright", reason="playwright is not installed")
@@ -81,6 +81,26 @@ def test_names_are_text_and_never_markup(page: StartPage, agents: Agents, tab: O
     expect(opened.locator(".status-line")).to_contain_text("is gone")
     assert opened.locator("#body img, #body script, #detail img, #detail script, #hosts img").count() == 0
     assert opened.evaluate("window.hacked") is None
+
+
+def test_any_text_is_shown_as_it_is(page: StartPage, agents: Agents, tab: OpenTab) -> None:
+    """However long, whatever is in it, and without moving anything beside it off the screen."""
+    host = agents.host("pi")
+    agents.send(host.status())
+    for number, text in enumerate(TEXTS.values()):
+        about = {"id": f"{number:064}", "name": text, "image": text, "project": text}
+        agents.send(host.container(f"c{number}", container=about, trouble=text, health=text))
+    shown = page()
+    wait_for_containers(shown, len(TEXTS))
+    opened = tab(shown.url)
+    expect(opened.locator("#body .link")).to_have_count(len(TEXTS))
+    assert sorted(opened.locator("#body .link").evaluate_all("all => all.map(one => one.textContent)")) == sorted(
+        TEXTS.values()
+    )
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 1440
+    opened.goto(f"{shown.url}#/container/pi/c{list(TEXTS).index('long')}")
+    expect(opened.locator(".status-line")).to_contain_text(TEXTS["long"])
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 1440
 
 
 def test_only_the_rows_in_view_are_drawn(page: StartPage, agents: Agents, tab: OpenTab) -> None:
