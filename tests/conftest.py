@@ -77,6 +77,8 @@ GROUPS = {
     "tests/documents/test_subscribers.py": "documents",
     "tests/kernel/test_machine.py": "qemu",
     "tests/fleet/web/test_page.py": "browser",
+    "tests/fleet/web/test_page_container.py": "browser",
+    "tests/fleet/web/test_page_faults.py": "browser",
     "tests/mqtt/test_rabbitmq.py": "RabbitMQ",
     "tests/end_to_end/test_parity.py": "docker stats",
     "tests/faults/test_broker_frozen.py": "many containers",

@@ -2,6 +2,7 @@
 
 from agent.fleet.documents import Document, integer, number, text
 from agent.fleet.history import History
+from agent.fleet.room import Sizes
 from agent.fleet.sequence import Sequence
 
 # So many usages may come twice after a reconnect: those that an agent had in flight. If more are not newer than all
@@ -21,6 +22,7 @@ class Container:
         heard_at: when the last message came in.
         sequence: counts the usages that were dropped.
         history: values of the last usages.
+        sizes: of its payloads, as they are counted.
     """
 
     def __init__(self, level: str, history_seconds: float, now: float) -> None:
@@ -31,6 +33,7 @@ class Container:
         self.first_heard_at = self.heard_at = now
         self.sequence = Sequence()
         self.history = History(history_seconds)
+        self.sizes: Sizes = {}
         self._id = ""
         self._run: object = None  # the run of the agent that has published the newest usage; None if not known
         self._previous_interval: float | None = None

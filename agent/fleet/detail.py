@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from agent.fleet import format as fmt
 from agent.fleet.documents import Document, integer, text
 from agent.fleet.selection import Row
-from agent.fleet.words import end_of, host_note, note, started_seconds_ago
+from agent.fleet.words import host_note, note, started_seconds_ago, stopped_text
 
 SERIES = (
     ("CPU", "cpu", 10.0),
@@ -47,12 +47,15 @@ def _container(row: Row, wall: float) -> list[str]:
     container = row.container
     if container is None:
         return []
-    state = end_of(container, wall) if row.state == "stopped" else note(row, with_health=False)
+    if row.state in ("stopped", "lost"):
+        remark = stopped_text(row, wall)
+    else:
+        remark = note(container, row.state or "running", with_health=False)
     restarts = integer(container.status, "restart_count")
     fields: dict[str, str | None] = {
         "container": container.name,
         "host": row.host.name,
-        "state": ", ".join(filter(None, (row.state, state))),
+        "state": ", ".join(filter(None, (row.state, remark))),
         "health": text(container.status, "health"),
         "up": fmt.duration(started_seconds_ago(row)),
         "restarts": str(restarts) if restarts else None,

@@ -54,12 +54,20 @@ class History:
 
     def clear(self) -> None:
         """Forget everything."""
-        for values in (self.times, *self._series.values()):
-            del values[:]
+        self._remove(len(self.times))
+
+    def shorten(self, samples: int) -> None:
+        """Keep only so many, the newest."""
+        excess = len(self.times) - samples
+        if excess > 0:
+            self._remove(excess)
 
     def _trim(self, oldest: float) -> None:
         if len(self.times) < _TRIM_SAMPLES:
             return
         if self.times[_TRIM_SAMPLES - 1] < oldest or len(self.times) > MAX_SAMPLES:
-            for values in (self.times, *self._series.values()):
-                del values[:_TRIM_SAMPLES]
+            self._remove(_TRIM_SAMPLES)
+
+    def _remove(self, samples: int) -> None:
+        for values in (self.times, *self._series.values()):
+            del values[:samples]

@@ -87,6 +87,8 @@ class OneTable:
         for segments in [layout.header(), *(layout.row(row, wall) for row in rows)]:
             line = _coloured(segments) if colour else "".join(piece for piece, _ in segments).rstrip()
             print(line if blocks else line.translate(ASCII))
+        if self._fleet.full:
+            print("more is published than can be shown", file=sys.stderr)
         if not rows:
             print(f"no host below {escape(self._base)}/ at {self._address}", file=sys.stderr)
 

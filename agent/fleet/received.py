@@ -15,7 +15,8 @@ import orjson
 
 from agent.fleet.documents import Document
 
-MAX_PAYLOAD_BYTES = 1 << 20  # an agent's largest message, a status with its last usage, has 4 KB
+MAX_PAYLOAD_BYTES = 1 << 16  # an agent's largest message, a status with its last usage, has 4 KB
+MAX_NESTED = 200  # objects and lists of a payload; an agent's has 20. JSON of more than 254 levels cannot be written
 MAX_TOPIC_CHARACTERS = 2000
 
 Kind = Literal["usage", "status", "agent"]
@@ -49,7 +50,7 @@ def receive(base: str, topic: str, payload: bytes) -> Received | None:
         payload: of the message.
     """
     root = f"{base}/"
-    if not topic.startswith(root) or len(topic) > MAX_TOPIC_CHARACTERS or len(payload) > MAX_PAYLOAD_BYTES:
+    if not topic.startswith(root) or is_too_long(topic, payload):
         return None
     host, *levels = topic.removeprefix(root).split("/")
     if not host or not levels or not all(levels):
@@ -64,6 +65,11 @@ def receive(base: str, topic: str, payload: bytes) -> Received | None:
     return None if document is None else Received(kind, host, level, topic, document)
 
 
+def is_too_long(topic: str, payload: bytes) -> bool:
+    """Return whether a message is longer than any of an agent's."""
+    return len(topic) > MAX_TOPIC_CHARACTERS or len(payload) > MAX_PAYLOAD_BYTES
+
+
 def _kind(levels: list[str]) -> Kind | None:
     match levels:
         case ["status"] | [_, *_, "status"]:
@@ -76,6 +82,8 @@ def _kind(levels: list[str]) -> Kind | None:
 
 
 def _load(payload: bytes) -> Document | None:
+    if payload.count(b"{") + payload.count(b"[") > MAX_NESTED:
+        return None
     try:
         document = orjson.loads(payload)
     except orjson.JSONDecodeError:

@@ -15,13 +15,12 @@ from typing import Literal
 
 from agent.fleet.container import Container
 from agent.fleet.documents import Document, number, text
-from agent.fleet.received import Kind, receive
+from agent.fleet.received import Kind, Received, receive
+from agent.fleet.room import MAX_CONTAINERS, MAX_HOSTS, Room, Sizes, shorten_histories
 
 LATE_INTERVALS = 3  # without a usage for so many of its intervals, a container is late
 DEFAULT_INTERVAL_SECONDS = 10.0  # while nothing tells it: that of an agent without a configuration
 FORGET_SECONDS = 300.0  # more than an agent takes to be back after its broker was restarted (`backoff.cap`)
-MAX_HOSTS = 1000
-MAX_CONTAINERS = 20_000  # of all hosts
 
 State = Literal["running", "waiting", "late", "lost", "stopped"]
 """The state of a container. `running`: it has usages. `waiting`: it runs, and its first usage is still to come. `late`:
@@ -38,6 +37,7 @@ class Host:
         counters: the newest counters of its agent.
         containers: by topic level.
         heard_at: when the last message of the agent itself came in.
+        sizes: of its agent's payloads, as they are counted.
     """
 
     def __init__(self, name: str, now: float) -> None:
@@ -46,6 +46,7 @@ class Host:
         self.counters: Document | None = None
         self.containers: dict[str, Container] = {}
         self.heard_at = now
+        self.sizes: Sizes = {}
 
     @property
     def running(self) -> bool:
@@ -91,7 +92,7 @@ class Fleet:
         hosts: by topic level.
         connected_at: since when messages come in without an interruption.
         container_count: containers of all hosts.
-        full: whether messages of further hosts or containers were ignored.
+        full: whether messages were ignored because no more is kept.
     """
 
     def __init__(self, base: str, history_seconds: float) -> None:
@@ -101,6 +102,7 @@ class Fleet:
         self._base = base
         self._history_seconds = history_seconds
         self.container_count = 0
+        self._room = Room()
 
     def containers(self) -> Iterator[tuple[Host, Container]]:
         """Return all containers, each with its host."""
@@ -111,17 +113,15 @@ class Fleet:
         received = receive(self._base, topic, payload)
         if received is None:
             return None
-        host = self.hosts.get(received.host) or self._new_host(received.host, received.payload, now)
+        host = self.hosts.get(received.host) or self._new_host(received, now)
         if host is None:
             return None
+        size = len(payload)
         if received.level is not None:
-            return self._apply_to_container(host, received.level, received.kind, received.payload, now)
-        if received.kind == "agent":
-            host.counters, host.heard_at = received.payload, now
-        elif not host.set_status(received.payload, now):
-            return None
+            return self._apply_to_container(host, received.level, received, size, now)
+        changed = self._apply_to_host(host, received, size, now)
         self._remove_empty(host)
-        return Change(received.kind, host, None)
+        return Change(received.kind, host, None) if changed else None
 
     def state(self, host: Host, container: Container, now: float) -> State:
         """Return the state of a container, from its own messages and those of its host's agent."""
@@ -145,7 +145,10 @@ class Fleet:
             container.sequence.interrupt()
 
     def expire(self, now: float) -> None:
-        """Remove statuses that were cleared while there was no connection, and containers without status and usages."""
+        """Remove statuses that were cleared while there was no connection, and containers without status and usages.
+
+        Shorten the histories if they are too long together. Call this about once a minute, or more often.
+        """
         for host, container in list(self.containers()):
             interval = container.interval(host.interval) or DEFAULT_INTERVAL_SECONDS
             heard = container.heard_at + LATE_INTERVALS * interval if container.status is None else now
@@ -155,33 +158,53 @@ class Fleet:
             if self._confirmed(host.heard_at, now) < now - FORGET_SECONDS and host.status is not None:
                 host.status = None
             self._remove_empty(host)
+        shorten_histories([container.history for _, container in self.containers()])
 
     def _confirmed(self, heard_at: float, now: float) -> float:
         """Return the start of this connection if the retained message has not come over it since; else `now`."""
         return now if heard_at >= self.connected_at else self.connected_at
 
-    def _new_host(self, name: str, payload: Document | None, now: float) -> Host | None:
-        if payload is None or len(self.hosts) >= MAX_HOSTS:
-            self.full |= payload is not None
+    def _new_host(self, received: Received, now: float) -> Host | None:
+        if received.payload is None or len(self.hosts) >= MAX_HOSTS:
+            self.full |= received.payload is not None
             return None
-        self.hosts[name] = Host(name, now)
-        return self.hosts[name]
+        self.hosts[received.host] = Host(received.host, now)
+        return self.hosts[received.host]
 
-    def _apply_to_container(
-        self, host: Host, level: str, kind: Kind, payload: Document | None, now: float
-    ) -> Change | None:
+    def _apply_to_host(self, host: Host, received: Received, size: int, now: float) -> bool:
+        if not self._has_room(host.sizes, received.kind, size):
+            return False
+        if received.kind == "agent":
+            host.counters, host.heard_at = received.payload, now
+        elif not host.set_status(received.payload, now):
+            return False
+        self._room.keep(host.sizes, received.kind, size)
+        return True
+
+    def _apply_to_container(self, host: Host, level: str, received: Received, size: int, now: float) -> Change | None:
+        kind, payload = received.kind, received.payload
         container = host.containers.get(level) or self._new_container(host, level, payload, now)
         if container is None:
             self._remove_empty(host)
             return None
-        if kind == "usage" and payload is not None:
-            changed = container.add_usage(payload, text(host.status, "started_at"), now)
-        else:
-            changed = container.set_status(payload, now)
+        changed = False
+        if self._has_room(container.sizes, kind, size):
+            if kind == "usage" and payload is not None:
+                changed = container.add_usage(payload, text(host.status, "started_at"), now)
+            else:
+                changed = container.set_status(payload, now)
+        if changed:
+            self._room.keep(container.sizes, kind, size)
         if container.status is None and (payload is None or container.usage_at is None):
             self._remove(host, container)
             self._remove_empty(host)
         return Change(kind, host, container) if changed else None
+
+    def _has_room(self, sizes: Sizes, kind: Kind, size: int) -> bool:
+        if size and not self._room.has_room(sizes, kind, size):
+            self.full = True
+            return False
+        return True
 
     def _new_container(self, host: Host, level: str, payload: Document | None, now: float) -> Container | None:
         if payload is None or self.container_count >= MAX_CONTAINERS:
@@ -194,7 +217,9 @@ class Fleet:
     def _remove(self, host: Host, container: Container) -> None:
         del host.containers[container.level]
         self.container_count -= 1
+        self._room.release(container.sizes)
 
     def _remove_empty(self, host: Host) -> None:
         if not host.containers and host.status is None:
             self.hosts.pop(host.name, None)
+            self._room.release(host.sizes)

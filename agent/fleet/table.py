@@ -147,7 +147,7 @@ class Layout:
         name = fmt.fit(f"{MARKS[row.state or 'running']} {row.container.name}", self.name_width)
         if row.state in ("stopped", "lost"):
             return [(fmt.fit(f"{name} {stopped_text(row, wall)}", self.width), "dim")]
-        remark = note(row, with_health=_HEALTH not in self.columns)
+        remark = note(row.container, row.state or "running", with_health=_HEALTH not in self.columns)
         marked: Style = "warning" if remark else "plain"
         cells = self._cells(row, dim=row.state != "running")
         return self._with_note([(name, marked), *cells], remark)

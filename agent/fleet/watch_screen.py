@@ -30,7 +30,7 @@ CALM_SECONDS = 10.0  # without a key, after which the order may change
 EXPIRE_SECONDS = 60.0
 BROKER_FAILED = 4  # exit code, as in `check`
 
-KEYS = "↑↓ move  s sort: {sort}  / filter  h hosts  Enter in full  p {pause}  q quit"
+KEYS = "↑↓ move  q quit  s sort: {sort}  / filter  h hosts  Enter in full  p {pause}"  # cut on narrow screens
 
 
 def run_screen(config: Config, selection: Selection, ending: CancelToken, note: str = "") -> int:
@@ -208,7 +208,7 @@ class WatchApp(App[None]):
         where = subscriber.address or f"not connected: {subscriber.trouble or 'connecting'}"
         note = f" · {self._note}" if self._note else ""
         paused = "PAUSED · " if self._paused else ""
-        full = " · more than can be shown" if self._fleet.full else ""
+        full = " · more is published than can be shown" if self._fleet.full or self._feed.overrun else ""
         counts = f"{len(hosts)} host{'s' * (len(hosts) != 1)}, {running} running"
         status.show(
             f"{paused}{counts}{full} · {where}{note}", "" if subscriber.address and not self._paused else "bold yellow"

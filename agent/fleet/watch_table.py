@@ -66,11 +66,16 @@ class Table(ScrollView, can_focus=True):
         """The row under the cursor; None if there are no rows."""
         return self.rows[self._cursor] if self.rows else None
 
+    @property
+    def _width(self) -> int:
+        """The columns that can be seen: those beside the scrollbar, if there is one."""
+        return self.scrollable_content_region.width
+
     def show(self, rows: list[Row]) -> None:
         """Take new rows, and draw those lines that have changed."""
         current, before = self.current, self._cursor
         self.rows = rows
-        self.layout_of_rows = Layout(self.size.width or 80, rows)
+        self.layout_of_rows = Layout(self._width or 80, rows)
         keys = {row.key: index for index, row in enumerate(rows)}
         self._cursor = keys.get(current.key, before) if current else 0
         self._cursor = max(0, min(self._cursor, len(rows) - 1))
@@ -85,11 +90,11 @@ class Table(ScrollView, can_focus=True):
         """Draw one line; called by textual."""
         index = y + self.scroll_offset.y
         if index >= len(self.rows):
-            return Strip.blank(self.size.width)
+            return Strip.blank(self._width)
         line = self._lines.get(index)
         if line is None:
             line = self._lines[index] = self.layout_of_rows.row(self.rows[index], time.time())
-        return strip(line, self.size.width, _CURSOR if index == self._cursor and self.has_focus else None)
+        return strip(line, self._width, _CURSOR if index == self._cursor and self.has_focus else None)
 
     def action_move(self, rows: int) -> None:
         """Move the cursor by some rows."""
@@ -135,4 +140,4 @@ class Table(ScrollView, can_focus=True):
         if gone:
             self.refresh()
         elif changed:
-            self.refresh(*(Region(0, index - top, self.size.width, 1) for index in changed))
+            self.refresh(*(Region(0, index - top, self._width, 1) for index in changed))

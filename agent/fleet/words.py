@@ -1,11 +1,16 @@
-"""What is to be said of a container or a host, in words. Pure. `wall` is always the Unix time in seconds."""
+"""What is to be said of a container or a host, in words, for the terminal and for the page. Pure.
+
+`wall` is always the Unix time in seconds.
+"""
 
 from agent.fleet import format as fmt
 from agent.fleet.container import Container
 from agent.fleet.documents import Document, find, integer, number, text
 from agent.fleet.selection import Row
-from agent.fleet.state import Host
+from agent.fleet.state import Host, State
 from agent.runtime.timestamps import parse_time
+
+LOST = "unknown: its host's agent is gone"
 
 
 def unix_time(document: Document | None, *path: str) -> float | None:
@@ -39,12 +44,13 @@ def stopped_text(row: Row, wall: float) -> str:
     if row.container is None:
         return ""
     if not row.container.stopped:
-        return "unknown: its host's agent is gone"
-    return end_of(row.container, wall)
+        return LOST
+    status = row.container.status
+    return end_of(row.container) + ago(unix_time(status, "finished_at") or unix_time(status, "time"), wall)
 
 
-def end_of(container: Container, wall: float) -> str:
-    """Return how a stopped container has ended: `exited with 137, out of memory, 3m ago`."""
+def end_of(container: Container) -> str:
+    """Return how a stopped container has ended: `exited with 137, out of memory`."""
     status = container.status
     words = text(status, "reason") or "stopped"
     code = integer(status, "exit_code")
@@ -52,29 +58,36 @@ def end_of(container: Container, wall: float) -> str:
         words += f" with {code}"
     if find(status, "oom_killed") is True:
         words += ", out of memory"
-    return words + ago(unix_time(status, "finished_at") or unix_time(status, "time"), wall)
+    return words
 
 
 def host_note(host: Host, wall: float) -> str:
-    """Return what is wrong with a host's agent; an empty text if nothing is."""
+    """Return what is wrong with a host's agent, and since when; an empty text if nothing is."""
+    words = host_trouble(host)
+    return words + ago(unix_time(host.status, "time"), wall) if words else ""
+
+
+def host_trouble(host: Host) -> str:
+    """Return what is wrong with a host's agent: `agent stopped: connection lost`; an empty text if nothing is."""
     if host.status is None:
         return "agent unknown: no status of it"
-    if host.running:
-        return ""
-    return (
-        f"agent stopped: {text(host.status, 'reason') or 'no reason given'}{ago(unix_time(host.status, 'time'), wall)}"
-    )
+    return "" if host.running else f"agent stopped: {text(host.status, 'reason') or 'no reason given'}"
 
 
-def note(row: Row, with_health: bool) -> str:
+def note(container: Container, state: State, with_health: bool) -> str:
     """Return what is unusual about a container that runs: trouble, lateness, health, pause, dropped usages."""
-    if row.container is None:
-        return ""
-    status, dropped = row.container.status, row.container.sequence.dropped
+    status, dropped = container.status, container.sequence.dropped
     notes = [
-        text(status, "trouble") or ("late" if row.state == "late" else ""),
+        text(status, "trouble") or ("late" if state == "late" else ""),
         "unhealthy" if with_health and text(status, "health") == "unhealthy" else "",
-        state if (state := text(status, "state")) and state != "running" else "",
+        own if (own := text(status, "state")) and own != "running" else "",
         f"{dropped} dropped" if dropped else "",
     ]
     return ", ".join(filter(None, notes))
+
+
+def what_is_unusual(container: Container, state: State) -> str:
+    """Return what is to be said of a container in any state; nothing if all is as it should be."""
+    if state == "lost":
+        return LOST
+    return end_of(container) if state == "stopped" else note(container, state, with_health=True)

@@ -1,5 +1,7 @@
 """Agents' messages on a real broker, and `usage-agent watch` as a process."""
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from uuid import uuid4
 
@@ -8,6 +10,7 @@ from support.daemons.agent import RunningAgent
 from support.daemons.mosquitto import Mosquitto
 from support.daemons.processes import PATIENCE, wait_until
 from support.daemons.subscriber import Subscriber
+from support.terminal import OpenTerminal, Terminal
 
 from agent.messages.topics import Message
 from fleet.messages import Host
@@ -70,3 +73,28 @@ def watch(agent: Callable[..., RunningAgent], agents: Agents) -> Watch:
         return agent(config, "watch", *arguments, environment=environment)
 
     return start
+
+
+@pytest.fixture
+def terminal(agents: Agents) -> Iterator[OpenTerminal]:
+    """Yield a function that runs `usage-agent watch` on a terminal, and returns when its screen is there."""
+    made: list[Terminal] = []
+
+    def run(
+        *arguments: str,
+        columns: int = 80,
+        rows: int = 24,
+        url: str | None = None,
+        until: str = "↑↓ move",
+        environment: dict[str, str] | None = None,
+    ) -> Terminal:
+        variables = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS", "LINES")}
+        variables |= {"USAGE_AGENT_BROKER__URL": url or agents.url, "USAGE_AGENT_TOPICS__BASE": agents.base}
+        variables |= {"COLORTERM": "truecolor", "LC_ALL": "C.UTF-8"} | (environment or {})
+        made.append(Terminal([sys.executable, "-m", "agent", "watch", *arguments], variables, columns, rows))
+        made[-1].wait_for(until)
+        return made[-1]
+
+    yield run
+    for one in made:
+        one.close()

@@ -11,6 +11,16 @@ BASE = "containers"
 START = 1_790_000_000  # Unix time of the first usage
 MIB = 1 << 20
 
+TEXTS = {
+    "markup": "<script>alert(1)</script>[red]&amp;\"'",
+    "direction": "\u202eevil\u2066\u200f",
+    "control": "\x1b[2J\x07\x00\r\n\t\x9b",
+    "long": "x" * 10_000,
+    "emoji": "👩‍👩‍👧‍👦\U0001f3f3️‍🌈é́",
+    "wide": "数据库" * 50,
+}
+"""What somebody may call a container who means no good."""
+
 
 class Host:
     """Makes the messages of one host's agent."""

@@ -3,48 +3,15 @@
 import os
 import re
 import signal
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.daemons.mosquitto import Mosquitto
 from support.daemons.processes import wait_until
-from support.daemons.subscriber import Subscriber
-from support.terminal import SECONDS, Terminal
+from support.terminal import DOWN, END, ENTER, ESCAPE, PAGE_DOWN, PAGE_UP, SECONDS, UP, OpenTerminal, Terminal
 
 from fleet.conftest import Agents
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
-
-DOWN, UP, PAGE_DOWN, PAGE_UP, END, ESCAPE, ENTER = "\x1b[B", "\x1b[A", "\x1b[6~", "\x1b[5~", "\x1b[F", "\x1b", "\r"
-
-Open = Callable[..., Terminal]
-
-
-@pytest.fixture
-def terminal(agents: Agents) -> Iterator[Open]:
-    """Yield a function that runs `usage-agent watch` on a terminal, and returns when its screen is there."""
-    made: list[Terminal] = []
-
-    def run(
-        *arguments: str,
-        columns: int = 80,
-        rows: int = 24,
-        url: str | None = None,
-        until: str = "↑↓ move",
-        environment: dict[str, str] | None = None,
-    ) -> Terminal:
-        variables = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS", "LINES")}
-        variables |= {"USAGE_AGENT_BROKER__URL": url or agents.url, "USAGE_AGENT_TOPICS__BASE": agents.base}
-        variables |= {"COLORTERM": "truecolor", "LC_ALL": "C.UTF-8"} | (environment or {})
-        made.append(Terminal([sys.executable, "-m", "agent", "watch", *arguments], variables, columns, rows))
-        made[-1].wait_for(until)
-        return made[-1]
-
-    yield run
-    for one in made:
-        one.close()
 
 
 def names(terminal: Terminal) -> list[str]:
@@ -74,7 +41,7 @@ def send_usages(agents: Agents) -> None:
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 12), (132, 40)])
-def test_hosts_and_their_containers(agents: Agents, terminal: Open, columns: int, rows: int) -> None:
+def test_hosts_and_their_containers(agents: Agents, terminal: OpenTerminal, columns: int, rows: int) -> None:
     """In any size: a row of sums for each host, and its containers below it."""
     send_some(agents)
     screen = terminal(columns=columns, rows=rows)
@@ -87,6 +54,7 @@ def test_hosts_and_their_containers(agents: Agents, terminal: Open, columns: int
     assert "unhealthy" in screen.line("sick")
     assert "2 dropped" in screen.line("  web")
     assert "390%" in screen.line("  db")
+    assert "q quit" in screen.lines[-1]
     if columns >= 80:
         assert "3/4" in screen.line("pi ")
         assert re.search("100 MiB █▎ .* 1.5K +12 +0 2.0M", screen.line("  db"))
@@ -94,7 +62,7 @@ def test_hosts_and_their_containers(agents: Agents, terminal: Open, columns: int
     assert screen.wait() == 0
 
 
-def test_keys(agents: Agents, terminal: Open) -> None:
+def test_keys(agents: Agents, terminal: OpenTerminal) -> None:
     send_some(agents)
     screen = terminal()
     send_usages(agents)
@@ -121,7 +89,7 @@ def test_keys(agents: Agents, terminal: Open) -> None:
     screen.wait_until_gone("PAUSED")
 
 
-def test_one_container_in_full(agents: Agents, terminal: Open) -> None:
+def test_one_container_in_full(agents: Agents, terminal: OpenTerminal) -> None:
     """The cursor chooses it; the values go on."""
     send_some(agents)
     screen = terminal()
@@ -146,22 +114,26 @@ def test_one_container_in_full(agents: Agents, terminal: Open) -> None:
     screen.wait_for("↑↓ move")
 
 
-def test_more_rows_than_the_screen_has(agents: Agents, terminal: Open) -> None:
+def test_more_rows_than_the_screen_has(agents: Agents, terminal: OpenTerminal) -> None:
     """Only those in view are drawn, and the cursor stays in view."""
     pi = agents.host("pi")
     agents.send(pi.status(), *(pi.container(f"c{number:03}", "stopped") for number in range(300)))
+    agents.send(pi.container("a" * 60, "stopped"))  # so that the lines fill the screen
     screen = terminal(rows=20)
-    screen.wait_for("c015")
+    screen.wait_for("c014")
     screen.press(2 * PAGE_DOWN)
-    screen.wait_for("c031")
+    screen.wait_for("c030")
     screen.press(END)
     screen.wait_for("c299")
     assert "c299" in "".join(reversed_rows(screen))
+    agents.send(pi.container("c299"), pi.usage("c299", 1))
+    screen.wait_for("12.5%")
+    assert " 7   2h" in screen.line("c299")  # the scrollbar covers nothing
     screen.press(PAGE_UP + UP)
     wait_until(lambda: "c282" in "".join(reversed_rows(screen)), SECONDS, "a screen up, and a row")
 
 
-def test_the_cursor_stays_on_its_row(agents: Agents, terminal: Open) -> None:
+def test_the_cursor_stays_on_its_row(agents: Agents, terminal: OpenTerminal) -> None:
     """When rows come before it, what is under the cursor does not change."""
     pi = agents.host("pi")
     agents.send(pi.status(), *(pi.container(f"m{number:02}", "stopped") for number in range(50)))
@@ -177,7 +149,7 @@ def test_the_cursor_stays_on_its_row(agents: Agents, terminal: Open) -> None:
     assert screen.lines.index(screen.line("m29")) == line
 
 
-def test_another_size_while_it_runs(agents: Agents, terminal: Open) -> None:
+def test_another_size_while_it_runs(agents: Agents, terminal: OpenTerminal) -> None:
     send_some(agents)
     screen = terminal(columns=132)
     screen.wait_for("HEALTH")
@@ -190,7 +162,7 @@ def test_another_size_while_it_runs(agents: Agents, terminal: Open) -> None:
 
 
 @pytest.mark.parametrize("no_colour", [True, False])
-def test_no_color(agents: Agents, terminal: Open, no_colour: bool) -> None:
+def test_no_color(agents: Agents, terminal: OpenTerminal, no_colour: bool) -> None:
     """With NO_COLOR there is none at all, and nothing is lost: what is wrong is also said."""
     send_some(agents)
     screen = terminal(environment={"NO_COLOR": "1"} if no_colour else {})
@@ -210,7 +182,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=list(HOSTILE))
-def test_names_are_text(agents: Agents, terminal: Open, name: str) -> None:
+def test_names_are_text(agents: Agents, terminal: OpenTerminal, name: str) -> None:
     """In the table, in full and as a reason: no name is markup or moves anything."""
     pi = agents.host()
     named = {"id": "a" * 64, "name": name, "image": name}
@@ -239,39 +211,21 @@ def test_names_are_text(agents: Agents, terminal: Open, name: str) -> None:
     assert screen.wait() == 0
 
 
-def test_the_broker_is_lost_and_comes_back(own_broker: Callable[..., Mosquitto], terminal: Open) -> None:
-    own = own_broker()
-    agents = Agents(own)
-    screen = terminal("--topic-base", agents.base, url=own.url)
-    agents.wait_for_subscriber()
-    agents.close()
-    own.kill()
-    screen.wait_for("not connected")
-    own.start()
-    screen.wait_for(own.url)
-    screen.wait_until_gone("not connected")
-    back = Subscriber(own.url, "nothing")
-    message = agents.host().container("web", "stopped", reason="exited")
-    back.publish(message.topic, message.payload)
-    screen.wait_for("exited")
-    back.close()
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_and_the_terminal_is_as_before(terminal: Open, number: int) -> None:
+def test_a_signal_ends_it_and_the_terminal_is_as_before(terminal: OpenTerminal, number: int) -> None:
     screen = terminal()
     screen.process.send_signal(number)
     assert screen.wait() == 0
     assert screen.output.rstrip().endswith(b"\x1b[?25h") or b"\x1b[?1049l" in screen.output
 
 
-def test_ctrl_c_ends_it(terminal: Open) -> None:
+def test_ctrl_c_ends_it(terminal: OpenTerminal) -> None:
     screen = terminal()
     screen.press("\x03")
     assert screen.wait() == 0
 
 
-def test_without_the_extra(terminal: Open, tmp_path: Path) -> None:
+def test_without_the_extra(terminal: OpenTerminal, tmp_path: Path) -> None:
     """One line says what to install."""
     (tmp_path / "textual.py").write_text("raise ModuleNotFoundError('No module named textual', name='textual')")
     paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
@@ -280,6 +234,6 @@ def test_without_the_extra(terminal: Open, tmp_path: Path) -> None:
     assert len([line for line in screen.lines if line]) == 1
 
 
-def test_no_broker(terminal: Open) -> None:
+def test_no_broker(terminal: OpenTerminal) -> None:
     screen = terminal(url="mqtt://127.0.0.1:1", until="broker: ", columns=200)
     assert screen.wait() == 4

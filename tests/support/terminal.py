@@ -8,12 +8,14 @@ import struct
 import subprocess
 import termios
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pyte
 
 from support.daemons.processes import NotReadyError, end_with_parent, wait_until
 from support.pictures.terminal_page import terminal_page
+
+DOWN, UP, PAGE_DOWN, PAGE_UP, END, ESCAPE, ENTER = "\x1b[B", "\x1b[A", "\x1b[6~", "\x1b[5~", "\x1b[F", "\x1b", "\r"
 
 SECONDS = 30.0  # to wait for what is expected: what is not there by then does not come
 
@@ -86,15 +88,19 @@ class Terminal:
 
     def wait_for(self, text: str) -> None:
         """Wait until a text is on the screen."""
+        self.wait_until(lambda: any(text in line for line in self.lines), f"{text!r} is not there")
+
+    def wait_until(self, condition: Callable[[], bool], otherwise: str = "the screen is not as wanted") -> None:
+        """Wait until the screen meets a condition."""
         try:
-            wait_until(lambda: any(text in line for line in self.lines), SECONDS, f"{text!r} is not there")
+            wait_until(condition, SECONDS, otherwise)
         except NotReadyError as error:
             error.add_note("\n".join(self.lines))
             raise
 
     def wait_until_gone(self, text: str) -> None:
         """Wait until a text is not on the screen any more."""
-        wait_until(lambda: not any(text in line for line in self.lines), SECONDS, f"{text!r} stays")
+        self.wait_until(lambda: not any(text in line for line in self.lines), f"{text!r} stays")
 
     def wait(self) -> int:
         """Wait for the end of the program; return its exit code."""
@@ -120,3 +126,7 @@ class Terminal:
             with self._lock:
                 self.output += read
                 self._stream.feed(read)
+
+
+OpenTerminal = Callable[..., Terminal]
+"""The fixture `terminal`."""

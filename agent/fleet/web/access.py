@@ -26,11 +26,19 @@ _CHALLENGE = 'Basic realm="usage-agent", charset="UTF-8"'  # RFC 7617, section 2
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The answer to a request that is refused."""
+    """The answer to a request that is refused.
+
+    Attributes:
+        status: of the answer.
+        text: of the answer.
+        headers: of the answer, besides those that every answer has.
+        is_wrong_password: whether somebody has tried one.
+    """
 
     status: int
     text: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    is_wrong_password: bool = False
 
 
 class Access:
@@ -60,8 +68,9 @@ class Access:
             return Refusal(405, "Only GET and HEAD are allowed.", {"Allow": ", ".join(METHODS)})
         if path == HEALTH_PATH:
             return None
-        if self._digest is not None and not self._knows_password(headers.get("authorization", "")):
-            return Refusal(401, "The password is needed.", {"WWW-Authenticate": _CHALLENGE})
+        authorization = headers.get("authorization", "")
+        if self._digest is not None and not self._knows_password(authorization):
+            return Refusal(401, "The password is needed.", {"WWW-Authenticate": _CHALLENGE}, bool(authorization))
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate":
             return Refusal(403, "Only the page itself may ask for this.")
         return None

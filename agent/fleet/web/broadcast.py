@@ -120,7 +120,8 @@ class Broadcast:
         self._next = asyncio.Event()
 
     def _head(self) -> View:
-        head: View = {"time": time.time(), "connected": self.connected}
+        full = self._fleet.full or self._feed.overrun
+        head: View = {"time": time.time(), "connected": self.connected, "full": full}
         return head if self.connected else head | {"trouble": self._feed.subscriber.trouble}
 
     def _state(self) -> bytes:
@@ -130,7 +131,7 @@ class Broadcast:
             self._row(host, container, now) | {"spark": spark(container)}
             for host, container in self._fleet.containers()
         ]
-        about = {"version": __version__, "history": self._history_seconds, "full": self._fleet.full}
+        about = {"version": __version__, "history": self._history_seconds}
         return _event("state", self._head() | about | {"hosts": self._hosts(), "containers": rows})
 
     def _changes(self) -> View:

@@ -14,7 +14,8 @@ log = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 10.0  # for a whole request, from the connection or from the previous answer
 SLOW_SECONDS = 10.0  # in which a viewer has to read something, once its buffer is full
-MAX_CONNECTIONS = 200
+MAX_CONNECTIONS = 200  # beyond these a request is answered with 503
+MAX_REFUSED = 50  # connections that get this answer at a time; more than that are ended at once
 
 
 class Connection(H11Protocol):
@@ -23,14 +24,33 @@ class Connection(H11Protocol):
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in H11Protocol
-        """Limit how long the first request may take."""
+        """Limit how long the first request may take, and how many connections there are.
+
+        Each takes a file descriptor, of which the connection to the broker may need one, too.
+        """
         super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS + MAX_REFUSED:
+            transport.abort()
+            return
         self._expect(REQUEST_SECONDS, self._end_idle)
 
     def on_response_complete(self) -> None:
         """Limit how long the next request may take."""
         super().on_response_complete()
         self._expect(REQUEST_SECONDS, self._end_idle)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP. If it comes within a request, the answer to that one is given up.
+
+        uvicorn would try to send both, and log a traceback for each time that somebody does this.
+        """
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if self.cycle.response_started:
+                self.transport.abort()
+                return
+        super().send_400_response(msg)
 
     def pause_writing(self) -> None:
         """Limit how long the browser may not read."""

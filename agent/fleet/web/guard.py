@@ -1,5 +1,6 @@
 """Stands before the application: refuses what `Access` refuses, and adds the headers that every answer has."""
 
+import asyncio
 from collections.abc import Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -7,6 +8,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.fleet.web.access import Access
+
+WRONG_PASSWORD_SECONDS = 1.0  # until the answer, so that few can be tried
 
 HEADERS = {
     # Nothing but the server's own files is loaded or run, and no other page may frame this one.
@@ -43,6 +46,8 @@ class Guard:
         if refusal is None:
             await self._app(scope, receive, send_with_headers)
             return
+        if refusal.is_wrong_password:
+            await asyncio.sleep(WRONG_PASSWORD_SECONDS)
         response = PlainTextResponse(f"{refusal.text}\n", refusal.status, dict(refusal.headers))
         await response(scope, receive, send_with_headers)
 

@@ -10,6 +10,7 @@ from agent.fleet.container import Container
 from agent.fleet.documents import find, integer, number, text
 from agent.fleet.history import SERIES
 from agent.fleet.state import Fleet, Host
+from agent.fleet.words import host_trouble, what_is_unusual
 
 SPARK_SAMPLES = 40  # of the small graph in a row of the table
 MAX_GRAPH_SAMPLES = 4000  # more than a screen has pixels
@@ -55,6 +56,7 @@ def host_view(host: Host) -> View:
             "host": host.name,
             "running": host.running,
             "reason": text(host.status, "reason"),
+            "words": host_trouble(host) or None,
             "since": text(host.status, "time"),
             "started_at": text(host.status, "started_at"),
             "version": text(host.status, "version"),
@@ -73,7 +75,8 @@ def container_view(fleet: Fleet, host: Host, container: Container, now: float) -
     """Return a container's row of the table. `now` as in state.py."""
     status, usage = container.status, container.usage
     row: View = {"host": host.name, "id": container.level, "name": container.name}
-    row["state"] = fleet.state(host, container, now)
+    row["state"] = state = fleet.state(host, container, now)
+    row["words"] = what_is_unusual(container, state) or None
     row |= {name: text(status, *path) or text(usage, *path) for name, path in _TEXTS.items()}
     row |= {name: number(usage, *path) for name, path in _NUMBERS.items()}
     row["short_id"] = str(row["short_id"] or "")[:12] or None

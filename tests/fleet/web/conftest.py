@@ -3,8 +3,10 @@
 import http.client
 import re
 import socket
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
     from fleet.web.browsing import OpenTab
+
+PASSWORD = "s3cret of the page"
 
 
 @dataclass
@@ -163,3 +167,16 @@ def page_config(agents: Agents, url: str | None = None, **web: object) -> dict[s
         "topics": {"base": agents.base},
         "web": {"listen": "127.0.0.1:0"} | web,
     }
+
+
+def authorization(password: str = PASSWORD) -> dict[str, str]:
+    """Return the header of HTTP Basic."""
+    return {"Authorization": f"Basic {b64encode(f'me:{password}'.encode()).decode()}"}
+
+
+def password_file(directory: Path, content: str = PASSWORD) -> str:
+    """Write a file that only its owner can read."""
+    path = directory / "page-password"
+    path.write_text(content)
+    path.chmod(0o600)
+    return str(path)

@@ -1,19 +1,15 @@
 """The page in a real browser."""
 
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.daemons.agent import RunningAgent
-from support.daemons.mosquitto import Mosquitto, free_port
 from support.daemons.processes import PATIENCE, wait_until
 
-from agent.fleet.web.broadcast import MAX_VIEWERS
 from fleet.conftest import Agents
-from fleet.messages import START, Host
-from fleet.web.conftest import Page, page_config
+from fleet.messages import TEXTS, Host
+from fleet.web.conftest import Page
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 
@@ -85,6 +81,26 @@ def test_names_are_text_and_never_markup(page: StartPage, agents: Agents, tab: O
     expect(opened.locator(".status-line")).to_contain_text("is gone")
     assert opened.locator("#body img, #body script, #detail img, #detail script, #hosts img").count() == 0
     assert opened.evaluate("window.hacked") is None
+
+
+def test_any_text_is_shown_as_it_is(page: StartPage, agents: Agents, tab: OpenTab) -> None:
+    """However long, whatever is in it, and without moving anything beside it off the screen."""
+    host = agents.host("pi")
+    agents.send(host.status())
+    for number, text in enumerate(TEXTS.values()):
+        about = {"id": f"{number:064}", "name": text, "image": text, "project": text}
+        agents.send(host.container(f"c{number}", container=about, trouble=text, health=text))
+    shown = page()
+    wait_for_containers(shown, len(TEXTS))
+    opened = tab(shown.url)
+    expect(opened.locator("#body .link")).to_have_count(len(TEXTS))
+    assert sorted(opened.locator("#body .link").evaluate_all("all => all.map(one => one.textContent)")) == sorted(
+        TEXTS.values()
+    )
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 1440
+    opened.goto(f"{shown.url}#/container/pi/c{list(TEXTS).index('long')}")
+    expect(opened.locator(".status-line")).to_contain_text(TEXTS["long"])
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 1440
 
 
 def test_only_the_rows_in_view_are_drawn(page: StartPage, agents: Agents, tab: OpenTab) -> None:
@@ -162,122 +178,6 @@ def test_rows_stay_where_they_are_while_somebody_points_at_them(page: StartPage,
     assert opened.locator("#body .link").all_text_contents() == ["one", "two"]  # in the order in which they are seen
 
 
-def test_a_container_has_graphs_whose_values_pointer_and_keys_give(
-    page: StartPage, agents: Agents, tab: OpenTab
-) -> None:
-    """Over the kept history, and on with each usage."""
-    host = agents.host("pi")
-    shown = page()
-    agents.send(host.status(), host.container("web"))
-    begin = time.time() - START - 100
-    agents.send(*(host.usage("web", seq, cpu=10.0 * seq, at=begin + 10 * seq) for seq in range(1, 6)))
-    shown.wait_for(lambda document: document["containers"] and document["containers"][0]["usage"]["seq"] == 5)
-    opened = tab(shown.url)
-    opened.get_by_role("link", name="web").press("Enter")
-    expect(opened.locator(".graph:visible h2")).to_have_text(["CPU", "Memory", "Network", "Disk"])
-    cpu = opened.get_by_role("slider", name="CPU over time")
-    expect(cpu).to_have_attribute("aria-valuetext", re.compile("50.0 %$"))
-    cpu.press("ArrowLeft")
-    expect(cpu).to_have_attribute("aria-valuetext", re.compile("40.0 %$"))
-    cpu.press("Home")
-    expect(cpu).to_have_attribute("aria-valuetext", re.compile("10.0 %$"))
-    expect(opened.locator(".graph").first.locator(".value")).to_have_text("10.0 %")
-    agents.send(host.usage("web", 6, cpu=77, at=begin + 60))
-    expect(cpu).to_have_attribute("aria-valuemax", "5")
-    expect(cpu).to_have_attribute("aria-valuetext", re.compile("10.0 %$"))
-    cpu.press("End")
-    expect(cpu).to_have_attribute("aria-valuetext", re.compile("77.0 %$"))
-    opened.get_by_role("heading", level=1).hover()
-    cpu.blur()
-    box = cpu.bounding_box()
-    assert box is not None
-    opened.mouse.move(box["x"] + 1, box["y"] + box["height"] / 2)
-    expect(opened.locator(".graph").first.locator(".value")).to_have_text("10.0 %")
-    opened.keyboard.press("Escape")
-    expect(row(opened, "web")).to_be_visible()
-
-
-def test_a_stopped_container_says_how_it_ended(page: StartPage, agents: Agents, tab: OpenTab) -> None:
-    """In one line. A link leads to it directly."""
-    host = agents.host("pi")
-    agents.send(host.status(), host.container("job", "stopped", **STOPPED))
-    shown = page()
-    opened = tab(f"{shown.url}#/container/pi/job")
-    expect(opened.locator(".status-line")).to_have_text(
-        re.compile(r"^stopped: exited with 137, out of memory, \d+ d ago$")
-    )
-
-
-def test_a_lost_broker_is_told_and_the_page_comes_back(
-    page: StartPage, tab: OpenTab, own_broker: Callable[..., Mosquitto]
-) -> None:
-    """By itself, with what was published meanwhile."""
-    broker = own_broker()
-    agents = Agents(broker)
-    host = agents.host("pi")
-    agents.send(host.status(), host.container("web"))
-    shown = page(of=agents)
-    opened = tab(shown.url)
-    expect(row(opened, "web")).to_be_visible()
-    broker.kill()
-    expect(opened.get_by_role("alert")).to_contain_text("no connection to the broker")
-    expect(opened.locator("#connection")).to_have_text("broker away")
-    broker.start()
-    agents.close()
-    agents = Agents(broker)  # its connection is a new one
-    agents.send(host.status(), host.container("web"), host.container("new"))
-    expect(opened.locator("#connection")).to_have_text("live")
-    expect(row(opened, "new")).to_be_visible()
-    expect(opened.get_by_role("alert")).to_be_hidden()
-    agents.close()
-
-
-def test_a_lost_server_is_told_and_the_page_comes_back(
-    agent: Callable[..., RunningAgent], agents: Agents, tab: OpenTab
-) -> None:
-    """By itself, with the history that the new server has."""
-    host = agents.host("pi")
-    agents.send(host.status(), host.container("web"))
-    config = page_config(agents, listen=f"127.0.0.1:{free_port()}")
-    first = Page(agent(config, "web"))
-    opened = tab(f"{first.url}#/container/pi/web", may_fail=True)
-    expect(opened.locator(".status-line")).to_contain_text("running")
-    assert first.process.stop() == 0
-    expect(opened.get_by_role("alert")).to_contain_text("The server does not answer")
-    Page(agent(config, "web"))
-    expect(opened.get_by_role("alert")).to_be_hidden()
-    agents.send(host.usage("web", 1, cpu=42))
-    cpu = opened.get_by_role("slider", name="CPU over time")
-    expect(cpu).to_have_attribute("aria-valuetext", re.compile("42.0 %$"))
-
-
-def test_a_killed_agent_is_told(page: StartPage, agents: Agents, tab: OpenTab) -> None:
-    """It leaves `running` behind; only its will says that nobody knows."""
-    host = agents.host("pi")
-    agents.send(host.status(), host.container("web"))
-    shown = page()
-    agents.send(host.usage("web", 1))
-    wait_for_containers(shown, 1)
-    opened = tab(shown.url)
-    expect(row(opened, "web")).to_contain_text("up 2 h")
-    agents.send(host.status("stopped", reason="connection lost"))
-    expect(row(opened, "web")).to_contain_text("agent lost")
-    expect(opened.get_by_role("list", name="Hosts")).to_contain_text("agent lost")
-    agents.send(host.status(run=1))
-    expect(row(opened, "web")).not_to_contain_text("agent lost")
-
-
-def test_what_the_server_refuses_is_told(page: StartPage, tab: OpenTab) -> None:
-    """Too many viewers: the page says so, and tries again."""
-    shown = page()
-    viewers = [shown.stream() for _ in range(MAX_VIEWERS)]
-    opened = tab(shown.url, may_fail=True)
-    expect(opened.get_by_role("alert")).to_contain_text("as many viewers as it takes")
-    for viewer in viewers:
-        viewer.close()
-    expect(opened.locator("#connection")).to_have_text("live")
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1440])
 def test_nothing_keeps_people_from_using_it(
@@ -321,3 +221,19 @@ def test_it_fits_every_screen(page: StartPage, agents: Agents, tab: OpenTab, wid
     opened.locator("#body .link").filter(has_text="xxx").click()
     expect(opened.get_by_role("slider", name="CPU over time")).to_be_visible()
     assert opened.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize(("width", "shown_columns"), [(1440, [1, 2, 3, 4, 5, 6, 7, 8]), (1000, [1, 3, 4, 5, 8])])
+def test_columns_that_are_left_out_are_counted(
+    page: StartPage, agents: Agents, tab: OpenTab, width: int, shown_columns: list[int]
+) -> None:
+    """A screen reader says how many there are, and which one a cell is in."""
+    host = agents.host("pi")
+    shown = page()
+    agents.send(host.status(), host.usage("web", 1))
+    wait_for_containers(shown, 1)
+    opened = tab(shown.url, width=width)
+    expect(opened.get_by_role("table", name="Containers")).to_have_attribute("aria-colcount", "8")
+    for cells in (row(opened, "web").get_by_role("cell"), opened.get_by_role("columnheader")):
+        found = cells.evaluate_all("cells => cells.map(cell => Number(cell.ariaColIndex))")
+        assert found == shown_columns

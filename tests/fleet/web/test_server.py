@@ -2,7 +2,6 @@
 
 import re
 import signal
-from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,26 +11,11 @@ from support.daemons.agent import RunningAgent
 from support.daemons.mosquitto import Mosquitto, free_port
 from support.daemons.processes import PATIENCE, wait_until
 
-from agent.fleet.web.broadcast import MAX_VIEWERS
 from fleet.conftest import Agents
-from fleet.web.conftest import Page, page_config
+from fleet.web.conftest import PASSWORD, Page, authorization, page_config, password_file
 
 StartPage = Callable[..., Page]
-PASSWORD = "s3cret of the page"
 PATHS = ("/", "/main.js", "/style.css", "/api/containers", "/api/history?host=h&container=c", "/healthz", "/nothing")
-
-
-def authorization(password: str = PASSWORD) -> dict[str, str]:
-    """Return the header of HTTP Basic."""
-    return {"Authorization": f"Basic {b64encode(f'me:{password}'.encode()).decode()}"}
-
-
-def password_file(directory: Path, content: str = PASSWORD) -> str:
-    """Write a file that only its owner can read."""
-    path = directory / "page-password"
-    path.write_text(content)
-    path.chmod(0o600)
-    return str(path)
 
 
 def test_every_answer_lets_the_browser_load_from_here_alone(page: StartPage) -> None:
@@ -85,11 +69,12 @@ def test_a_page_on_loopback_refuses_the_names_of_other_hosts(page: StartPage) ->
 def test_a_password_protects_the_page_and_its_data(page: StartPage, short_path: Path) -> None:
     """All of it but `/healthz`; and the password is shown nowhere."""
     shown = page(listen="0.0.0.0:0", password_file=password_file(short_path, f"{PASSWORD}\n"))
-    for path in (*PATHS, "/events"):
-        for headers in ({}, authorization("wrong"), authorization("")):
-            answer = shown.request(path, headers=headers)
-            assert answer.status == (200 if path == "/healthz" else 401)
-            assert answer.headers.get("www-authenticate", "Basic ").startswith("Basic ")
+    asked: list[tuple[str, dict[str, str]]] = [(path, {}) for path in (*PATHS, "/events")]
+    asked += [("/", authorization("wrong")), ("/events", authorization(""))]
+    for path, headers in asked:
+        answer = shown.request(path, headers=headers)
+        assert answer.status == (200 if path == "/healthz" else 401)
+        assert answer.headers.get("www-authenticate", "Basic ").startswith("Basic ")
     assert shown.request("/", headers=authorization()).status == 200
     viewer = shown.stream(authorization())
     assert viewer.event()[0] == "state"
@@ -182,20 +167,6 @@ def test_pages_of_other_sites_cannot_take_the_places_of_viewers(page: StartPage)
     """Their requests reach a page on loopback, too."""
     headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
     assert page().request("/events", headers=headers).status == 403
-
-
-def test_the_number_of_viewers_is_limited(page: StartPage) -> None:
-    """One too many is told so; when another one leaves, there is room again."""
-    shown = page()
-    viewers = [shown.stream() for _ in range(MAX_VIEWERS)]
-    assert {viewer.status for viewer in viewers} == {200}
-    refused = shown.request("/events")
-    assert refused.status == 503
-    assert int(refused.headers["retry-after"]) > 0
-    viewers.pop().close()
-    wait_until(lambda: shown.request("/events", "HEAD").status == 200, PATIENCE, "there is no room again")
-    for viewer in viewers:
-        viewer.close()
 
 
 def test_health_follows_the_broker(page: StartPage, own_broker: Callable[..., Mosquitto]) -> None:

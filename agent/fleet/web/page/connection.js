@@ -40,7 +40,8 @@ export class Connection {
     this._handlers.lost("");
     this._timer = setTimeout(() => this._open(), 1000 * RETRY_SECONDS);
     try {
-      const answer = await fetch(this._path, { method: "HEAD" });
+      // A server that hangs would keep the request, and a browser has few connections to one server.
+      const answer = await fetch(this._path, { method: "HEAD", signal: AbortSignal.timeout(1000 * SILENCE_SECONDS) });
       if (!answer.ok && this._source === undefined) this._handlers.lost(REASONS[answer.status] ?? `it answers ${answer.status}`);
     } catch {
       // It does not answer: that is what has been said.

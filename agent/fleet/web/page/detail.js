@@ -2,8 +2,9 @@
 
 import { element, setAttribute, setText } from "./dom.js";
 import { bytes, count, duration, mark, percent, rate, statusLine } from "./format.js";
-import { Graph, niceBinary, niceDecimal } from "./graph.js";
+import { Graph, niceBinary, niceDecimal, usual } from "./graph.js";
 
+const ANSWER_SECONDS = 20;
 const RETRY_SECONDS = 5;
 const LEAST_SECONDS = 60; // that a graph shows, however short the history still is
 const SPANS = [300, 900, 3600, 6 * 3600, 86400];
@@ -35,6 +36,7 @@ export class Detail {
     this._section.hidden = host === undefined;
     if (!isNew) return;
     this._data = { times: [] };
+    this._drawn = undefined;
     this._section.replaceChildren();
     if (host === undefined) return;
     this._build();
@@ -48,7 +50,7 @@ export class Detail {
     const query = new URLSearchParams({ host, container: id });
     clearTimeout(this._timer);
     try {
-      const answer = await fetch(`api/history?${query}`);
+      const answer = await fetch(`api/history?${query}`, { signal: AbortSignal.timeout(1000 * ANSWER_SECONDS) });
       if (host !== this._host || id !== this._id) return;
       this._data = answer.ok ? await answer.json() : { times: [] };
     } catch {
@@ -79,12 +81,21 @@ export class Detail {
     const now = this._store.now();
     const row = this._find();
     this._showFacts(row, now);
-    const newest = this._data.times.at(-1);
-    const to = newest ?? now; // by the clock of its host, which may be wrong
-    const span = Number(this._span.value);
-    const from = Math.min(Math.max(to - span, this._data.times[0] ?? 0), to - Math.min(LEAST_SECONDS, span));
-    for (const graph of this._graphs) graph.show(this._data, from, to);
     this._none.hidden = this._data.times.length > 0;
+    this._draw(now);
+  }
+
+  // Only if there is a new sample: thousands of them take their time.
+  _draw(now) {
+    const { times } = this._data;
+    const newest = times.at(-1);
+    const span = Number(this._span.value);
+    if (this._drawn?.data === this._data && this._drawn.newest === newest && this._drawn.span === span) return;
+    this._drawn = { data: this._data, newest, span };
+    const to = newest ?? now; // by the clock of its host, which may be wrong
+    const from = Math.min(Math.max(to - span, times[0] ?? 0), to - Math.min(LEAST_SECONDS, span));
+    const interval = usual(times);
+    for (const graph of this._graphs) graph.show(this._data, from, to, interval);
   }
 
   _find() {
@@ -97,6 +108,7 @@ export class Detail {
     this._dot = element("span", { class: "dot", "aria-hidden": "true" });
     this._line = element("p", { class: "status-line" }, this._dot, element("span"));
     this._facts = element("dl", { class: "facts" });
+    this._names = undefined; // of the facts that are there
     this._none = element("p", { class: "empty" }, "No usages are kept of this container yet.");
     const spans = SPANS.filter((span) => span < this._store.history).concat(this._store.history);
     this._span = element("select", { id: "span" }, ...spans.map((span) => element("option", { value: span }, `last ${span < 7200 ? `${Math.round(span / 60)} min` : duration(span)}`)));
@@ -133,6 +145,8 @@ function factsOf(row) {
     ["CPU", off ? "" : row.host_cpu === undefined ? percent(row.cpu) : `${percent(row.cpu)} of one core, ${percent(row.host_cpu)} of the host`],
     ["Memory", off || row.memory === undefined ? "" : `${bytes(row.memory)}${row.memory_limit ? ` of ${bytes(row.memory_limit)}, ${percent(row.memory_percent)}` : ""}`],
     ["PIDs", off ? "" : `${count(row.pids)}${row.pids_limit ? ` of ${row.pids_limit}` : ""}`],
+    ["Health", row.health === "none" ? "" : row.health],
+    ["Restarts", row.restarts],
     ["Usage every", row.interval ? `${Math.round(row.interval)} s` : ""],
     ["Dropped usages", row.dropped],
   ];

@@ -1,4 +1,4 @@
-// Numbers, times and states in words. Pure.
+// Numbers and times, and states in a word or two. Pure.
 
 const BYTES = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
@@ -79,32 +79,28 @@ export function shortState(row, now) {
   return seconds === undefined ? "running" : `up ${duration(seconds)}`;
 }
 
-// "stopped: exited with 137, out of memory, 3 min ago".
+// "stopped: exited with 137, out of memory, 3 min ago". What is unusual is said in the server's words; the times go on here.
 export function statusLine(row, host, now) {
-  const parts = [];
-  if (row.state === "stopped") {
-    parts.push(row.reason === "exited" && row.exit_code !== undefined ? `exited with ${row.exit_code}` : (row.reason ?? ""));
-    if (row.reason !== "exited" && row.exit_code !== undefined) parts.push(`exit code ${row.exit_code}`);
-    if (row.oom) parts.push("out of memory");
-    parts.push(ago(row.finished_at ?? row.status_time, now));
-    return `stopped: ${parts.filter(Boolean).join(", ")}`;
+  const parts = [row.words];
+  switch (row.state) {
+    case "stopped":
+      return `stopped: ${[row.words, ago(row.finished_at ?? row.status_time, now)].filter(Boolean).join(", ")}`;
+    case "lost":
+      if (host && !host.running) parts.push(host.words, ago(host.since, now));
+      break;
+    case "late":
+      parts.unshift("running");
+      parts.push(`no usage for ${duration(row.silent + now - row.at)}`);
+      break;
+    case "waiting":
+      parts.unshift("running, the first usage is to come");
+      break;
+    default: {
+      const seconds = uptime(row);
+      parts.unshift(seconds === undefined ? "running" : `running for ${duration(seconds)}`);
+    }
   }
-  if (row.state === "lost") {
-    parts.push("nobody knows", `the agent of ${row.host} is gone`);
-    if (host && !host.running) parts.push(host.reason ?? "", ago(host.since, now));
-    return parts.filter(Boolean).join(", ");
-  }
-  if (row.state === "late") parts.push(`running, but late: no usage for ${duration(row.silent + now - row.at)}`);
-  else if (row.state === "waiting") parts.push("running, the first usage is to come");
-  else {
-    const seconds = uptime(row);
-    parts.push(seconds === undefined ? "running" : `running for ${duration(seconds)}`);
-  }
-  if (row.engine_state === "paused") parts.push("paused");
-  if (row.health && row.health !== "none") parts.push(row.health);
-  if (row.restarts) parts.push(row.restarts === 1 ? "restarted once" : `restarted ${row.restarts} times`);
-  if (row.trouble) parts.push(row.trouble);
-  return parts.join(", ");
+  return parts.filter(Boolean).join(", ");
 }
 
 // How a row is marked: ok, warn, bad or off.

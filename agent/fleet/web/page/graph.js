@@ -6,6 +6,7 @@ import { clock } from "./format.js";
 const WIDTH = 600; // of the drawing, which the browser scales to whatever room there is
 const HEIGHT = 120;
 const GAP_INTERVALS = 3; // a line is not drawn over a pause
+const MAX_POINTS = 600; // of a line: of more samples the highest of each few are drawn
 const KEYS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -Infinity, End: Infinity };
 
 export class Graph {
@@ -33,10 +34,11 @@ export class Graph {
     this._listen();
   }
 
-  // data: { times, <series>: [number | null, …] }; from, to: seconds
-  show(data, from, to) {
+  // data: { times, <series>: [number | null, …] }; from, to: seconds; interval: usual seconds between two samples
+  show(data, from, to, interval) {
     this._data = data;
     this._range = [from, to];
+    this._pause = GAP_INTERVALS * interval;
     this.node.hidden = !this._series.some(({ name }) => data[name]);
     if (this.node.hidden) return;
     const columns = this._series.map(({ name }) => data[name] ?? []);
@@ -45,8 +47,9 @@ export class Graph {
     setText(this._top, this._format(top));
     setText(this._from, clock(from));
     setText(this._to, clock(to));
-    columns.forEach((column, index) => setAttribute(this._paths[index], "d", this._line(column)));
-    setAttribute(this._area, "d", columns.length === 1 ? this._filled(columns[0]) : "");
+    const lines = columns.map((column) => this._runs(column));
+    lines.forEach((runs, index) => setAttribute(this._paths[index], "d", lineOf(runs)));
+    setAttribute(this._area, "d", lines.length === 1 ? areaOf(lines[0]) : "");
     this._showCursor();
   }
 
@@ -59,32 +62,31 @@ export class Graph {
     return HEIGHT - 1 - (value / this._top_value) * (HEIGHT - 2);
   }
 
-  // Runs of samples without a pause in between.
+  // Runs of points without a pause in between.
   _runs(column) {
     const { times } = this._data;
-    const pause = GAP_INTERVALS * usual(times);
+    const first = times.findIndex((time) => time >= this._range[0] - this._pause);
+    const step = Math.ceil((times.length - first) / MAX_POINTS);
     const runs = [];
     let run = [];
-    for (let index = 0; index < times.length; index += 1) {
-      const value = column[index];
-      if (run.length && (value === null || value === undefined || times[index] - times[index - 1] > pause)) {
-        runs.push(run);
-        run = [];
-      }
-      if (value !== null && value !== undefined && times[index] >= this._range[0] - pause) {
-        run.push(`${this._x(times[index]).toFixed(1)} ${this._y(value).toFixed(1)}`);
-      }
+    let highest; // index of the sample that is drawn for the last few
+    const draw = () => {
+      if (highest !== undefined) run.push(`${this._x(times[highest]).toFixed(1)} ${this._y(column[highest]).toFixed(1)}`);
+      highest = undefined;
+    };
+    const end = () => {
+      draw();
+      if (run.length) runs.push(run);
+      run = [];
+    };
+    for (let index = Math.max(0, first); index < times.length; index += 1) {
+      const value = column[index] ?? null;
+      if (value === null || times[index] - times[index - 1] > this._pause) end();
+      if (value !== null && (highest === undefined || value > column[highest])) highest = index;
+      if ((index - first) % step === step - 1) draw();
     }
-    return run.length ? [...runs, run] : runs;
-  }
-
-  _line(column) {
-    return this._runs(column).map((run) => `M${run.join("L")}${run.length === 1 ? "h1" : ""}`).join("");
-  }
-
-  _filled(column) {
-    const edge = (point) => point.split(" ")[0];
-    return this._runs(column).map((run) => `M${edge(run[0])} ${HEIGHT}L${run.join("L")}L${edge(run.at(-1))} ${HEIGHT}Z`).join("");
+    end();
+    return runs;
   }
 
   _showCursor() {
@@ -143,8 +145,17 @@ export class Graph {
   }
 }
 
+function lineOf(runs) {
+  return runs.map((run) => `M${run.join("L")}${run.length === 1 ? "h1" : ""}`).join("");
+}
+
+function areaOf(runs) {
+  const edge = (point) => point.split(" ")[0];
+  return runs.map((run) => `M${edge(run[0])} ${HEIGHT}L${run.join("L")}L${edge(run.at(-1))} ${HEIGHT}Z`).join("");
+}
+
 // The usual time between two samples: the median.
-function usual(times) {
+export function usual(times) {
   const steps = times.slice(1).map((time, index) => time - times[index]).sort((one, other) => one - other);
   return steps[Math.floor(steps.length / 2)] || 10;
 }

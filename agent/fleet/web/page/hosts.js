@@ -17,19 +17,20 @@ export class Hosts {
       tile.remove();
       this._tiles.delete(name);
     }
-    for (const name of [...store.hosts.keys()].sort()) {
-      if (!this._tiles.has(name)) this._add(name);
-      this._show(this._tiles.get(name), store.hosts.get(name), sumsOf(rows.get(name) ?? []), store.now());
-    }
+    const names = [...store.hosts.keys()].sort();
+    names.forEach((name, index) => {
+      const tile = this._tiles.get(name) ?? this._make(name);
+      this._show(tile, store.hosts.get(name), sumsOf(rows.get(name) ?? []), store.now());
+      if (this._list.children[index] !== tile) this._list.insertBefore(tile, this._list.children[index] ?? null);
+    });
   }
 
-  _add(name) {
+  _make(name) {
     const line = (kind, ...children) => element("span", { class: kind }, ...children);
     const meter = (label) => line("meter", element("span", {}, label), line("bar", element("span")), element("span"));
     const tile = element("li", { class: "host" }, line("host-name"), line("host-state"), meter("CPU"), meter("Memory"));
     this._tiles.set(name, tile);
-    const after = [...this._tiles.keys()].sort().find((other) => other > name);
-    this._list.insertBefore(tile, after ? this._tiles.get(after) : null);
+    return tile;
   }
 
   _show(tile, host, sums, now) {
@@ -37,6 +38,7 @@ export class Hosts {
     setText(name, host.host);
     setAttribute(name, "title", host.host);
     setAttribute(tile, "data-mark", host.running ? "ok" : "bad");
+    setAttribute(state, "title", host.words ?? "");
     setText(state, host.running ? `${sums.running} of ${sums.all} running` : lostState(host, now));
     // Without figures of the whole machine, as of an engine far away, there are those of its containers.
     const share = host.memory_total ? (100 * host.memory_used) / host.memory_total : undefined;

@@ -76,7 +76,7 @@ function showConnection() {
   } else if (!store.connected) {
     [kind, text, banner] = ["lost", "broker away", `The server has no connection to the broker: ${store.trouble}. What you see is old. It tries again by itself.`];
   } else if (store.full) {
-    banner = "There are more hosts or containers than the server keeps. Some are missing here.";
+    banner = "More is published than the server keeps. Some of it is missing here.";
   }
   setText(byId("connection"), text);
   setAttribute(byId("connection"), "data-kind", kind);

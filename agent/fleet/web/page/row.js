@@ -26,6 +26,8 @@ export class Row {
       pids: cell("pids"),
       state: cell("state"),
     };
+    // Narrow screens leave columns out.
+    Object.values(this._cells).forEach((one, index) => one.setAttribute("aria-colindex", String(index + 1)));
     const kind = this._isGroup ? "row group" : "row";
     this.node = element("div", { role: "row", class: kind, "data-key": item.key }, ...Object.values(this._cells));
   }

@@ -24,7 +24,6 @@ export class Store {
   setState(state) {
     this.rows = new Map();
     this.history = state.history;
-    this.full = state.full;
     this.version = state.version;
     this._setHead(state);
     for (const row of state.containers) this._put(row);
@@ -52,6 +51,7 @@ export class Store {
   _setHead(head) {
     this.connected = head.connected;
     this.trouble = head.trouble ?? "";
+    this.full = head.full;
     this._ahead = head.time - Date.now() / 1000;
     this.hosts = new Map(head.hosts.map((host) => [host.host, host]));
   }

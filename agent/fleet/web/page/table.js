@@ -121,8 +121,9 @@ export class Table {
     const row = document.getElementById("head");
     const columns = { name: SORTS.name, image: { label: "Image" }, cpu: SORTS.cpu, memory: SORTS.memory, network: SORTS.network, disk: SORTS.disk, pids: SORTS.pids, state: SORTS.state };
     const details = { cpu: "of one core", memory: "used / limit", network: "in / out", disk: "read / written" };
+    document.getElementById("table").setAttribute("aria-colcount", String(Object.keys(columns).length));
     for (const [name, { label }] of Object.entries(columns)) {
-      const cell = element("div", { role: "columnheader", class: `cell ${name}` });
+      const cell = element("div", { role: "columnheader", class: `cell ${name}`, "aria-colindex": row.children.length + 1 });
       const detail = details[name] ? [element("small", {}, details[name])] : [];
       if (SORTS[name]) {
         const button = element("button", { type: "button" }, element("span", {}, label), ...detail);
