@@ -8,9 +8,9 @@ from agent.runtime.text import escape
 
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _SPARKS = "▁▂▃▄▅▆▇█"
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
+_BAR, _HALF_BAR = "━╸"  # unlike blocks, they leave a gap between the lines
 
-ASCII = str.maketrans(dict(zip("▁▂▃▄▅▆▇█▏▎▍▌▋▊▉…↓↑·", "_.-:=+*#   ####~v^-", strict=True)))
+ASCII = str.maketrans(dict(zip("▁▂▃▄▅▆▇█━╸…↓↑·", "_.-:=+*##-~v^-", strict=True)))
 """For str.translate(): replaces the block characters of a table, for an output that can show ASCII only."""
 
 
@@ -60,11 +60,9 @@ def bar(share: float | None, width: int) -> str:
     """Return a bar for a share from 0 to 1."""
     if share is None:
         return ""
-    eighths = round(max(0.0, min(1.0, share)) * width * 8)
-    if not eighths and share > 0:
-        eighths = 1
-    full, rest = divmod(eighths, 8)
-    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(width)
+    halves = round(max(0.0, min(1.0, share)) * width * 2)
+    full, half = divmod(halves if share <= 0 else max(halves, 1), 2)
+    return (_BAR * full + _HALF_BAR * half).ljust(width)
 
 
 def sparkline(values: Sequence[float], width: int, floor: float) -> str:

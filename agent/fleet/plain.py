@@ -182,7 +182,7 @@ def _coloured(segments: Sequence[Segment]) -> str:
 
 def _shows_blocks() -> bool:
     try:
-        "█▁…".encode(sys.stdout.encoding or "ascii")
+        "━▁…".encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
         return False
     return True

@@ -57,7 +57,7 @@ def test_hosts_and_their_containers(agents: Agents, terminal: OpenTerminal, colu
     assert "q quit" in screen.lines[-1]
     if columns >= 80:
         assert "3/4" in screen.line("pi ")
-        assert re.search("100 MiB █▎ .* 1.5K +12 +0 2.0M", screen.line("  db"))
+        assert re.search("100 MiB ━ .* 1.5K +12 +0 2.0M", screen.line("  db"))
     screen.press("q")
     assert screen.wait() == 0
 

@@ -83,7 +83,7 @@ def test_a_sparkline_is_as_high_as_its_values() -> None:
 
 
 def test_a_bar_is_as_long_as_the_share() -> None:
-    assert [fmt.bar(share, 4) for share in (0, 0.001, 0.5, 1, 7)] == ["    ", "▏   ", "██  ", "████", "████"]
+    assert [fmt.bar(share, 4) for share in (0, 0.001, 0.5, 1, 7)] == ["    ", "╸   ", "━━  ", "━━━━", "━━━━"]
 
 
 @pytest.mark.parametrize("sort", SORTS)
