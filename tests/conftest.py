@@ -71,6 +71,7 @@ HEAVY = ("machine", "image", "systemd", "fuzz")
 """Markers of tests that load the whole machine for minutes: no test with a time limit may run at the same time."""
 
 GROUPS = {
+    "tests/image/test_compose.py": "Debian",
     "tests/image/test_image.py": "Debian",
     "tests/systemd/test_systemd.py": "Debian",
     "tests/documents/test_prometheus.py": "documents",
