@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import pytest
 from hypothesis import HealthCheck, settings
 from support import browser, home, progress
-from support.daemons import dockerd, faketime, mosquitto, nats, network, podman, qemu, rabbitmq, sshd, systemd
+from support.daemons import debian, dockerd, faketime, mosquitto, nats, network, podman, qemu, rabbitmq, sshd, systemd
 from support.home_assistant import installation
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # has no types of its own
 
@@ -40,6 +40,7 @@ REQUIREMENTS: dict[str, Callable[[], str | None]] = {
     "root": lambda: None if os.geteuid() == 0 else "only root can mount",
     "systemd": systemd.missing,
     "image": systemd.missing,
+    "package": debian.builder_missing,
     "fuzz": fuzzer_missing,
     "machine": qemu.missing,
     "browser": browser.missing,
@@ -71,7 +72,9 @@ HEAVY = ("machine", "image", "systemd", "fuzz")
 """Markers of tests that load the whole machine for minutes: no test with a time limit may run at the same time."""
 
 GROUPS = {
+    "tests/image/test_compose.py": "Debian",
     "tests/image/test_image.py": "Debian",
+    "tests/systemd/test_package.py": "Debian",
     "tests/systemd/test_systemd.py": "Debian",
     "tests/documents/test_prometheus.py": "documents",
     "tests/documents/test_subscribers.py": "documents",

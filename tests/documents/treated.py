@@ -22,6 +22,17 @@ BY_TEST = {
     ("docs/alerts.md", "mosquitto_sub -R -t 'containers/+/+/status' |"): (
         "documents/test_subscribers.py::test_a_line_for_each_container_that_ends"
     ),
+    ("docs/compose.md", "$ docker compose -f deploy/first-look.yaml up --detach --build"): (
+        "image/test_compose.py::test_first_look_shows_every_container"
+    ),
+    ("docs/compose.md", "$ docker compose -f deploy/first-look.yaml down"): (
+        "image/test_compose.py::test_nothing_has_to_be_set"
+    ),
+    ("docs/compose.md", "$ cd deploy"): "image/test_compose.py::test_agent_with_a_password_reads_the_kernel",
+    ("docs/compose.md", "COMPOSE_PROFILES=proxy"): "image/test_compose.py::test_agent_behind_the_proxy_has_no_socket",
+    ("docs/debian-package.md", "# scripts/package"): (
+        "systemd/test_package.py::test_package_is_installed_upgraded_removed_and_purged"
+    ),
     ("docs/configuration.md", "[agent]"): (
         "documents/test_subscribers.py::test_configuration_of_the_documents_is_accepted"
     ),
@@ -72,6 +83,20 @@ NOT_RUN = {
     ),
     ("README.md", "# docker build -t usage-agent ."): (
         "image/test_image.py builds with another base image, as no registry is reached, and runs it with these options"
+    ),
+    (
+        "docs/compose.md",
+        "$ docker compose -f deploy/first-look.yaml exec mosquitto mosquitto_sub -v -t 'containers/#'",
+    ): "the image that the tests have in place of mosquitto's contains the broker only",
+    (
+        "docs/compose.md",
+        "$ docker buildx build --platform linux/amd64,linux/arm64 --sbom=true --provenance=mode=max \\",
+    ): "needs buildx, an emulator and a registry",
+    ("docs/debian-package.md", "# mkdir -p /etc/systemd/system/usage-agent.service.d"): (
+        "leaves out a drop-in as systemd.unit(5) describes; nothing of it is the agent's"
+    ),
+    ("docs/debian-package.md", '$ docker run --rm --platform linux/arm64 -v "$PWD":/src debian:12 sh -c \\'): (
+        "needs an emulator and a registry"
     ),
     ("docs/home-assistant-migration.md", "$ usage-agent migrate-discovery --from docker2mqtt --dry-run"): (
         "home_assistant/test_migrate_command.py runs both, on a broker with the entities of docker2mqtt"

@@ -33,6 +33,12 @@ PROJECT = Path(__file__).parents[3]
 TIMEOUT_SECONDS = 900  # seconds for downloads over a slow connection
 
 
+def builder_missing() -> str | None:
+    """Return why no Debian package can be built and examined here, or None."""
+    absent = [name for name in ("dh", "dpkg-buildpackage", "help2man", "lintian") if _find(name) is None]
+    return f"not installed: {', '.join(absent)}" if absent else None
+
+
 def import_debian(engine: PrivateEngine, name: str = "debian") -> None:
     """Import the Debian into an engine as an image."""
     recipe = " ".join((SUITE, *PACKAGES, *EXCLUDED))

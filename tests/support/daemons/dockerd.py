@@ -50,6 +50,17 @@ class PrivateEngine(Daemon, DockerCli):
         return f"unix://{self.socket}"
 
     @property
+    def gateway(self) -> str:
+        """An address of this machine that containers in a network can reach, for `host-gateway`."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect(("192.0.2.1", 9))  # nothing is sent: it selects the address to send from
+            except OSError:  # no network
+                return "127.0.0.1"
+            address: str = probe.getsockname()[0]
+            return address
+
+    @property
     def environment(self) -> Mapping[str, str]:
         """This process's environment, with the settings of the docker command for this engine."""
         own = {"DOCKER_HOST": self.url, "DOCKER_CONFIG": str(self.directory / "client")}
@@ -65,6 +76,7 @@ class PrivateEngine(Daemon, DockerCli):
         ]
         networked = any(option.startswith(("--bridge", "--bip")) for option in self.options)
         network = [] if networked else ["--bridge=none"]
+        network += [f"--host-gateway-ip={self.gateway}"]  # by default it is the address of the default bridge
         return ["dockerd", *places, *apart, "--iptables=false", "--ip6tables=false", *network, *self.options]
 
     def ready(self) -> bool:

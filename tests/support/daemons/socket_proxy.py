@@ -1,5 +1,9 @@
-"""A proxy in front of the engine that forwards the requests of an allowlist, as socket proxies do; listens on TCP."""
+"""A proxy in front of the engine that forwards the requests of an allowlist, as socket proxies do; listens on TCP.
 
+As a program it takes the options of wollomatic/socket-proxy that deploy/compose.yaml uses.
+"""
+
+import argparse
 import re
 import socket
 import socketserver
@@ -12,17 +16,17 @@ FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r
 
 
 class SocketProxy:
-    """Proxy on 127.0.0.1 for the engine at the socket `engine`; `allowed` is a pattern of the paths of GET requests.
+    """Proxy for the engine at the socket `engine`; `allowed` is a pattern of the paths of GET requests.
 
     Method and path of every request are kept: forwarded ones in `passed`, the others in `refused`.
     """
 
-    def __init__(self, engine: Path, allowed: str) -> None:
+    def __init__(self, engine: Path, allowed: str, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self.engine = engine
         self.allowed = re.compile(allowed)
         self.passed: list[str] = []
         self.refused: list[str] = []
-        self._server = _Server(("127.0.0.1", 0), _Connection)
+        self._server = _Server(address, _Connection)
         self._server.proxy = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
@@ -79,3 +83,17 @@ class _Connection(socketserver.StreamRequestHandler):
                 self.wfile.write(data)
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
+
+
+def main() -> None:
+    """Serve until the process is ended."""
+    parser = argparse.ArgumentParser()
+    for option in ("-socketpath", "-listenip", "-allowfrom", "-allowGET"):
+        parser.add_argument(option, required=True)
+    options = parser.parse_args()
+    SocketProxy(Path(options.socketpath), options.allowGET, (options.listenip, 2375))
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
