@@ -24,40 +24,8 @@ done
 # twice COMMAND…: a network that hiccups gets a second chance.
 twice() { "$@" || { say "that failed; once more in 5 seconds" && sleep 5 && "$@"; }; }
 
-# need COMMAND:PACKAGE…: install the packages whose command is not there.
-need() {
-    local pair missing=()
-    for pair; do there "${pair%%:*}" || missing+=("${pair##*:}"); done
-    [ ${#missing[@]} = 0 ] && return
-    install "${missing[@]}"
-    # From Debian 13 on, docker's command line is a package of its own.
-    case " ${missing[*]} " in *" docker.io "*) there docker || install docker-cli ;; esac
-}
-
-# Busybox becomes an image, in which there is nothing else: only the static one runs there.
-there() { command -v "$1" >/dev/null && { [ "$1" != busybox ] || ! grep -q /ld- <(head -c 4096 "$(command -v busybox)"); }; }
-
-# enabled: the units that start at boot, one link a line.
-enabled() { find /etc/systemd/system -path '*.wants/*' -type l 2>/dev/null | sort; }
-
-# install PACKAGE…: with apt. Services that come with them are neither started nor enabled: nobody asked for those.
-install() (
-    [ "$(id -u)" = 0 ] || fail "not installed, but needed: $*; as root, apt-get install $*"
-    say "installing $*"
-    policy=/usr/sbin/policy-rc.d
-    if [ ! -e $policy ]; then
-        trap 'rm -f $policy' EXIT
-        printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy
-    fi
-    local before link
-    before=$(enabled)
-    export DEBIAN_FRONTEND=noninteractive
-    twice apt-get -qq update >&2
-    twice apt-get -qq -y --no-install-recommends install "$@" >/dev/null
-    comm -13 <(printf '%s\n' "$before") <(enabled) | while read -r link; do
-        if command -v systemctl >/dev/null; then systemctl --quiet disable "$(basename "$link")" >&2; else rm -f "$link"; fi
-    done
-)
+# shellcheck source=scripts/packages.sh
+. "$root/scripts/packages.sh"
 
 # environment [dev]: the virtual environment with the agent and what it needs, and with its developers' tools; again
 # whenever the lock has changed.

@@ -78,6 +78,8 @@ GROUPS = {
     "tests/systemd/test_systemd.py": "Debian",
     "tests/documents/test_prometheus.py": "documents",
     "tests/documents/test_subscribers.py": "documents",
+    "tests/systemd/test_install_service.py": "Debian",
+    "tests/systemd/test_packages.py": "Debian",
     "tests/kernel/test_machine.py": "qemu",
     "tests/fleet/web/test_page.py": "browser",
     "tests/fleet/web/test_page_container.py": "browser",

@@ -17,12 +17,12 @@ TESTS = Path(__file__).parents[1]
 @pytest.mark.fuzz
 @pytest.mark.timeout(SECONDS + 600)
 @pytest.mark.parametrize("target", TARGETS)
-def test_fuzzer_finds_nothing_new(target: str, tmp_path: Path) -> None:
+def test_fuzzer_finds_nothing_new(target: str, tmp_path: Path, short_path: Path) -> None:
     """The fuzzer finds no failure; a failing input belongs into corpus/<target>/."""
     paths = os.pathsep.join([str(TESTS), str(Path(agent.__file__).parents[1])])
     done = subprocess.run(
         [sys.executable, "-m", "fuzz", target, str(SECONDS), str(tmp_path)],
-        env=os.environ | {"PYTHONPATH": paths},
+        env=os.environ | {"PYTHONPATH": paths, "TMPDIR": str(short_path)},  # the fuzzer ends without cleaning up
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -22,7 +22,7 @@ url = "mqtt://127.0.0.1:{port}"
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def installed(engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory) -> PrivateEngine:
     """Return the engine with the image of a machine that has the agent installed."""
     install(engine, tmp_path_factory.mktemp("installed"))

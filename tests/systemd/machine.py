@@ -33,6 +33,9 @@ PID_1 = (
     # The mounts of a machine are shared; otherwise the service does not find its credentials.
     "mount --make-rshared / && exec /sbin/init",
 )
+PLACES = {"config": "/etc/usage-agent", "credstore": "/etc/credstore", "drop-ins": f"/etc/systemd/system/{UNIT}.d"}
+BARE_PLACES = {"shared": "/shared"}
+REMOVE_SERVICE = f"systemctl --quiet disable {UNIT}; rm /etc/systemd/system/{UNIT}; "
 
 
 def install(engine: PrivateEngine, directory: Path) -> None:
@@ -47,10 +50,18 @@ def install(engine: PrivateEngine, directory: Path) -> None:
 
 
 class Machine:
-    """One machine; its files below /etc are written before it boots."""
+    """One machine; its files below /etc are written before it boots.
 
-    def __init__(self, engine: PrivateEngine, directory: Path) -> None:
+    Args:
+        engine: where it runs.
+        directory: for its files.
+        bare: without the unit and all of its files: the agent is installed, but no service. The machine sees the
+            directory's `shared` as /shared.
+    """
+
+    def __init__(self, engine: PrivateEngine, directory: Path, bare: bool = False) -> None:
         self._engine = engine
+        self._bare = bare
         self._directory = directory
         self._id = ""
 
@@ -63,16 +74,14 @@ class Machine:
 
     def boot(self) -> None:
         """Start PID 1, and return when multi-user.target is active."""
-        places = {
-            "config": "/etc/usage-agent",
-            "credstore": "/etc/credstore",
-            "drop-ins": f"/etc/systemd/system/{UNIT}.d",
-        }
+        places = BARE_PLACES if self._bare else PLACES
         for name in places:
             (self._directory / name).mkdir(parents=True, exist_ok=True)
-        shutil.copy(debian.PROJECT / "systemd/docker.conf", self._directory / "drop-ins")
+        if not self._bare:
+            shutil.copy(debian.PROJECT / "systemd/docker.conf", self._directory / "drop-ins")
         self._id = self._engine.run(
-            *PID_1,
+            *PID_1[:-1],
+            (REMOVE_SERVICE if self._bare else "") + PID_1[-1],
             image=IMAGE,
             network="host",  # the test's broker listens on the loopback address
             # The capabilities of PID 1 on a real machine: ProtectProc= with PrivateUsers= needs SYS_PTRACE.

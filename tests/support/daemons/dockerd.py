@@ -13,6 +13,9 @@ from pathlib import Path
 from support.daemons.docker_cli import DockerCli, busybox
 from support.daemons.processes import PATIENCE, Daemon, alive, wait_until
 
+OPT = Path("/opt/containerd")
+HAD_OPT = OPT.exists()  # before an engine of ours runs
+
 
 def missing() -> str | None:
     """Return why no engine can be started here, or None."""
@@ -64,6 +67,7 @@ class PrivateEngine(Daemon, DockerCli):
     def environment(self) -> Mapping[str, str]:
         """This process's environment, with the settings of the docker command for this engine."""
         own = {"DOCKER_HOST": self.url, "DOCKER_CONFIG": str(self.directory / "client")}
+        own["TMPDIR"] = str(self.directory)  # where containerd, when it hangs, writes what its goroutines do
         return {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")} | own
 
     def command(self) -> list[str]:
@@ -126,6 +130,8 @@ class PrivateEngine(Daemon, DockerCli):
         self._kill_leftovers()
         self._unmount()
         shutil.rmtree(self.directory, ignore_errors=True)
+        if not HAD_OPT:
+            _remove_opt()
 
     def processes(self) -> set[int]:
         """Return the processes of the engine: dockerd, containerd and a shim for each container."""
@@ -164,3 +170,10 @@ def _parent(pid: int) -> int:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
         return 0
+
+
+def _remove_opt() -> None:
+    """Remove the empty directories that containerd makes in /opt, wherever its data are."""
+    for place in (OPT / "bin", OPT / "lib", OPT):
+        with contextlib.suppress(OSError):
+            place.rmdir()
