@@ -35,7 +35,8 @@ RUN python3 -m venv /build \
     && /build/bin/pip install --no-cache-dir --require-hashes --requirement requirements/build.txt \
     && for name in agent $(echo "$EXTRAS" | tr , " "); do set -- "$@" --requirement "requirements/$name.txt"; done \
     && /build/bin/pip --python /opt/usage-agent/bin/python install --no-cache-dir --require-hashes "$@"
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE config.toml ./
+COPY systemd systemd
 COPY agent agent
 RUN /build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /build/wheel . \
     && /build/bin/pip --python /opt/usage-agent/bin/python install --no-cache-dir --no-deps /build/wheel/*.whl

@@ -10,6 +10,7 @@ COMMANDS = {
     "check": "try configuration, engine and broker, and print what works and what does not",
     "watch": "show a live table of every container of every host on the broker; needs no engine",
     "web": "serve a page with every container of every host on the broker; needs no engine",
+    "install-service": "make a service of systemd out of this program, or remove it",
     "schema": "print the JSON Schema of the payloads",
     "forget": "clear what the agent of a host that is gone has left retained on the broker",
     "migrate-discovery": "take over the entities that docker2mqtt has made in Home Assistant, with their history",
@@ -43,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     forget.add_argument("--host", type=_host, metavar="HOST", help="the host, as in agent.host (default: agent.host)")
     forget.add_argument("--dry-run", action="store_true", help="print what would be cleared, and clear nothing")
     _add_migration(commands.choices["migrate-discovery"])
+    _add_installation(commands.choices["install-service"])
     return root
 
 
@@ -64,6 +66,14 @@ def _add_migration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", type=_host, metavar="HOST", help="what it calls this host (default: agent.host)")
     parser.add_argument("--dry-run", action="store_true", help="print what would be done, and change nothing")
     parser.add_argument("--undo", action="store_true", help="give the entities back")
+
+
+def _add_installation(parser: argparse.ArgumentParser) -> None:
+    text = "the service of this user's systemd, for rootless Docker or Podman, in place of the system's"
+    parser.add_argument("--user", action="store_true", help=text)
+    parser.add_argument("--uninstall", action="store_true", help="remove the service, and keep its configuration")
+    parser.add_argument("--purge", action="store_true", help="with --uninstall: remove the configuration, too")
+    parser.add_argument("--dry-run", action="store_true", help="print every file and command, and change nothing")
 
 
 def _host(text: str) -> str:

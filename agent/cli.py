@@ -81,6 +81,8 @@ def _run_command(options: argparse.Namespace, ending: CancelToken, reload: Reloa
         return _schema()
     if options.command == "health":
         return _health()
+    if options.command == "install-service":
+        return _install_service(options)
     for_service = options.command in FOR_SERVICE
     environment = _environment(options)
     # The file is looked for only now. If it vanishes later, a reload reports that, and does not use the defaults.
@@ -119,6 +121,18 @@ def _schema() -> int:
 
     print(orjson.dumps(schema(), option=orjson.OPT_INDENT_2).decode())
     return 0
+
+
+def _install_service(options: argparse.Namespace) -> int:
+    from agent.app.install_service import install_service
+
+    return install_service(
+        user=options.user,
+        uninstall=options.uninstall,
+        purge=options.purge,
+        dry_run=options.dry_run,
+        environment=os.environ,
+    )
 
 
 def _check(config: Config, named: Path | None) -> int:

@@ -126,9 +126,9 @@ def read_health(environment: Mapping[str, str]) -> list[str]:
     """Return what is wrong with the agents of this machine, a line each; empty if they are well.
 
     Args:
-        environment: as for `HeartbeatFile`.
+        environment: as for `HeartbeatFile`. The instances of the systemd unit have directories of their own, too.
     """
-    directories = _runtime_directories(environment)
+    directories = [*_runtime_directories(environment), *sorted(Path("/run").glob("usage-agent-*/"))]
     found = list(_find(directories))
     served = {heartbeat.host for heartbeat in found if heartbeat.alive}
     # A killed agent's file does not count if another agent of the same host runs.
