@@ -74,13 +74,14 @@ BY_TEST = {
 }
 """By block: the test, as a path below tests/."""
 
+INSTALL = "docs/install.md"
+INSTALLED = "systemd/test_install_service.py runs it in a machine of its own"
+
 NOT_RUN = {
     ("README.md", "# scripts/run"): (
         "scripts/test is what runs the tests; end_to_end/test_first_look.py runs what scripts/run starts at its end"
     ),
-    ("README.md", "# cp systemd/usage-agent.service /etc/systemd/system/"): (
-        "systemd/machine.py installs the same two files in its image, and tests/systemd boots it"
-    ),
+    ("README.md", "# /opt/usage-agent/bin/usage-agent install-service"): INSTALLED,
     ("README.md", "# docker build -t usage-agent ."): (
         "image/test_image.py builds with another base image, as no registry is reached, and runs it with these options"
     ),
@@ -97,6 +98,21 @@ NOT_RUN = {
     ),
     ("docs/debian-package.md", '$ docker run --rm --platform linux/arm64 -v "$PWD":/src debian:12 sh -c \\'): (
         "needs an emulator and a registry"
+    ),
+    (INSTALL, "# python3 -m venv /opt/usage-agent && /opt/usage-agent/bin/pip install ."): (
+        "needs a package index; systemd/machine.py does the first from wheels"
+    ),
+    (INSTALL, "# usage-agent install-service --dry-run"): INSTALLED,
+    (
+        INSTALL,
+        "# usage-agent check",
+    ): "end_to_end/test_check.py runs the first, systemd/test_install_service.py the others",
+    (INSTALL, "# usage-agent install-service --uninstall"): INSTALLED,
+    (INSTALL, "$ usage-agent install-service --user"): INSTALLED,
+    (INSTALL, "[agent]"): "systemd/test_install_service.py runs two instances with addresses of its own",
+    (INSTALL, "# systemctl enable --now usage-agent@remote"): "systemd/test_install_service.py runs two instances",
+    (INSTALL, "# python3 -m venv /opt/usage-agent"): (
+        "systemd/machine.py installs the same two files in its image, and tests/systemd boots it"
     ),
     ("docs/home-assistant-migration.md", "$ usage-agent migrate-discovery --from docker2mqtt --dry-run"): (
         "home_assistant/test_migrate_command.py runs both, on a broker with the entities of docker2mqtt"

@@ -35,7 +35,7 @@ PID_1 = (
 )
 PLACES = {"config": "/etc/usage-agent", "credstore": "/etc/credstore", "drop-ins": f"/etc/systemd/system/{UNIT}.d"}
 BARE_PLACES = {"shared": "/shared"}
-REMOVE_SERVICE = f"systemctl --quiet disable {UNIT}; rm /etc/systemd/system/{UNIT}; "
+REMOVE_SERVICE = f"systemctl --quiet disable {UNIT}; rm /etc/systemd/system/usage-agent*.service; "
 
 
 def install(engine: PrivateEngine, directory: Path) -> None:
