@@ -56,9 +56,10 @@ class Remove:
 
 @dataclass(frozen=True)
 class Run:
-    """A command to run; `remedy` is what to do if it fails, and without one it may fail."""
+    """A command to run. `may_fail`: that it fails is no error. `remedy`: what to do if it is one."""
 
     command: tuple[str, ...]
+    may_fail: bool = False
     remedy: str = ""
 
 
@@ -140,25 +141,25 @@ def _installation(scope: Scope, environment: Mapping[str, str]) -> Iterator[Step
     else:
         yield Write(scope.config, read_shipped("config.toml"))
     journal = f"journalctl {'--user ' if scope.user else ''}--unit={UNIT}"
-    yield Run((*scope.systemctl, "daemon-reload"), "see above")
-    yield Run((*scope.systemctl, "enable", UNIT), "see above")
-    yield Run((*scope.systemctl, "restart", UNIT), f"the service does not start; `{journal}` says why")
+    yield Run((*scope.systemctl, "daemon-reload"))
+    yield Run((*scope.systemctl, "enable", UNIT))
+    yield Run((*scope.systemctl, "restart", UNIT), remedy=f"the service does not start; `{journal}` says why")
 
 
 def _removal(scope: Scope, purge: bool) -> Iterator[Step]:
     own = [path for path in scope.own_paths if MARK in (_read(path) or "")]
     instances = sorted({link.name for link in scope.units.glob("*.wants/usage-agent@*.service")})
     if own:
-        yield Run((*scope.systemctl, "disable", "--now", UNIT, *instances), "see above")
-        yield Run((*scope.systemctl, "stop", "usage-agent@*.service"))
+        yield Run((*scope.systemctl, "disable", "--now", UNIT, *instances))
+        yield Run((*scope.systemctl, "stop", "usage-agent@*.service"), may_fail=True)
     for path in scope.own_paths:
         if path in own:
             yield Remove(path)
         elif os.path.lexists(path):
             yield Keep(path, "was not written by this command")
     if own:
-        yield Run((*scope.systemctl, "daemon-reload"), "see above")
-        yield Run((*scope.systemctl, "reset-failed", "usage-agent*"))
+        yield Run((*scope.systemctl, "daemon-reload"))
+        yield Run((*scope.systemctl, "reset-failed", "usage-agent*"), may_fail=True)
     if os.path.lexists(scope.config):
         yield Remove(scope.config) if purge else Keep(scope.config, "is your configuration; --purge removes it")
     for path in sorted(scope.config.parent.glob("*")):
@@ -200,10 +201,10 @@ def _take(step: Step) -> None:
             path.unlink()
             if path.parent.name in OWN_DIRECTORIES and not any(path.parent.iterdir()):
                 path.parent.rmdir()
-        case Run(command, remedy):
+        case Run(command, may_fail, remedy):
             done = _run(command)
-            if done.returncode and remedy:
-                raise InstallError(f"{' '.join(command)}: {escape(done.stderr.strip())}\n{remedy}")
+            if done.returncode and not may_fail:
+                raise InstallError(f"{' '.join(command)}: {escape(done.stderr.strip())}\n{remedy}".rstrip())
 
 
 def _run(command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
