@@ -30,6 +30,7 @@ from agent.app.service_program import find_obstacle, find_program
 from agent.runtime.text import escape
 
 FAILED = 1  # exit code
+PACKAGED = Path("/lib/systemd/system", UNIT)  # /lib is /usr/lib today
 BOOTED = Path("/run/systemd/system")  # sd_booted(3)
 LINGERING = Path("/var/lib/systemd/linger")
 OWN_DIRECTORIES = (f"{UNIT}.d", f"{TEMPLATE}.d", "usage-agent")  # removed when they are empty
@@ -124,6 +125,8 @@ def _check_systemd(scope: Scope) -> None:
 
 def _installation(scope: Scope, environment: Mapping[str, str]) -> Iterator[Step]:
     command = find_program()
+    if not scope.user and PACKAGED.exists():
+        raise InstallError(f"{PACKAGED} is there: a package has installed the service already")
     if not scope.user and (obstacle := find_obstacle(command)):
         raise InstallError(obstacle)
     files = make_files(scope, command, environment)

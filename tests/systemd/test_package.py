@@ -88,12 +88,14 @@ def test_package_is_installed_upgraded_removed_and_purged(
     machine.shell("dpkg --install /packages/first.deb")
     machine.wait_active()
     assert machine.shell(f"systemctl is-enabled {UNIT}") == "enabled"
-    assert machine.shell(f"systemd-analyze verify {UNIT}") == ""
+    assert machine.shell("systemctl is-enabled usage-agent-web || true") == "disabled"
+    assert machine.shell(f"systemd-analyze verify {UNIT} usage-agent@pi.service usage-agent-web.service") == ""
     machine.shell(f"cat >/etc/usage-agent/config.toml <<'END'\n{CONFIG.format(port=broker.port)}\nEND")
     machine.shell(f"systemctl restart {UNIT}")
     machine.wait_publishing()
     subscribe(broker.url, "containers/box/+/usage").wait_for(lambda _: True)
     assert machine.shell("usage-agent health") == "well"
+    assert "a package has installed the service" in machine.shell("usage-agent install-service --dry-run 2>&1 || true")
 
     before = machine.show("MainPID")
     machine.shell("dpkg --force-confdef --force-confold --install /packages/second.deb")
