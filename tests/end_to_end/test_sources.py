@@ -116,5 +116,5 @@ def test_check_names_the_source_and_why_not_the_kernel(
     assert checked.wait() == 0
     printed = "\n".join(checked.output)
     assert re.search(r"; source stream$", printed, re.MULTILINE)
-    assert re.search(r"note +source +not kernel.*: /proc/4242/cgroup", printed)
+    assert re.search(r"note +source +the kernel's files are not used.*: /proc/4242/cgroup", printed)
     assert re.search(r"note +configuration +agent.interval: usages come every 1 s", printed)
