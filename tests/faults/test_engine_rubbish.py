@@ -64,7 +64,7 @@ def test_bad_responses_cost_errors_and_change_no_status(
         back = time.monotonic()
         for name in ("web", "other"):
             subscriber.usages(name, after=back)
-    before.assert_not_grown(running, rss=25)
+    before.assert_not_grown(running, rss=40)  # of each container a response of up to 16 MB may be in memory
     assert subscriber.statuses("web") == subscriber.statuses("other") == ["running"]
     assert_sound(running, subscriber)
     assert max(len(line) for line in running.lines) < 1000

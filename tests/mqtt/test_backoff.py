@@ -49,7 +49,7 @@ def test_disconnect_with_reason_is_waited_out(
 
 
 def test_agents_with_one_client_id_do_not_alternate_for_ever(
-    own_broker: OwnBroker, publish: Publish, expected_warnings: ExpectWarnings
+    own_broker: OwnBroker, publish: Publish, expected_warnings: ExpectWarnings, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each reconnects at once at most twice, because its connection did not last, even if the broker gives no reason.
 
@@ -63,6 +63,7 @@ def test_agents_with_one_client_id_do_not_alternate_for_ever(
     wait_until(lambda: any(running.publisher.trouble for running in both), WAIT_SECONDS, "no connection is lost")
     troubles = [running.publisher.trouble or "" for running in both]
     assert any("the same client id (same), give each agent" in trouble for trouble in troubles)
+    wait_until(lambda: "s at the latest" in caplog.text, WAIT_SECONDS, "none of them waits")
     wait_until(lambda: len(connected(both)) == 1, WAIT_SECONDS, "not one of them is connected")
     connected(both)[0].deliver(usage())
     assert sum(running.connections()[0] for running in both) <= 6

@@ -11,6 +11,7 @@ from support.daemons.processes import find
 
 AGENT, BROKER = "10.0.1.2", "10.0.2.2"
 GATEWAYS = {AGENT: "10.0.1.1", BROKER: "10.0.2.1"}
+MACS = {address: f"02:00:00:00:00:0{number}" for number, address in enumerate((*GATEWAYS, *GATEWAYS.values()), start=1)}
 
 
 def missing() -> str | None:
@@ -74,8 +75,12 @@ class Network:
         host, port = self._hosts[address], f"port-{gateway}"
         _ip("link", "add", "eth0", "netns", host, "type", "veth", "peer", "name", port, "netns", self._router)
         for namespace, device, own in ((host, "eth0", address), (self._router, port, gateway)):
+            _ip("-n", namespace, "link", "set", device, "address", MACS[own])
             _ip("-n", namespace, "address", "add", f"{own}/24", "dev", device)
             _ip("-n", namespace, "link", "set", device, "up")
+        # A router that drops all packets may not answer ARP either: then "no route to host" would be the error.
+        _ip("-n", host, "neighbour", "add", gateway, "lladdr", MACS[gateway], "dev", "eth0", "nud", "permanent")
+        _ip("-n", self._router, "neighbour", "add", address, "lladdr", MACS[address], "dev", port, "nud", "permanent")
         _ip("-n", host, "route", "add", "default", "via", gateway)
 
 
