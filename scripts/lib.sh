@@ -69,7 +69,9 @@ entries = re.findall(r"^[^\s#].*\n(?:\s.*\n)*", sys.stdin.read(), re.MULTILINE)
 print(*(entry for entry in entries if entry.partition("==")[0] not in installed), sep="", end="")'
 
 new_environment() {
-    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 or newer is needed"
+    command -v python3 >/dev/null || install python3-venv # which brings python3, too
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail "Python 3.11 or newer is needed, and this is $(python3 --version): Debian has one from release 12 on"
     python3 -c 'import ensurepip, venv' 2>/dev/null || install python3-venv
     say "making a virtual environment in $venv"
     rm -rf "$venv"

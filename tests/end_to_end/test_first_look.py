@@ -135,3 +135,19 @@ def test_first_usage_is_shown(network: Network, fake_engine: FakeEngine, environ
     topic, _, payload = usage.partition(" ")
     assert (topic, json.loads(payload)["seq"]) == ("containers/pi4/web/usage", 1)
     assert '"reason":"exit"' in rest
+
+
+@pytest.mark.slow
+def test_reader_that_has_read_enough(network: Network, fake_engine: FakeEngine, environment: dict[str, str]) -> None:
+    """Into `head`: when nobody reads any more all is ended, without a complaint and with exit code 0."""
+    fake_engine.run("web")
+    environment["USAGE_AGENT_ENGINE__URL"] = fake_engine.url
+    command = [*network.at_agent, *end_with_parent(LOOK, "TERM")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment) as looking:
+        assert looking.stdout is not None and looking.stderr is not None
+        assert looking.stdout.readline().startswith("containers/pi4/")
+        looking.stdout.close()
+        said = looking.stderr.read()
+    assert looking.returncode == 0
+    assert "BrokenPipe" not in said

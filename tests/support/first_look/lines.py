@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from types import FrameType
@@ -12,6 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.config import BrokerSettings, Config, read_password
 from agent.mqtt import tls
+from agent.runtime.streams import discard
 from agent.runtime.text import topic_level
 from support.first_look.programs import agent_command
 from support.first_look.surroundings import say
@@ -83,8 +85,9 @@ class Lines:
     def _show(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         try:
             print(f"{message.topic} {message.payload.decode(errors='replace')}", flush=True)
-        except BrokenPipeError:
-            os.kill(os.getpid(), signal.SIGTERM)  # nobody looks any more
+        except BrokenPipeError:  # nobody looks any more
+            discard(sys.stdout)
+            os.kill(os.getpid(), signal.SIGTERM)
         ended = message.topic == f"{self._topic}/status" and b'"stopped"' in message.payload
         if ended and not message.retain:  # a retained one is of an agent before
             self.last_seen.set()
