@@ -103,6 +103,20 @@ def test_each_order(sort: str) -> None:
     assert order == (["a", "b", "c", "d"] if sort == "name" else ["d", "b", "a", "c"])
 
 
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [("connection lost", "agent stopped: connection lost"), ("exit", "agent stopped: exit, 3d ago")],
+)
+def test_when_an_agent_was_lost_is_not_known(reason: str, words: str) -> None:
+    """The time of a will is that of the connect: an agent that was killed now may have been connected for days."""
+    fleet, ended = Fleet(BASE, 600), Host().status("stopped", reason=reason)
+    fleet.apply(ended.topic, ended.payload, 0)
+    (row,) = Selection().rows(fleet, 1)
+    days = START + 3 * 86_400
+    assert plain(Layout(80, [row]).row(row, days)).split(maxsplit=1)[1].rstrip() == words
+    assert f"agent       {words}" in detail(row, 80, days)
+
+
 @pytest.mark.parametrize("width", [40, 80, 132])
 def test_no_column_without_a_room_for_names(width: int) -> None:
     """In 40 columns a name is still one; in 80 there is everything but limits and health."""

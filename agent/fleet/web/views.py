@@ -10,7 +10,7 @@ from agent.fleet.container import Container
 from agent.fleet.documents import find, integer, number, text
 from agent.fleet.history import SERIES
 from agent.fleet.state import Fleet, Host
-from agent.fleet.words import host_trouble, what_is_unusual
+from agent.fleet.words import ended_at, host_trouble, what_is_unusual
 
 SPARK_SAMPLES = 40  # of the small graph in a row of the table
 MAX_GRAPH_SAMPLES = 4000  # more than a screen has pixels
@@ -57,7 +57,7 @@ def host_view(host: Host) -> View:
             "running": host.running,
             "reason": text(host.status, "reason"),
             "words": host_trouble(host) or None,
-            "since": text(host.status, "time"),
+            "ended_at": ended_at(host),
             "started_at": text(host.status, "started_at"),
             "version": text(host.status, "version"),
             "engine": text(host.status, "engine", "version"),
