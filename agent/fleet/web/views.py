@@ -42,7 +42,6 @@ _NUMBERS = {
     "write": ("block_io", "write_rate"),
     "pids": ("pids", "current"),
     "pids_limit": ("pids", "limit"),
-    "interval": ("interval",),
     "pressure_cpu": ("pressure", "cpu_some"),
     "pressure_memory": ("pressure", "memory_some"),
     "pressure_io": ("pressure", "io_some"),
@@ -79,6 +78,7 @@ def container_view(fleet: Fleet, host: Host, container: Container, now: float) -
     row["words"] = what_is_unusual(container, state) or None
     row |= {name: text(status, *path) or text(usage, *path) for name, path in _TEXTS.items()}
     row |= {name: number(usage, *path) for name, path in _NUMBERS.items()}
+    row["interval"] = None if usage is None else container.interval(host.interval)
     row["short_id"] = str(row["short_id"] or "")[:12] or None
     row["exit_code"] = integer(status, "exit_code")
     row["restarts"] = integer(status, "restart_count") or None
