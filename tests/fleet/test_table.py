@@ -103,6 +103,17 @@ def test_each_order(sort: str) -> None:
     assert order == (["a", "b", "c", "d"] if sort == "name" else ["d", "b", "a", "c"])
 
 
+def test_why_there_are_no_numbers_has_their_place() -> None:
+    """The line is empty, and this is all there is to be said."""
+    trouble = "no readings: the engine does not answer a request for statistics"
+    fleet = Fleet(BASE, 600)
+    for message in (Host().status(), Host().container("web", trouble=trouble, health="unhealthy")):
+        fleet.apply(message.topic, message.payload, 0)
+    rows = Selection().rows(fleet, 1)
+    line = plain(Layout(100, rows).row(rows[-1], START)).rstrip()
+    assert line == f"· web        {trouble}, unhealthy"[:100]
+
+
 @pytest.mark.parametrize(
     ("reason", "words"),
     [("connection lost", "agent stopped: connection lost"), ("exit", "agent stopped: exit, 3d ago")],
