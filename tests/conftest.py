@@ -83,6 +83,7 @@ GROUPS = {
     "tests/kernel/test_machine.py": "qemu",
     "tests/fleet/web/test_page.py": "browser",
     "tests/fleet/web/test_page_container.py": "browser",
+    "tests/fleet/web/test_page_values.py": "browser",
     "tests/fleet/web/test_page_faults.py": "browser",
     "tests/mqtt/test_rabbitmq.py": "RabbitMQ",
     "tests/end_to_end/test_parity.py": "docker stats",

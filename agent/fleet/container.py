@@ -9,6 +9,9 @@ from agent.fleet.sequence import Sequence
 # before, the host's clock or `seq` was set back.
 MAX_LATE_USAGES = 20
 
+FIRST_SECONDS = 2.0  # more than the first usage after a start covers, however long the interval is
+MAX_PAUSE_NS = 1e8  # between two usages that follow each other
+
 
 class Container:
     """What the messages say of one container. All moments are of the clock of `now`, in seconds.
@@ -36,7 +39,8 @@ class Container:
         self.sizes: Sizes = {}
         self._id = ""
         self._run: object = None  # the run of the agent that has published the newest usage; None if not known
-        self._previous_interval: float | None = None
+        self._previous_interval: float | None = None  # of the usage before, but not of a first one
+        self._is_first = False  # whether the newest usage is the first after a start, and short as such
         self._late_usages = 0  # in a row
 
     @property
@@ -78,25 +82,28 @@ class Container:
         self.heard_at = now
         if not self._is_newer(seq, time, run):
             return False
-        previous = None if self.usage_at is None else self.interval(None)
+        before = None if self.usage_at is None else self.usage
+        if before is not None and not self._is_first:
+            self._previous_interval = number(before, "interval")
+        self._is_first = _is_short(usage) and (seq == 1 or not _follows(usage, before))
         self.usage, self.usage_at, self._run = usage, now, run
-        self._previous_interval = previous
         self.history.add(time / 1e9, usage)
         return True
 
     def interval(self, agents: float | None) -> float | None:
         """Return the seconds between its usages; None if they are not known.
 
-        The interval of a single usage is longer after a pause, such as that of a suspended machine. It counts only if
-        it is also the agent's, or that of the usage before.
+        The first usage after a start covers a second or less, however long the interval is; one after a pause, such as
+        that of a suspended machine, covers all of it. Both are outvoted by the usage before and the agent's interval.
 
         Args:
             agents: `agent.interval` of its host's agent, seconds; None if it is not known.
         """
-        newest = number(self.usage, "interval") or None
-        if newest is None or self._previous_interval is None:
-            return newest or agents
-        return min(newest, max(self._previous_interval, agents or 0))
+        intervals = (number(self.usage, "interval"), self._previous_interval, agents)
+        known = sorted(filter(None, intervals))
+        if len(known) == len(intervals) and not self._is_first:
+            return known[1]
+        return known[-1] if known else None
 
     def _is_newer(self, seq: int, time: float, run: object) -> bool:
         before = number(self.usage, "timestamp") if self.usage_at is not None else None
@@ -116,6 +123,17 @@ class Container:
         new = text(document, "container", "id") or self._id
         if self._id and new != self._id:  # another container of the same name, with numbers of its own
             self.sequence.forget()
-            self._previous_interval = None
+            self._previous_interval, self._is_first = None, False
             self.usage, self.usage_at = None, None
         self._id = new
+
+
+def _is_short(usage: Document) -> bool:
+    return (number(usage, "interval") or 0) < FIRST_SECONDS
+
+
+def _follows(usage: Document, before: Document | None) -> bool:
+    """Return whether a usage may cover the time since the usage before."""
+    begin = (number(usage, "timestamp") or 0) - 1e9 * (number(usage, "interval") or 0)
+    end = number(before, "timestamp")
+    return end is None or begin - end < MAX_PAUSE_NS

@@ -89,7 +89,10 @@ class OneTable:
             print(line if blocks else line.translate(ASCII))
         if self._fleet.full:
             print("more is published than can be shown", file=sys.stderr)
-        if not rows:
+        hosts = len(self._fleet.hosts)
+        if not rows and hosts:
+            print(f"nothing matches --host and --filter; hosts in all: {hosts}", file=sys.stderr)
+        elif not rows:
             print(f"no host below {escape(self._base)}/ at {self._address}", file=sys.stderr)
 
 

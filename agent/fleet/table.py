@@ -147,7 +147,11 @@ class Layout:
         name = fmt.fit(f"{MARKS[row.state or 'running']} {row.container.name}", self.name_width)
         if row.state in ("stopped", "lost"):
             return [(fmt.fit(f"{name} {stopped_text(row, wall)}", self.width), "dim")]
-        remark = note(row.container, row.state or "running", with_health=_HEALTH not in self.columns)
+        # Without numbers all of the line is free, and only the remark says why there are none.
+        has_usage = row.container.usage is not None
+        remark = note(row.container, row.state or "running", with_health=not has_usage or _HEALTH not in self.columns)
+        if remark and not has_usage:
+            return [(fmt.fit(f"{name} {remark}", self.width), "warning")]
         marked: Style = "warning" if remark else "plain"
         cells = self._cells(row, dim=row.state != "running")
         return self._with_note([(name, marked), *cells], remark)

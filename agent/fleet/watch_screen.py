@@ -185,9 +185,7 @@ class WatchApp(App[None]):
         self._positions = {row.key: index for index, row in enumerate(rows)}
         self.screen_stack[0].query_one(Table).show(rows)
         if isinstance(self.screen, Detail):
-            for row in rows:
-                if row.key == self.screen.key:
-                    self.screen.show(row)
+            self.screen.show(next((row for row in rows if row.key == self.screen.key), None))
 
     def _in_order(self, rows: list[Row]) -> list[Row]:
         """Return the rows in their last order; new ones come last."""
@@ -210,6 +208,9 @@ class WatchApp(App[None]):
         paused = "PAUSED · " if self._paused else ""
         full = " · more is published than can be shown" if self._fleet.full or self._feed.overrun else ""
         counts = f"{len(hosts)} host{'s' * (len(hosts) != 1)}, {running} running"
+        counts = counts if hosts else "no host yet: agents publish here as soon as they run"
+        only = self._selection.container
+        counts += f" · only {only}, Esc: all" if only != self._asked else ""
         status.show(
             f"{paused}{counts}{full} · {where}{note}", "" if subscriber.address and not self._paused else "bold yellow"
         )

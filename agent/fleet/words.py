@@ -64,7 +64,16 @@ def end_of(container: Container) -> str:
 def host_note(host: Host, wall: float) -> str:
     """Return what is wrong with a host's agent, and since when; an empty text if nothing is."""
     words = host_trouble(host)
-    return words + ago(unix_time(host.status, "time"), wall) if words else ""
+    return words + ago(unix_time({"ended_at": ended_at(host)}, "ended_at"), wall) if words else ""
+
+
+def ended_at(host: Host) -> str | None:
+    """Return when a host's agent has ended; None if it is not known, or the agent runs.
+
+    The time of a will is that of the connect, when the broker was handed it. That may be days before the end.
+    """
+    is_will = text(host.status, "reason") == "connection lost"
+    return None if host.running or is_will else text(host.status, "time")
 
 
 def host_trouble(host: Host) -> str:

@@ -63,6 +63,16 @@ def test_once_without_anything(agents: Agents, watch: Watch) -> None:
     assert f"no host below {agents.base}/ at {agents.url}" in process.log
 
 
+@pytest.mark.parametrize("option", ["--host", "--filter"])
+def test_once_if_nothing_is_selected(agents: Agents, watch: Watch, option: str) -> None:
+    pi = agents.host()
+    agents.send(pi.status(), pi.container("web", "stopped", reason="exited"))
+    process = watch("--once", option, "nothing")
+    assert process.wait() == 0
+    assert "nothing matches --host and --filter; hosts in all: 1" in process.log
+    assert "no host" not in process.log
+
+
 def test_what_is_selected_and_in_which_order(agents: Agents, watch: Watch) -> None:
     pi, nas = agents.host("pi"), agents.host("nas")
     names = {"web-1": 5.0, "web-2": 80.0, "db": 99.0}

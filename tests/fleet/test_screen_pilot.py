@@ -13,7 +13,7 @@ from agent.config import BrokerSettings
 from agent.fleet.feed import Feed
 from agent.fleet.selection import Selection
 from agent.fleet.state import Fleet
-from agent.fleet.watch_detail import Detail
+from agent.fleet.watch_detail import Detail, Line
 from agent.fleet.watch_screen import WatchApp
 from agent.fleet.watch_table import Table
 from agent.runtime.cancel import CancelToken
@@ -52,6 +52,11 @@ async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
 def names(app: WatchApp) -> list[str]:
     """Return the names of the containers, in the order of their rows."""
     return [row.container.name for row in app.screen_stack[0].query_one(Table).rows if row.container]
+
+
+def first_line(app: WatchApp) -> str:
+    """Return the line at the top."""
+    return app.screen_stack[0].query(Line).first().text
 
 
 def send(agents: Agents, **cpu: float) -> None:
@@ -125,5 +130,38 @@ def test_one_container_in_full_and_the_end(agents: Agents) -> None:
         assert app.is_running
         await pilot.press("q")
         await until(pilot, lambda: app.return_code is not None)
+
+    drive(agents, steps)
+
+
+def test_the_filter_is_told_when_its_line_is_closed(agents: Agents) -> None:
+    """Else the rest would look as if it did not exist."""
+
+    async def steps(pilot: Pilot[None], app: WatchApp) -> None:
+        await until(pilot, lambda: "no host yet" in first_line(app))
+        send(agents, web=5.0, db=80.0)
+        await until(pilot, lambda: len(names(app)) == 2)
+        assert first_line(app).startswith("1 host, 2 running · mqtt")
+        await pilot.press("slash", "w", "enter")
+        assert first_line(app).startswith("1 host, 1 running · only *w*, Esc: all · ")
+        await pilot.press("escape")
+        assert first_line(app).startswith("1 host, 2 running · mqtt")
+
+    drive(agents, steps)
+
+
+def test_a_container_that_vanishes_while_it_is_shown_in_full(agents: Agents) -> None:
+    """It was renamed or forgotten: what is shown of it is old, and it does not run any more."""
+
+    async def steps(pilot: Pilot[None], app: WatchApp) -> None:
+        send(agents, web=5.0)
+        await until(pilot, lambda: names(app) == ["web"])
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: isinstance(app.screen, Detail))
+        assert not app.screen.query_one(Line).text.startswith("GONE")
+        agents.send(agents.host("pi").cleared("web"))
+        await until(pilot, lambda: app.screen.query_one(Line).text.startswith("GONE"))
+        send(agents, web=6.0)
+        await until(pilot, lambda: not app.screen.query_one(Line).text.startswith("GONE"))
 
     drive(agents, steps)

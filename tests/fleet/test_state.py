@@ -65,6 +65,36 @@ def test_lateness_follows_the_interval_of_the_container() -> None:
     assert state(fleet, 181) == "late"
 
 
+def test_the_first_usage_does_not_tell_the_interval() -> None:
+    """It comes within 3 s of the start and covers a second or less, whatever the interval is."""
+    fleet = fleet_of([PI.status(), PI.container("web"), PI.usage("web", 1, interval=0.5, at=0)])
+    assert state(fleet, 29) == "running"
+    assert state(fleet, 31) == "late"
+
+
+def test_the_first_usage_after_a_restart_does_not_tell_the_interval() -> None:
+    """`seq` goes on over a restart of the container."""
+    usages = [PI.usage("web", seq, at=10 * seq) for seq in (5, 6)]
+    again = PI.usage("web", 7, interval=0.5, at=63)
+    fleet = fleet_of([PI.status(), PI.container("web"), *usages, again])
+    assert state(fleet, 29) == "running"
+    assert state(fleet, 31) == "late"
+
+
+@pytest.mark.parametrize(("interval", "running"), [(60.0, 179), (1.0, 2)])
+def test_an_interval_of_its_own_after_the_first_usages(interval: float, running: int) -> None:
+    """Of a label: longer or shorter than the agent's, and for as long as the container runs."""
+    usages = [PI.usage("web", 1, interval=0.5, at=0)]
+    for seq in range(2, 6):
+        usages.append(PI.usage("web", seq, interval=interval, at=interval * (seq - 1)))
+        if seq > 2 or interval > 10:
+            fleet = fleet_of([PI.status(), PI.container("web"), *usages])
+            assert state(fleet, running) == "running"
+            assert state(fleet, running + 2) == "late"
+    usages.append(PI.usage("web", 6, interval=0.5, at=1000))  # restarted
+    assert state(fleet_of([PI.status(), PI.container("web"), *usages]), running) == "running"
+
+
 def test_one_long_interval_is_not_the_interval() -> None:
     """The usage after the host was suspended covers all the time, and the next one comes as usual."""
     fleet = fleet_of(

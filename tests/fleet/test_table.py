@@ -103,6 +103,31 @@ def test_each_order(sort: str) -> None:
     assert order == (["a", "b", "c", "d"] if sort == "name" else ["d", "b", "a", "c"])
 
 
+def test_why_there_are_no_numbers_has_their_place() -> None:
+    """The line is empty, and this is all there is to be said."""
+    trouble = "no readings: the engine does not answer a request for statistics"
+    fleet = Fleet(BASE, 600)
+    for message in (Host().status(), Host().container("web", trouble=trouble, health="unhealthy")):
+        fleet.apply(message.topic, message.payload, 0)
+    rows = Selection().rows(fleet, 1)
+    line = plain(Layout(100, rows).row(rows[-1], START)).rstrip()
+    assert line == f"· web        {trouble}, unhealthy"[:100]
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [("connection lost", "agent stopped: connection lost"), ("exit", "agent stopped: exit, 3d ago")],
+)
+def test_when_an_agent_was_lost_is_not_known(reason: str, words: str) -> None:
+    """The time of a will is that of the connect: an agent that was killed now may have been connected for days."""
+    fleet, ended = Fleet(BASE, 600), Host().status("stopped", reason=reason)
+    fleet.apply(ended.topic, ended.payload, 0)
+    (row,) = Selection().rows(fleet, 1)
+    days = START + 3 * 86_400
+    assert plain(Layout(80, [row]).row(row, days)).split(maxsplit=1)[1].rstrip() == words
+    assert f"agent       {words}" in detail(row, 80, days)
+
+
 @pytest.mark.parametrize("width", [40, 80, 132])
 def test_no_column_without_a_room_for_names(width: int) -> None:
     """In 40 columns a name is still one; in 80 there is everything but limits and health."""

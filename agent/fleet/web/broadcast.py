@@ -9,6 +9,7 @@ the event loop, so there are no locks.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 
@@ -22,6 +23,8 @@ from agent.fleet.web.views import View, container_view, document, history_view, 
 
 TICK_SECONDS = 1.0
 MAX_VIEWERS = 32
+
+log = logging.getLogger(__name__)
 
 Key = tuple[str, str]  # host, topic level of the container
 
@@ -49,6 +52,7 @@ class Broadcast:
         self._update = b""
         self._next = asyncio.Event()
         self._closed = False
+        self._was_connected = self.connected
 
     async def run(self) -> None:
         """Call `tick` once a second until `close`. Raises the exception that has ended the subscriber's thread."""
@@ -61,6 +65,7 @@ class Broadcast:
     def tick(self) -> None:
         """Take the messages that have come in, and make the next update if there is a viewer."""
         self._take()
+        self._log_connection()
         self._fleet.expire(time.monotonic())
         if self.viewers:
             self._update = _event("update", self._changes())
@@ -114,6 +119,16 @@ class Broadcast:
             change = self._fleet.apply(*message, now)
             if change is not None and change.container is not None:
                 self._changed.add((change.host.name, change.container.level))
+
+    def _log_connection(self) -> None:
+        subscriber = self._feed.subscriber
+        if self.connected == self._was_connected:
+            return
+        self._was_connected = self.connected
+        if self.connected:
+            log.info("connected to %s again", subscriber.address)
+        else:
+            log.warning("no connection to the broker: %s", subscriber.trouble)
 
     def _wake(self) -> None:
         self._next.set()

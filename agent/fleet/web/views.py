@@ -10,7 +10,7 @@ from agent.fleet.container import Container
 from agent.fleet.documents import find, integer, number, text
 from agent.fleet.history import SERIES
 from agent.fleet.state import Fleet, Host
-from agent.fleet.words import host_trouble, what_is_unusual
+from agent.fleet.words import ended_at, host_trouble, what_is_unusual
 
 SPARK_SAMPLES = 40  # of the small graph in a row of the table
 MAX_GRAPH_SAMPLES = 4000  # more than a screen has pixels
@@ -42,7 +42,6 @@ _NUMBERS = {
     "write": ("block_io", "write_rate"),
     "pids": ("pids", "current"),
     "pids_limit": ("pids", "limit"),
-    "interval": ("interval",),
     "pressure_cpu": ("pressure", "cpu_some"),
     "pressure_memory": ("pressure", "memory_some"),
     "pressure_io": ("pressure", "io_some"),
@@ -57,7 +56,7 @@ def host_view(host: Host) -> View:
             "running": host.running,
             "reason": text(host.status, "reason"),
             "words": host_trouble(host) or None,
-            "since": text(host.status, "time"),
+            "ended_at": ended_at(host),
             "started_at": text(host.status, "started_at"),
             "version": text(host.status, "version"),
             "engine": text(host.status, "engine", "version"),
@@ -79,6 +78,7 @@ def container_view(fleet: Fleet, host: Host, container: Container, now: float) -
     row["words"] = what_is_unusual(container, state) or None
     row |= {name: text(status, *path) or text(usage, *path) for name, path in _TEXTS.items()}
     row |= {name: number(usage, *path) for name, path in _NUMBERS.items()}
+    row["interval"] = None if usage is None else container.interval(host.interval)
     row["short_id"] = str(row["short_id"] or "")[:12] or None
     row["exit_code"] = integer(status, "exit_code")
     row["restarts"] = integer(status, "restart_count") or None

@@ -95,7 +95,16 @@ def test_the_words_are_those_of_the_terminal(page: StartPage, agents: Agents, ta
         words = what_is_unusual(container, fleet.state(host, container, 0))
         opened.goto(f"{shown.url}#/container/{host.name}/{container.level}")
         expect(opened.locator(".status-line")).to_contain_text(words)
-    expect(opened.locator(".status-line")).to_contain_text("agent stopped: connection lost")
+    expect(opened.locator(".status-line")).to_have_text(re.compile("agent stopped: connection lost$"))
+
+
+def test_when_an_agent_was_lost_is_not_known(page: StartPage, agents: Agents, tab: OpenTab) -> None:
+    """The time of a will is that of the connect. An agent that was stopped has said when."""
+    agents.send(agents.host("gone").status("stopped", reason="connection lost"))
+    agents.send(agents.host("off").status("stopped", reason="exit"))
+    tiles = tab(page().url).get_by_role("list", name="Hosts").get_by_role("listitem")
+    expect(tiles.filter(has_text="gone").locator(".host-state")).to_have_text("agent lost")
+    expect(tiles.filter(has_text="off").locator(".host-state")).to_have_text(re.compile(r"^agent stopped \d+ d ago$"))
 
 
 def test_of_many_samples_the_highest_are_drawn(page: StartPage, agents: Agents, tab: OpenTab) -> None:

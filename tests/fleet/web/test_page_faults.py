@@ -118,6 +118,7 @@ def test_a_broker_that_hangs_or_is_killed_is_told(stack: Stack, tab: OpenTab) ->
             harm()
             expect(opened.locator("#connection")).to_have_text("broker away")
             expect(opened.get_by_role("alert")).to_contain_text("no connection to the broker")
+            expect(opened.get_by_role("alert")).to_contain_text(re.compile(r"again by itself\. \S"))  # why
             expect(opened.locator("body")).to_have_class(re.compile("stale"))
             expect(row(opened, "job").locator(".state")).to_have_text(re.compile("^exit 3, "))
             mend()

@@ -178,8 +178,11 @@ def test_health_follows_the_broker(page: StartPage, own_broker: Callable[..., Mo
     wait_until(lambda: shown.request("/healthz").status == 503, PATIENCE, "it does not notice")
     assert shown.request("/healthz").body == b"no connection to the broker\n"
     assert shown.request("/api/containers").json["connected"] is False
+    shown.process.wait_for_line("no connection to the broker: ")
     broker.start()
     wait_until(lambda: shown.request("/healthz").status == 200, PATIENCE, "it does not connect again")
+    shown.process.wait_for_line("connected to mqtt://")
+    assert shown.process.log.count("no connection to the broker") == 1
 
 
 def test_the_api_has_the_messages_as_they_are_on_the_broker(page: StartPage, agents: Agents) -> None:

@@ -147,7 +147,7 @@ function factsOf(row) {
     ["PIDs", off ? "" : `${count(row.pids)}${row.pids_limit ? ` of ${row.pids_limit}` : ""}`],
     ["Health", row.health === "none" ? "" : row.health],
     ["Restarts", row.restarts],
-    ["Usage every", row.interval ? `${Math.round(row.interval)} s` : ""],
+    ["Usage every", row.interval ? `${Number(row.interval.toFixed(row.interval < 9.5 ? 1 : 0))} s` : ""],
     ["Dropped usages", row.dropped],
   ];
 }

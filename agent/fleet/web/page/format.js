@@ -86,7 +86,7 @@ export function statusLine(row, host, now) {
     case "stopped":
       return `stopped: ${[row.words, ago(row.finished_at ?? row.status_time, now)].filter(Boolean).join(", ")}`;
     case "lost":
-      if (host && !host.running) parts.push(host.words, ago(host.since, now));
+      if (host && !host.running) parts.push(host.words, ago(host.ended_at, now));
       break;
     case "late":
       parts.unshift("running");

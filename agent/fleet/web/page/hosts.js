@@ -60,7 +60,7 @@ function showMeter(meter, running, share, text) {
 }
 
 function lostState(host, now) {
-  const seconds = since(host.since, now);
+  const seconds = since(host.ended_at, now);
   const reason = host.reason === "connection lost" || !host.reason ? "agent lost" : "agent stopped";
   return seconds === undefined ? reason : `${reason} ${duration(seconds)} ago`;
 }

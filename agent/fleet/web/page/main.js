@@ -74,7 +74,7 @@ function showConnection() {
   } else if (!ready) {
     [kind, text] = ["waiting", "connecting"];
   } else if (!store.connected) {
-    [kind, text, banner] = ["lost", "broker away", `The server has no connection to the broker: ${store.trouble}. What you see is old. It tries again by itself.`];
+    [kind, text, banner] = ["lost", "broker away", `The server has no connection to the broker. What you see is old. It tries again by itself. ${store.trouble}`];
   } else if (store.full) {
     banner = "More is published than the server keeps. Some of it is missing here.";
   }

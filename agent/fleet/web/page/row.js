@@ -70,6 +70,7 @@ export class Row {
       setText(memory.firstChild.lastChild, row.memory !== undefined && row.memory_limit ? ` / ${bytes(row.memory_limit)}` : "");
       setAttribute(memory, "data-load", load(row.memory_percent));
       this._bar.style.width = `${Math.min(100, row.memory_percent ?? 0)}%`;
+      this._bar.parentNode.style.visibility = row.memory_percent === undefined ? "hidden" : ""; // unknown is not empty
     }
     setText(network.firstChild, rate(row.rx));
     setText(network.lastChild, rate(row.tx));
