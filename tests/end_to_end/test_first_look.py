@@ -145,7 +145,8 @@ def test_reader_that_has_read_enough(network: Network, fake_engine: FakeEngine, 
     command = [*network.at_agent, *end_with_parent(LOOK, "TERM")]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment) as looking:
-        assert looking.stdout is not None and looking.stderr is not None
+        assert looking.stdout is not None
+        assert looking.stderr is not None
         assert looking.stdout.readline().startswith("containers/pi4/")
         looking.stdout.close()
         said = looking.stderr.read()
