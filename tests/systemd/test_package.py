@@ -19,6 +19,7 @@ from systemd.machine import PID_1, UNIT, Machine
 
 pytestmark = [pytest.mark.package, pytest.mark.systemd, pytest.mark.slow]
 
+STARTED_BY_SOMEBODY = ("usage-agent-web.service", "usage-agent@pi.service")
 LEFT = (
     "find / -xdev -name '*usage-agent*' -not -path '/proc/*' -not -path '/sys/*' -not -path '/packages/*' "
     "-not -path '/var/log/*'"
@@ -78,7 +79,10 @@ def test_package_is_installed_upgraded_removed_and_purged(
     own_broker: Callable[..., Mosquitto],
     subscribe: Callable[..., Subscriber],
 ) -> None:
-    """The service runs at once, restarts at an upgrade with the configuration kept, and nothing is left in the end."""
+    """The service runs at once, restarts at an upgrade with the configuration kept, and nothing is left in the end.
+
+    So do the web page and an instance that somebody has started: they end with the package, too.
+    """
     broker = own_broker()
     debian.import_debian(engine)
     machine = BareMachine(engine, packages)
@@ -97,17 +101,22 @@ def test_package_is_installed_upgraded_removed_and_purged(
     assert machine.shell("usage-agent health") == "well"
     assert "a package has installed the service" in machine.shell("usage-agent install-service --dry-run 2>&1 || true")
 
-    before = machine.show("MainPID")
+    machine.shell("cp /etc/usage-agent/config.toml /etc/usage-agent/pi.toml")
+    machine.shell(f"systemctl enable --now {' '.join(STARTED_BY_SOMEBODY)}")
+    before = [machine.show("MainPID", unit) for unit in (UNIT, *STARTED_BY_SOMEBODY)]
     machine.shell("dpkg --force-confdef --force-confold --install /packages/second.deb")
     machine.wait_publishing()
-    assert machine.show("MainPID") != before
+    after = [machine.show("MainPID", unit) for unit in (UNIT, *STARTED_BY_SOMEBODY)]
+    assert "0" not in before + after
+    assert not set(before) & set(after)
     assert "# later" in machine.shell("cat /etc/usage-agent/config.toml.dpkg-dist")
     assert f"{broker.port}" in machine.shell("cat /etc/usage-agent/config.toml")
 
     machine.shell("dpkg --remove usage-agent")
-    assert machine.show("ActiveState") == "inactive"
+    for unit in (UNIT, *STARTED_BY_SOMEBODY):
+        assert machine.show("ActiveState", unit) == "inactive"
     assert f"{broker.port}" in machine.shell("cat /etc/usage-agent/config.toml")
-    machine.shell("dpkg --purge usage-agent")
+    machine.shell("rm /etc/usage-agent/pi.toml; dpkg --purge usage-agent")
     assert machine.shell(LEFT) == ""
 
 
