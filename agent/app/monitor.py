@@ -87,6 +87,13 @@ class HealthReporter:
             status = "; ".join(troubles) or f"{collectors} containers, {usages}"
             self._systemd.notify("WATCHDOG=1", f"STATUS={status}")
 
+    @property
+    def absent(self) -> str | None:
+        """What does not answer, the engine or the broker; None if both do."""
+        if self._watcher.trouble:
+            return "an answer of the engine"
+        return "a connection to the broker" if self._publisher.trouble else None
+
     @contextmanager
     def reloading(self) -> Iterator[None]:
         """Report that the configuration is read anew while the block runs, and afterwards that the agent goes on."""
@@ -179,7 +186,11 @@ class Monitor:
             if self._once and self._supervisor.complete and self._outbox.idle:
                 return True
             if self._once and now > started + self._completion_timeout:
-                missing = "the broker's acknowledgements" if self._supervisor.complete else "usages of some containers"
+                missing = self._missing()
                 log.error("after %g s, twice engine.timeout, still missing: %s", self._completion_timeout, missing)
                 return False
         return not self._once
+
+    def _missing(self) -> str:
+        complete = self._supervisor.complete
+        return self._health.absent or ("the broker's acknowledgements" if complete else "usages of some containers")

@@ -42,17 +42,26 @@ def test_once_publishes_one_usage_of_each_container_and_ends(
 
 
 @pytest.mark.parametrize(
-    "away", [{"engine": {"url": "unix:///nowhere"}}, {"broker": {"url": f"mqtt://127.0.0.1:{free_port()}"}}], ids=list
+    ("away", "missing"),
+    [
+        ({"engine": {"url": "unix:///nowhere"}}, "an answer of the engine"),
+        ({"broker": {"url": f"mqtt://127.0.0.1:{free_port()}"}}, "a connection to the broker"),
+    ],
+    ids=["engine", "broker"],
 )
 def test_once_without_engine_or_broker_ends_with_an_error(
-    fake_engine: FakeEngine, own_broker: OwnBroker, start_agent: StartAgent, away: dict[str, dict[str, Any]]
+    fake_engine: FakeEngine,
+    own_broker: OwnBroker,
+    start_agent: StartAgent,
+    away: dict[str, dict[str, Any]],
+    missing: str,
 ) -> None:
-    """`run --once` waits for twice `engine.timeout`, and returns 1."""
+    """`run --once` waits for twice `engine.timeout`, says what was not there, and returns 1."""
     fake_engine.run("web")
     tables = {"engine": {"timeout": 1} | away.get("engine", {}), "broker": away.get("broker", {})}
     running = start_agent(fake_engine, own_broker(), "run", "--once", **tables)
     assert running.wait() == 1
-    assert "after 2 s, twice engine.timeout" in running.log
+    assert f"after 2 s, twice engine.timeout, still missing: {missing}" in running.log
 
 
 def test_once_waits_for_a_broker_that_comes_late(
