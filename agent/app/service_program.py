@@ -15,10 +15,10 @@ import agent
 
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  # by ProtectHome= and PrivateTmp=
 REMEDY = """\
-Install the agent where every user can read it, for example:
-    python3 -m venv /opt/usage-agent && /opt/usage-agent/bin/pip install usage-agent
-    PIPX_HOME=/opt/pipx PIPX_BIN_DIR=/usr/local/bin pipx install usage-agent
-    UV_TOOL_DIR=/opt/uv UV_PYTHON_INSTALL_DIR=/opt/uv/python UV_TOOL_BIN_DIR=/usr/local/bin uv tool install usage-agent
+Install the agent where every user can read it, for example, in a checkout, one of:
+    python3 -m venv /opt/usage-agent && /opt/usage-agent/bin/pip install .
+    PIPX_HOME=/opt/pipx PIPX_BIN_DIR=/usr/local/bin pipx install .
+    UV_TOOL_DIR=/opt/uv UV_PYTHON_INSTALL_DIR=/opt/uv/python UV_TOOL_BIN_DIR=/usr/local/bin uv tool install .
 or, for the rootless Docker or Podman of one user, run `usage-agent install-service --user` as that user."""
 
 
