@@ -105,7 +105,7 @@ NOT_RUN = {
     (INSTALL, "# usage-agent install-service --dry-run"): INSTALLED,
     (
         INSTALL,
-        "# usage-agent check",
+        "# usage-agent check --config /etc/usage-agent/config.toml",
     ): "end_to_end/test_check.py runs the first, systemd/test_install_service.py the others",
     (INSTALL, "# usage-agent install-service --uninstall"): INSTALLED,
     (INSTALL, "$ usage-agent install-service --user"): INSTALLED,
