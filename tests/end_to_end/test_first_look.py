@@ -76,9 +76,12 @@ def look_and_leave(terminal: Terminal, inside: Sequence[str], address: str, brok
     assert len(started) >= 3  # we, the agent and the page's server
     terminal.press(key)
     assert terminal.wait() == 0
-    line = f"in a browser, while this runs: http://{address}/; the messages as JSON: scripts/run --raw".encode()
+    page = f"in a browser, while this runs: http://{address}/; ".encode()
+    lines = b"the messages as JSON: scripts/run --raw"
     opened, closed = terminal.output.index(b"\x1b[?1049h"), terminal.output.index(b"\x1b[?1049l")
-    assert (line in terminal.output[:opened], line in terminal.output[closed:]) == (True, True)
+    assert page + lines in terminal.output[:opened]
+    assert lines in terminal.output[closed:]
+    assert page not in terminal.output[closed:]  # it has ended, too
     wait_until(lambda: not any(map(alive, started)), PATIENCE, "something is left running")
 
 

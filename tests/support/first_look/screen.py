@@ -39,7 +39,7 @@ def show_screen(config: Config, arguments: Sequence[str], environment: Mapping[s
         if failed is not None:
             sys.stderr.write(log.read_text(errors="replace"))
             return failed
-    _tell_more(page)
+    _tell_more(None)  # the page has ended, too
     return code
 
 
