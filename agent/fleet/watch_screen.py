@@ -82,6 +82,7 @@ class WatchApp(App[None]):
         self._asked = selection.container  # on the command line
         self._paused = False
         self._positions: dict[tuple[str, str | None], int] = {}
+        self._known_at = time.monotonic()
         self._sorted_at = self._key_at = self._expired_at = float("-inf")
 
     def compose(self) -> ComposeResult:
@@ -108,6 +109,8 @@ class WatchApp(App[None]):
         """Take the messages that have come in, and draw what has changed."""
         if self._ending.is_set() or self._feed.crash is not None:
             self.exit()
+            return
+        if not self.screen_stack:  # it is ending: its screens are taken down before its timer
             return
         now = time.monotonic()
         for message in self._feed.take():
@@ -177,7 +180,9 @@ class WatchApp(App[None]):
         self._show_lines()
 
     def _show_rows(self, now: float) -> None:
-        rows = self._selection.rows(self._fleet, now)
+        if self._feed.subscriber.address:
+            self._known_at = now
+        rows = self._selection.rows(self._fleet, self._known_at)  # no container is late because the broker is away
         if now - self._sorted_at < SORT_SECONDS or now - self._key_at < CALM_SECONDS:
             rows = self._in_order(rows)
         else:

@@ -35,6 +35,7 @@ def drive(agents: Agents, steps: Steps) -> None:
         try:
             async with app.run_test(size=(100, 24)) as pilot:
                 await steps(pilot, app)
+            app.tick()  # as by a timer that fires while the screens are taken down
         finally:
             feed.stop()
 
@@ -163,5 +164,22 @@ def test_a_container_that_vanishes_while_it_is_shown_in_full(agents: Agents) -> 
         await until(pilot, lambda: app.screen.query_one(Line).text.startswith("GONE"))
         send(agents, web=6.0)
         await until(pilot, lambda: not app.screen.query_one(Line).text.startswith("GONE"))
+
+    drive(agents, steps)
+
+
+def test_nobody_is_late_because_the_broker_is_away(agents: Agents) -> None:
+    """The first line tells it; what is below is old, and says nothing new."""
+
+    async def steps(pilot: Pilot[None], app: WatchApp) -> None:
+        pi = agents.host("pi")
+        agents.send(pi.status(interval=0.5), pi.container("web"), pi.usage("web", 1, interval=0.5))
+        await until(pilot, lambda: names(app) == ["web"])
+        app._feed.subscriber.address = None
+        await until(pilot, lambda: "not connected" in first_line(app))
+        states = [row.state for row in app.query_one(Table).rows]
+        await pilot.pause(2.5)
+        assert [row.state for row in app.query_one(Table).rows] == states
+        assert states[1] == "running"
 
     drive(agents, steps)

@@ -53,6 +53,7 @@ class Broadcast:
         self._next = asyncio.Event()
         self._closed = False
         self._was_connected = self.connected
+        self._known_at = time.monotonic()
 
     async def run(self) -> None:
         """Call `tick` once a second until `close`. Raises the exception that has ended the subscriber's thread."""
@@ -96,7 +97,7 @@ class Broadcast:
     def containers(self) -> bytes:
         """Return the document of `/api/containers`, JSON."""
         self._take()
-        return orjson.dumps(self._head() | document(self._fleet, time.monotonic()))
+        return orjson.dumps(self._head() | document(self._fleet, self._now()))
 
     def history(self, host: str, level: str) -> bytes | None:
         """Return the series of a container's graphs, JSON; None if there is no such container."""
@@ -130,6 +131,12 @@ class Broadcast:
         else:
             log.warning("no connection to the broker: %s", subscriber.trouble)
 
+    def _now(self) -> float:
+        """Return the moment of what is known. It stays while the broker is away: that makes no container late."""
+        if self.connected:
+            self._known_at = time.monotonic()
+        return self._known_at
+
     def _wake(self) -> None:
         self._next.set()
         self._next = asyncio.Event()
@@ -141,7 +148,7 @@ class Broadcast:
 
     def _state(self) -> bytes:
         self._take()
-        now = time.monotonic()
+        now = self._now()
         rows = [
             self._row(host, container, now) | {"spark": spark(container)}
             for host, container in self._fleet.containers()
@@ -151,7 +158,7 @@ class Broadcast:
 
     def _changes(self) -> View:
         """Return the rows that differ from the last update. No message is needed for it: with time a row gets late."""
-        now = time.monotonic()
+        now = self._now()
         states: dict[Key, str] = {}
         rows = []
         for host, container in self._fleet.containers():

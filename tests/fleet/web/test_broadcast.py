@@ -1,6 +1,7 @@
 """What viewers are sent, tick by tick."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -100,3 +101,17 @@ def test_viewers_are_counted_until_they_leave() -> None:
         assert made.viewers == 0
 
     run(view())
+
+
+def test_nobody_is_late_because_the_broker_is_away() -> None:
+    """What is known is old then, and says nothing new."""
+    host = Host()
+    feed = Received(host.status(interval=0.5), host.container("web"), host.usage("web", 1, interval=0.5))
+    made = Broadcast(feed, BASE, 3600)
+    feed.subscriber.address = "mqtt://broker"
+    assert orjson.loads(made.containers())["containers"][0]["state"] == "running"
+    feed.subscriber.address = None
+    time.sleep(2)
+    assert orjson.loads(made.containers())["containers"][0]["state"] == "running"
+    feed.subscriber.address = "mqtt://broker"
+    assert orjson.loads(made.containers())["containers"][0]["state"] == "late"

@@ -51,3 +51,14 @@ def test_how_often_there_is_a_usage(
     started.wait_for(lambda document: [one["usage"]["seq"] for one in document["containers"]] == [len(intervals)])
     facts = tab(f"{started.url}#/container/pi/web").locator(".facts > div")
     expect(facts.filter(has_text="Usage every").locator("dd")).to_have_text(shown)
+
+
+def test_the_table_says_that_there_are_no_usages_and_not_only_that_they_are_late(
+    page: StartPage, agents: Agents, tab: OpenTab
+) -> None:
+    """With a reason on the container's page, where it is known."""
+    host = agents.host("pi")
+    agents.send(host.status(interval=0.5), host.container("web", trouble="no readings"), host.container("db"))
+    opened = tab(page().url)
+    expect(row(opened, "db").locator(".state")).to_have_text("late")
+    expect(row(opened, "web").locator(".state")).to_have_text("no usages")

@@ -68,7 +68,8 @@ export function shortState(row, now) {
     case "lost":
       return "agent lost";
     case "late":
-      return row.engine_state === "paused" ? "paused" : "late";
+      if (row.engine_state === "paused") return "paused";
+      return row.trouble ? "no usages" : "late";
     case "waiting":
       return row.trouble ? "no usages" : "starting";
   }
