@@ -119,7 +119,7 @@ def test_more_rows_than_the_screen_has(agents: Agents, terminal: OpenTerminal) -
     pi = agents.host("pi")
     agents.send(pi.status(), *(pi.container(f"c{number:03}", "stopped") for number in range(300)))
     agents.send(pi.container("a" * 60, "stopped"))  # so that the lines fill the screen
-    screen = terminal(rows=20)
+    screen = terminal("--sort", "name", rows=20)
     screen.wait_for("c014")
     screen.press(2 * PAGE_DOWN)
     screen.wait_for("c030")

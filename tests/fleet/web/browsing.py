@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, expect
 from playwright.sync_api import Page as Tab
-from support.daemons.processes import PATIENCE
+from support.daemons.processes import PATIENCE, wait_until
 
 PATIENCE_MS = 1000 * PATIENCE  # on a busy machine even the first page may take its time
 
@@ -65,3 +65,8 @@ def names(tab: Tab) -> list[str]:
     links = tab.locator("#body .link")
     found = links.evaluate_all("links => links.map(link => [link.getBoundingClientRect().top, link.textContent])")
     return [name for _, name in sorted(found)]
+
+
+def wait_for_names(tab: Tab, wanted: list[str]) -> None:
+    """Wait until these are the names: rows are drawn a moment after the key that changes them."""
+    wait_until(lambda: names(tab) == wanted, PATIENCE, f"the rows are not {wanted}")

@@ -1,12 +1,12 @@
 """What viewers are sent, tick by tick."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
+from support.daemons.processes import PATIENCE, wait_until
 
 from agent.config import BrokerSettings
 from agent.fleet.feed import Feed
@@ -106,12 +106,20 @@ def test_viewers_are_counted_until_they_leave() -> None:
 def test_nobody_is_late_because_the_broker_is_away() -> None:
     """What is known is old then, and says nothing new."""
     host = Host()
-    feed = Received(host.status(interval=0.5), host.container("web"), host.usage("web", 1, interval=0.5))
-    made = Broadcast(feed, BASE, 3600)
-    feed.subscriber.address = "mqtt://broker"
-    assert orjson.loads(made.containers())["containers"][0]["state"] == "running"
-    feed.subscriber.address = None
-    time.sleep(2)
-    assert orjson.loads(made.containers())["containers"][0]["state"] == "running"
-    feed.subscriber.address = "mqtt://broker"
-    assert orjson.loads(made.containers())["containers"][0]["state"] == "late"
+    messages = host.status(interval=0.5), host.container("web"), host.usage("web", 1, interval=0.5)
+    feeds = Received(*messages), Received(*messages)
+    lost, other = (Broadcast(feed, BASE, 3600) for feed in feeds)
+    for feed in feeds:
+        feed.subscriber.address = "mqtt://broker"
+    assert state_of_first(lost) == state_of_first(other) == "running"
+    feeds[0].subscriber.address = None
+    wait_until(lambda: state_of_first(other) == "late", PATIENCE, "it is never late")
+    assert state_of_first(lost) == "running"
+    feeds[0].subscriber.address = "mqtt://broker"
+    assert state_of_first(lost) == "late"
+
+
+def state_of_first(made: Broadcast) -> str:
+    """Return the state of the only container."""
+    [row] = orjson.loads(made.containers())["containers"]
+    return str(row["state"])

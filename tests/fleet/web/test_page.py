@@ -16,7 +16,7 @@ pytest.importorskip("playwright", reason="playwright is not installed")
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from fleet.web.browsing import OpenTab, names, row
+from fleet.web.browsing import OpenTab, names, row, wait_for_names
 
 StartPage = Callable[..., Page]
 
@@ -132,28 +132,28 @@ def test_rows_can_be_sorted_filtered_and_grouped(page: StartPage, agents: Agents
     wait_for_containers(shown, 3)
     opened = tab(shown.url)
     expect(opened.locator("#body .toggle")).to_have_text(["nas", "pi"])
-    assert names(opened) == ["nginx", "db", "web"]
+    wait_for_names(opened, ["nginx", "db", "web"])
     opened.get_by_label("Group by").select_option("none")
     expect(opened.locator("#body .toggle")).to_have_count(0)
-    assert names(opened) == ["db", "nginx", "web"]
+    wait_for_names(opened, ["db", "nginx", "web"])
     opened.get_by_role("columnheader", name="Container").get_by_role("button").press("Enter")
     expect(opened.get_by_role("columnheader", name="Container")).to_have_attribute("aria-sort", "ascending")
-    assert names(opened) == ["db", "nginx", "web"]
+    wait_for_names(opened, ["db", "nginx", "web"])
     opened.get_by_role("columnheader", name="Container").get_by_role("button").press("Enter")
     expect(opened.get_by_role("columnheader", name="Container")).to_have_attribute("aria-sort", "descending")
-    assert names(opened) == ["web", "nginx", "db"]
+    wait_for_names(opened, ["web", "nginx", "db"])
     opened.keyboard.press("/")
     opened.keyboard.type("n")
     expect(opened.locator("#count")).to_have_text("1 of 3 containers")
-    assert names(opened) == ["nginx"]
+    wait_for_names(opened, ["nginx"])
     opened.reload()
     expect(opened.locator("#count")).to_have_text("3 containers")
-    assert names(opened) == ["web", "nginx", "db"]
+    wait_for_names(opened, ["web", "nginx", "db"])
     opened.get_by_label("Group by").select_option("host")
     toggle = opened.get_by_role("button", name="pi", exact=True)
     toggle.press("Enter")
     expect(toggle).to_have_attribute("aria-expanded", "false")
-    assert names(opened) == ["nginx"]
+    wait_for_names(opened, ["nginx"])
 
 
 def test_rows_stay_where_they_are_while_somebody_points_at_them(page: StartPage, agents: Agents, tab: OpenTab) -> None:
@@ -168,7 +168,7 @@ def test_rows_stay_where_they_are_while_somebody_points_at_them(page: StartPage,
     expect(row(opened, "two")).to_contain_text("90.0 %")
     since = opened.evaluate("performance.now()")  # rows are sorted every 3 s
     wait_until(lambda: opened.evaluate("performance.now()") > since + 5000, PATIENCE, "time stands still")
-    assert names(opened) == ["one", "two"]
+    wait_for_names(opened, ["one", "two"])
     opened.get_by_role("searchbox").hover()
     wait_until(lambda: names(opened) == ["two", "one"], PATIENCE, "the rows are not sorted")
     opened.get_by_role("link", name="one").focus()
