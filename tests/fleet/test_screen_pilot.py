@@ -1,11 +1,11 @@
 """The screen of `watch`, driven by textual's pilot: which row is under the cursor, and what a key changes."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
 import pytest
 from support.daemons.processes import PATIENCE
+from support.event_loop import run_in_thread
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -39,7 +39,7 @@ def drive(agents: Agents, steps: Steps) -> None:
         finally:
             feed.stop()
 
-    asyncio.run(run())
+    run_in_thread(run())
 
 
 async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:

@@ -1,12 +1,12 @@
 """What viewers are sent, tick by tick."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
 from support.daemons.processes import PATIENCE, wait_until
+from support.event_loop import run_in_thread
 
 from agent.config import BrokerSettings
 from agent.fleet.feed import Feed
@@ -37,12 +37,6 @@ def read(event: bytes) -> tuple[str, Any]:
     return name.removeprefix("event: "), orjson.loads(data.removeprefix("data: "))
 
 
-def run(view: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine in a thread: the one of the tests has a loop already, where a browser is driven by it."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, view).result()
-
-
 async def take(stream: AsyncIterator[bytes], tick: Broadcast | None = None) -> tuple[str, Any]:
     """Return the next event of a viewer who waits for it while the feed ticks."""
     waiting = asyncio.ensure_future(anext(stream))
@@ -69,7 +63,7 @@ def test_a_viewer_that_has_missed_an_update_is_sent_the_whole_state() -> None:
         assert {row["id"] for row in state["containers"]} == {"web", "db"}
         assert (await take(stream, made))[0] == "update"
 
-    run(view())
+    run_in_thread(view())
 
 
 def test_the_state_has_the_last_values_of_the_cpu() -> None:
@@ -80,7 +74,7 @@ def test_the_state_has_the_last_values_of_the_cpu() -> None:
         _, state = await take(made.stream())
         assert {row["id"]: row["spark"] for row in state["containers"]} == {"web": [12.5], "db": []}
 
-    run(view())
+    run_in_thread(view())
 
 
 def test_viewers_are_counted_until_they_leave() -> None:
@@ -100,7 +94,7 @@ def test_viewers_are_counted_until_they_leave() -> None:
         assert await waiting is None
         assert made.viewers == 0
 
-    run(view())
+    run_in_thread(view())
 
 
 def test_nobody_is_late_because_the_broker_is_away() -> None:
