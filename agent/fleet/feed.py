@@ -1,6 +1,7 @@
 """Receiving messages in a thread of its own, which queues them for another thread."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 
@@ -30,6 +31,7 @@ class Feed:
         self.subscriber = Subscriber(settings, base, purpose, self._put, lambda: self._queue.append(None))
         self.crash: BaseException | None = None
         self.overrun = False
+        self._known_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="subscriber", daemon=True)
 
     def start(self, ending: CancelToken) -> bool:
@@ -55,6 +57,15 @@ class Feed:
             if message is not None:
                 self._bytes_out += len(message[1])
             yield message
+
+    def moment(self) -> float:
+        """Return the monotonic moment of what is known. It stays while the broker is away.
+
+        So no container is late because of that. For the thread that takes the messages.
+        """
+        if self.subscriber.address is not None:
+            self._known_at = time.monotonic()
+        return self._known_at
 
     def stop(self) -> None:
         """End the connection. Waits for the thread, for STOP_SECONDS at most."""

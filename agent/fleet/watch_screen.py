@@ -82,7 +82,6 @@ class WatchApp(App[None]):
         self._asked = selection.container  # on the command line
         self._paused = False
         self._positions: dict[tuple[str, str | None], int] = {}
-        self._known_at = time.monotonic()
         self._sorted_at = self._key_at = self._expired_at = float("-inf")
 
     def compose(self) -> ComposeResult:
@@ -180,9 +179,7 @@ class WatchApp(App[None]):
         self._show_lines()
 
     def _show_rows(self, now: float) -> None:
-        if self._feed.subscriber.address:
-            self._known_at = now
-        rows = self._selection.rows(self._fleet, self._known_at)  # no container is late because the broker is away
+        rows = self._selection.rows(self._fleet, self._feed.moment())
         if now - self._sorted_at < SORT_SECONDS or now - self._key_at < CALM_SECONDS:
             rows = self._in_order(rows)
         else:

@@ -15,7 +15,10 @@ LOST = "unknown: its host's agent is gone"
 
 def unix_time(document: Document | None, *path: str) -> float | None:
     """Return a time of a document in Unix seconds, or None if there is none."""
-    value = text(document, *path)
+    return _unix_seconds(text(document, *path))
+
+
+def _unix_seconds(value: str | None) -> float | None:
     try:
         return None if value is None else parse_time(value) / 1e9
     except ValueError:
@@ -64,7 +67,7 @@ def end_of(container: Container) -> str:
 def host_note(host: Host, wall: float) -> str:
     """Return what is wrong with a host's agent, and since when; an empty text if nothing is."""
     words = host_trouble(host)
-    return words + ago(unix_time({"ended_at": ended_at(host)}, "ended_at"), wall) if words else ""
+    return words + ago(_unix_seconds(ended_at(host)), wall) if words else ""
 
 
 def ended_at(host: Host) -> str | None:

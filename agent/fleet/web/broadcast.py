@@ -53,7 +53,6 @@ class Broadcast:
         self._next = asyncio.Event()
         self._closed = False
         self._was_connected = self.connected
-        self._known_at = time.monotonic()
 
     async def run(self) -> None:
         """Call `tick` once a second until `close`. Raises the exception that has ended the subscriber's thread."""
@@ -97,7 +96,7 @@ class Broadcast:
     def containers(self) -> bytes:
         """Return the document of `/api/containers`, JSON."""
         self._take()
-        return orjson.dumps(self._head() | document(self._fleet, self._now()))
+        return orjson.dumps(self._head() | document(self._fleet, self._feed.moment()))
 
     def history(self, host: str, level: str) -> bytes | None:
         """Return the series of a container's graphs, JSON; None if there is no such container."""
@@ -131,12 +130,6 @@ class Broadcast:
         else:
             log.warning("no connection to the broker: %s", subscriber.trouble)
 
-    def _now(self) -> float:
-        """Return the moment of what is known. It stays while the broker is away: that makes no container late."""
-        if self.connected:
-            self._known_at = time.monotonic()
-        return self._known_at
-
     def _wake(self) -> None:
         self._next.set()
         self._next = asyncio.Event()
@@ -148,7 +141,7 @@ class Broadcast:
 
     def _state(self) -> bytes:
         self._take()
-        now = self._now()
+        now = self._feed.moment()
         rows = [
             self._row(host, container, now) | {"spark": spark(container)}
             for host, container in self._fleet.containers()
@@ -158,7 +151,7 @@ class Broadcast:
 
     def _changes(self) -> View:
         """Return the rows that differ from the last update. No message is needed for it: with time a row gets late."""
-        now = self._now()
+        now = self._feed.moment()
         states: dict[Key, str] = {}
         rows = []
         for host, container in self._fleet.containers():
